@@ -41,7 +41,7 @@ format: $(VENV)/development
 
 docs: $(VENV)/development
 	$(BIN)/python -m sphinx -n -W --keep-going -b html docs docs/_build
-	@echo "the pages begin at docs/_build/index.html"
+	@echo "the first page is docs/_build/index.html"
 
 demo-checkout: $(VENV)/development
 	$(BIN)/python scripts/demo_checkout.py

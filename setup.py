@@ -1,4 +1,4 @@
-"""All metadata stands in setup.cfg."""
+"""All metadata is in setup.cfg."""
 
 from setuptools import setup
 

@@ -81,7 +81,7 @@ _REFUSALS = (
     ("pick at most one option", "invalid_choices"),
     (r"lines\.\d+\.quantity: ", "invalid_choices"),
 )
-"""How FFTP's refusals begin, as patterns, and the code of each; any other is ``order_refused``."""
+"""How FFTP's refusals start, as patterns, and the code of each; any other is ``order_refused``."""
 
 
 class PriceDiffers(Refused):
@@ -327,7 +327,7 @@ def _check_echo(
 def _check_kept(order: JSONObject, call: str) -> None:
     """Check that an order that was just placed is not canceled. :raises Unanswered: it is."""
     if order.text("status", "") == "cancelled":
-        raise broken_protocol(f"the provider's answer to {call} says that the order was cancelled: $.status")
+        raise broken_protocol(f"the provider's answer to {call} says that the order was canceled: $.status")
 
 
 def _check_lines(held: JSONObject, body: Mapping[str, Any], call: str) -> None:

@@ -27,7 +27,7 @@ from levelup_ov.adapter import (
 CHARGE = "levelup-delivery"
 """The ``uid`` of the fee among an order's service charges."""
 SETTINGS = {
-    "delivery_areas": Setting("postal codes that are delivered to, 021* for all that begin so; without it none is"),
+    "delivery_areas": Setting("postal codes that are delivered to, 021* for all that start with 021; if empty, none"),
     "delivery_fee": Setting("cents that a delivery costs", default="0"),
     "delivery_minimum": Setting("cents of food that a delivery needs at least", default="0"),
     "delivery_minutes": Setting("minutes that it takes to bring an order; needed with delivery_areas"),

@@ -7,7 +7,7 @@ configuration 1.0; 2026-11); not verified on a live account:
   before its end returns the same token. A header names the restaurant of a call.
 - ``/prices`` takes an order without its payment and stores nothing. It is the only source of the amount to pay.
   It may lack a ready time; the guide then adds ``takeoutPrepTime`` and ``takeoutThrottlingTime``.
-- An order is found by its ``externalId``, which is unique and begins with a name that Toast gave the client.
+- An order is found by its ``externalId``, which is unique and starts with a name that Toast gave the client.
 - The quantity of a modifier must be that of its item: a modifier wanted twice is listed twice.
 - Employees approve an order or not (``approvalStatus``). An approved order has the kitchen's ``guestOrderStatus``, a
   voided one ``voided``.
@@ -184,7 +184,7 @@ class ToastAdapter(Adapter):
         rows = self._call(session, "GET", "/stock/v1/inventory", guid, params={"status": OUT_OF_STOCK}).objects()
         gone = frozenset(row.identifier("guid") for row in rows if row.text("status") == OUT_OF_STOCK)
         restaurant = self._restaurant(guid, session)
-        # An answer that is no restaurant must not be taken for an open one.
+        # An answer without a restaurant must not count as an open one.
         read_location(guid, restaurant, self._currency)
         ordering = restaurant.member("onlineOrdering") if restaurant.has("onlineOrdering") else None
         return Stock(

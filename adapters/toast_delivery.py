@@ -25,7 +25,7 @@ from levelup_ov.adapter import (
 
 SETTINGS = {
     "delivery_option": Setting("GUID of the delivery dining option: one for all, or each; without it none delivers"),
-    "delivery_areas": Setting("postal codes that are delivered to, 021* for all that begin so"),
+    "delivery_areas": Setting("postal codes that are delivered to, 021* for all that start with 021"),
 }
 
 

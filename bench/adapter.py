@@ -40,7 +40,7 @@ TIME_ZONE = "America/New_York"
 
 
 class BenchAdapter(Adapter):
-    """Speaks to ``bench.provider``."""
+    """Calls ``bench.provider``."""
 
     interface_version: ClassVar[int] = 2
     tenders: ClassVar[frozenset[TenderKind]] = frozenset({"levelup"})

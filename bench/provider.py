@@ -2,7 +2,7 @@
 
 ``python -m bench.provider`` prints the port it listens on. ``POST /control`` with ``{"latency_ms": 50}`` sets
 the delay; its answer has the connections and requests so far, and the last body of each path since the control
-before. A connection counts from its first request that is no control. Requests below ``/hanging`` are answered when
+before. A connection counts from its first request that is not a control. Requests below ``/hanging`` are answered when
 the next control comes, which says how many there were. The paths of LevelUp's API are answered too.
 ``python -m bench.provider CERTIFICATE`` (a PEM file with its key) listens over TLS too, and prints that port next.
 """

@@ -297,7 +297,7 @@ class Bench:
             "LEVELUP_OV_THREADS": str(self.threads),
             **PRODUCTION,
             "LEVELUP_OV_ACCOUNTS": str(accounts),
-            # All the load is one account's; that others keep their share is no part of this.
+            # All the load is one account's; whether others keep their share is not measured here.
             "LEVELUP_OV_ACCOUNT_SHARE": "100",
             "LEVELUP_OV_ADAPTERS": "bench=bench.adapter:BenchAdapter",
             "LEVELUP_OV_DATA_DIR": str(self._directory / "data"),

@@ -154,10 +154,10 @@ def _request(app: Flask, method: str, path: str, body: bytes, headers: Mapping[s
     }  # fmt: skip
     if method == "POST":
         environ |= {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body))}
-    told: list[str] = []
-    answer = app(environ, lambda status, *_: told.append(status) or io.BytesIO().write)
+    answered: list[str] = []
+    answer = app(environ, lambda status, *_: answered.append(status) or io.BytesIO().write)
     content = b"".join(answer)
-    assert told[0].startswith(status), (told, content)
+    assert answered[0].startswith(status), (answered, content)
     return content
 
 

@@ -122,7 +122,7 @@ def link_rules(app: Sphinx, doctree: nodes.document, page: str) -> None:
         at, parts, last = parent.index(text), [], 0
         for match in _RULE_ID.finditer(text):
             if match[0] not in _RULES:
-                log.warning("%s is no rule of the contract", match[0], location=parent)
+                log.warning("%s is not a rule of the contract", match[0], location=parent)
                 continue
             address = "" if page == "contract" else app.builder.get_relative_uri(page, "contract")
             parts += [nodes.Text(text[last : match.start()]),

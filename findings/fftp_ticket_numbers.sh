@@ -1,10 +1,10 @@
 #!/bin/sh
 # fftp 0.4.0 (Python, of 2026): where the restaurant's date is not that of UTC, everybody has the same ticket number.
 #
-# What one would guess: ticket numbers count up and begin again each day, so at one counter no two guests of one day
+# What one would guess: ticket numbers count up and start again each day, so at one counter no two guests of one day
 # have the same. What happens: while the server's local date differs from the date in UTC (in New York every evening
 # from 19:00 or 20:00 on), the number of today's orders that it counts is always 0, and each order is T-001.
-# What to do: show people a number of one's own, or tell guests apart at the counter by name.
+# What to do: show people your own number, or distinguish guests at the counter by name.
 #
 # Output seen on 2026-11-29:
 #   fftp 0.4.0

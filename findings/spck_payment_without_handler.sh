@@ -3,7 +3,7 @@
 #
 # What one would guess: a suite that grades a business against UCP 2026-04-08 sends what that edition allows. What
 # happens: payment_instrument.json requires id, handler_id and type, and the payment that is built into the suite's
-# checks of 2026-04-08 names no handler. A business that reads instruments by the schema answers 400, and is told that
+# checks of 2026-04-08 names no handler. A business that reads instruments by the schema answers 400, and the report says that
 # it deviates.
 # What to do: put the suite's own "complete_payment", which the operator writes, in its place before the request arrives.
 #

@@ -69,7 +69,7 @@ _FEWEST_BYTES = 8
 """The fewest different bytes of a random key: 32 random bytes have fewer once in 10 to the power of 20."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,39}")
 _ADAPTER_ENTRY = re.compile(r"[\w-]+(=[\w.]+:[\w.]+)?")
-_TILDE = ("begins with ~, which only a shell replaces", "write the whole path")
+_TILDE = ("starts with ~, which only a shell replaces", "write the whole path")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -154,13 +154,13 @@ VARIABLES = (
     Variable("RESPONSE_ENVELOPE", "wrap answers in order_validation / order_submission (EP-10)", "true",
              "response_envelope", partial(_choice, _TRUE_OR_FALSE)),
     Variable("DATABASE_URL", "address of the ledger: postgresql://... for several processes and hosts (SUB-2)"),
-    Variable("LEVELUP_OV_LEDGER_CONNECTIONS", "connections of each worker process to PostgreSQL, at most", "8",
+    Variable("LEVELUP_OV_LEDGER_CONNECTIONS", "maximum number of connections of each worker process to PostgreSQL", "8",
              "ledger_connections", partial(_whole, FEWEST_CONNECTIONS, 1024)),
     Variable("LEVELUP_OV_LEDGER", "sqlite accepts one host and a durable disk for the ledger, in the data directory"),
     Variable("REDIS_URL", "address of a Redis that keeps menus for all processes; unset, each has its own memory"),
     Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds for which a submission may go on after its deadline", "30",
              "reconcile_grace", partial(_number, 0.1, 86_400)),
-    Variable("LEVELUP_OV_ACCOUNT_SHARE", "most percent of a worker's threads that one account may use"),
+    Variable("LEVELUP_OV_ACCOUNT_SHARE", "maximum percentage of a worker's threads that one account may use"),
     Variable("LEVELUP_OV_PROXY", "address of a proxy for all calls to providers"),
     Variable("LEVELUP_OV_CHECKOUT_URL", "base address of LevelUp's API; unset, there is no web checkout"),
     Variable("LEVELUP_OV_CHECKOUT_API_KEY", "the app's API key at LevelUp, its OAuth client id too"),
@@ -169,10 +169,10 @@ VARIABLES = (
     Variable("LEVELUP_OV_CHECKOUT_CHARGE_AGE", "seconds after which an abandoned charge is refunded", "600",
              "charge_age", partial(_number, 0, 86_400)),
     Variable("LEVELUP_OV_EVENTS_URL", "address that receives the channel's events; unset, none are recorded (EVT-1)"),
-    Variable("LEVELUP_OV_EVENTS_SECRETS", "secrets that these are signed with, newest first, comma-separated (EVT-7)"),
+    Variable("LEVELUP_OV_EVENTS_SECRETS", "secrets that sign these events, newest first, comma-separated (EVT-7)"),
     Variable("LEVELUP_OV_OPERATOR", "https or e-mail address that is notified of what a person must do, for accounts "
              "without their own (EVT-8)"),
-    Variable("LEVELUP_OV_OPERATOR_SECRETS", "secrets that requests to these addresses are signed with"),
+    Variable("LEVELUP_OV_OPERATOR_SECRETS", "secrets that sign requests to these addresses"),
     Variable("LEVELUP_OV_SMTP_URL", "mail server: smtps://user:password@host:465, or smtp:// with STARTTLS"),
     Variable("LEVELUP_OV_MAIL_FROM", "e-mail address that mail comes from"),
     Variable("LEVELUP_OV_TRACES_URL", "address of an OpenTelemetry collector, such as "

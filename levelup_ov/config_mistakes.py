@@ -91,7 +91,7 @@ def fault_of_secret(value: str) -> tuple[str, str] | None:
     if not value.strip():
         return "is blank", "set it to the secret"
     if value != value.strip():
-        return "begins or ends with blanks or a line break", "remove them, the secret does not have them"
+        return "starts or ends with blanks or a line break", "remove them, the secret does not have them"
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         return "contains control characters", "set it to the secret alone"
     if any("\udc80" <= character <= "\udcff" for character in value):

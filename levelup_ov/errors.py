@@ -67,7 +67,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "order_not_found": _request(
         404,
-        "There is no such order, or not of this app.",
+        "There is no such order, or it belongs to another app.",
         "Use the order_id that the submission returned, or the UUID that the charge returned.",
     ),
     "session_not_found": _request(
@@ -125,7 +125,7 @@ KINDS: Mapping[str, Kind] = {
         "Use the id that starting the connection returned.",
     ),
     "invalid_confirmation": _request(
-        422, "The confirmation is not the connection's, or it is too old.", "Start the connection again."
+        422, "The confirmation belongs to another connection, or it is too old.", "Start the connection again."
     ),
     "not_connected": _request(422, "The merchant or user is not connected.", "Connect the merchant or user again."),
     "amounts_do_not_add_up": _request(422, "The amounts of the order contradict each other.", _ASK_CHANNEL),
@@ -138,7 +138,7 @@ KINDS: Mapping[str, Kind] = {
     "submission_in_progress": _request_retryable(409, "The same submission is being placed right now.", _WAIT),
     "session_closed": _request(409, "The checkout session is completed or canceled.", "Create a new checkout session."),
     "session_changed": _request_retryable(
-        409, "Another request has changed the checkout session meanwhile.", "Read it and send the change again."
+        409, "Another request has changed the checkout session in the meantime.", "Read it and send the change again."
     ),
     # What the ordering provider said.
     "unknown_item": _provider(422, "The provider does not know the item.", "Read the menu again."),
@@ -153,7 +153,9 @@ KINDS: Mapping[str, Kind] = {
         422, "The location does not deliver to this address.", "Ask the user for another address, or to pick up."
     ),
     "order_minimum_not_reached": _provider(
-        422, "The order is smaller than the location delivers.", "Show the message, which has the amount, to the user."
+        422,
+        "The order is below the location's minimum for deliveries.",
+        "Show the message, which has the amount, to the user.",
     ),
     "price_changed": _provider(
         422, "The price has changed since the validation. Nothing was placed.", "Validate the order again."
@@ -162,7 +164,9 @@ KINDS: Mapping[str, Kind] = {
     "customer_refused": _provider(422, "The provider does not take this customer's details.", _ASK_USER),
     "order_refused": _provider(422, "The provider refused the order for another reason.", _ASK_USER),
     "cancellation_refused": _provider(
-        422, "The order cannot be canceled, or not any more.", "Show the message to the user; ask the restaurant."
+        422,
+        "The order cannot be canceled, or it is too late to cancel it.",
+        "Show the message to the user; ask the restaurant.",
     ),
     "fees_not_representable": _provider(
         422,
@@ -232,7 +236,7 @@ KINDS: Mapping[str, Kind] = {
 class Refused(Failure):
     """The provider said no, and its answer proves that nothing was placed.
 
-    ``proof`` is False if it proves nothing: it answered another call, and the placing call had begun (SUB-5). Only
+    ``proof`` is False if it proves nothing: it answered another call, and the placing call had started (SUB-5). Only
     ``Session`` knows that: it sets it once, just before it raises the refusal that the adapter made.
     """
 

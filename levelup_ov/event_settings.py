@@ -17,7 +17,7 @@ from levelup_ov.redaction import in_address
 EVENTS = "levelup_ov.events"
 """The extension of the application that has the deliverer, for the server and the command; None without receivers."""
 PREFIX = "whsec_"
-"""How the secrets of the Standard Webhooks begin."""
+"""How the secrets of the Standard Webhooks start."""
 MOST_SECRETS = 2
 """While secrets are replaced, a receiver has the old one or the new one: events are signed with both."""
 _KEY_BYTES = range(24, 65)
@@ -108,7 +108,7 @@ def read_event_settings(
 
 
 def mail_server(address: str) -> tuple[str, int, str, str, bool]:
-    """Host, port, user, password of a mail server's address, and whether TLS begins with the connection."""
+    """Host, port, user, password of a mail server's address, and whether TLS starts with the connection."""
     url = urlsplit(address)
     immediately = url.scheme == "smtps"
     port = url.port or (465 if immediately else 587)

@@ -37,7 +37,7 @@ def _refuse(mistake: ConfigError) -> NoReturn:
 
 
 def _name_gone_accounts() -> None:
-    """Warn about orders of an account that is no longer in the accounts file: nobody looks them up."""
+    """Warn about orders of an account that is no longer in the accounts file: they are not looked up."""
     ledger = open_ledger(_settings.ledger.reveal())
     with closing(ledger), suppress(LedgerUnavailable):
         found = ledger.open_submissions(limit=20_000)

@@ -203,7 +203,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def check_config(cls, cfg: Any, log: Any) -> None:
         """:raises RuntimeError: gunicorn is configured for TLS."""
         if cfg.is_ssl:
-            raise RuntimeError("this worker does not speak TLS: leave it to the router in front")
+            raise RuntimeError("this worker does not support TLS: leave it to the router in front")
 
     def load_wsgi(self) -> None:
         """Load the application, and ask it how its requests are to be read."""

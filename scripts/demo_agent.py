@@ -44,7 +44,7 @@ def main() -> None:
             print(f"  {line}")
         with agent(town, python) as client:
             errands = list(errands_of(town))
-            print(f"  The official MCP client speaks {client.version} with {town.service.base_url}/ucp/food/mcp")
+            print(f"  The official MCP client uses version {client.version} at {town.service.base_url}/ucp/food/mcp")
             print(f"  Its tools: {', '.join(client.tools)}")
             for words, dish, instrument in errands:
                 headline(f"Lunch at {words}")

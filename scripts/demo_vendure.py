@@ -2,7 +2,7 @@
 
 Starts a real Vendure server and this service in front of it, both on the loopback interface, and shows every call
 and answer: a guest who pays with LevelUp, a member whose single-use card is declined and then another charged.
-The card authorisation is a handler in the shop's configuration. Leaves nothing running. Run it with
+The card authorization is a handler in the shop's configuration. Leaves nothing running. Run it with
 ``make demo-vendure``.
 """
 

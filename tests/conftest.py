@@ -30,7 +30,7 @@ hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_c
 hypothesis.settings.load_profile("untimed")
 
 LONGEST = ("test_package_page.py", "test_campaign.py", "test_docs.py")
-"""Files that begin first, so that no core is left with one of them at the end."""
+"""Files that start first, so that no core is left with one of them at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,7 +46,7 @@ def _leaks_are_its_own() -> Iterator[None]:
 
 
 MIGRATIONS = "test_ledger_database.py"
-"""Takes each migration by itself; all others get at once what these make of an empty file."""
+"""Runs each migration; all other tests get the file that these make of an empty one."""
 
 
 @pytest.fixture(scope="session")

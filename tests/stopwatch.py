@@ -13,7 +13,7 @@ TICK = 0.01
 
 
 class Stopwatch:
-    """Measures how long something takes, and by how much the machine itself is late meanwhile.
+    """Measures how long something takes, and by how much the machine itself is late during that.
 
     A thread that does nothing wants to wake every hundredth of a second. Where it wakes later, everybody does.
     """

@@ -405,7 +405,7 @@ def test_gunicorn_does_not_start_over_a_missing_ledger(production: dict[str, str
     assert "Traceback" not in found.stderr + found.stdout
 
 
-def test_gunicorn_does_not_start_on_a_port_that_is_no_number(development: dict[str, str]) -> None:
+def test_gunicorn_does_not_start_on_an_invalid_port(development: dict[str, str]) -> None:
     found = run(GUNICORN, {**development, "PORT": "http"})
     assert found.returncode == ConfigError.exit_code
     assert "environment, PORT: is 'http'" in found.stderr

@@ -71,8 +71,8 @@ TOKEN = "sk9live8QpX72mvT41ZcB"
         ("LEVELUP_OV_ADAPTERS", "later=nowhere_at_all:Adapter", "cannot be imported"),
         ("LEVELUP_OV_ADAPTERS", "later=levelup_ov.adapter:Nothing", "cannot be imported"),
         ("LEVELUP_OV_ADAPTERS", "later=levelup_ov.adapter:Account", "is not a subclass"),
-        ("DINER_KEY", f"{PROVIDER_KEY}\n", "api_key, from the variable DINER_KEY: begins or ends with blanks"),
-        ("DINER_KEY", f" {PROVIDER_KEY}", "begins or ends with blanks"),
+        ("DINER_KEY", f"{PROVIDER_KEY}\n", "api_key, from the variable DINER_KEY: starts or ends with blanks"),
+        ("DINER_KEY", f" {PROVIDER_KEY}", "starts or ends with blanks"),
         ("DINER_KEY", "  ", "is blank"),
         ("DINER_KEY", f'"{PROVIDER_KEY}"', "is in quotes"),
         ("DINER_KEY", f"{PROVIDER_KEY}\x00", "control characters"),
@@ -189,7 +189,7 @@ def test_plain_http_is_for_a_network_of_ones_own(production: dict[str, str], hos
     assert load_settings(production).accounts["diner"].base_url == f"http://{host}/v1"
 
 
-def test_a_byte_order_mark_is_no_mistake(production: dict[str, str]) -> None:
+def test_a_byte_order_mark_is_not_a_mistake(production: dict[str, str]) -> None:
     Path(production["LEVELUP_OV_ACCOUNTS"]).write_bytes(b"\xef\xbb\xbf" + ACCOUNTS.encode())
     assert list(load_settings(production).accounts) == ["diner"]
 
@@ -237,7 +237,7 @@ def test_a_data_directory_of_another_user(production: dict[str, str], monkeypatc
 
 @pytest.fixture
 def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every disk is mounted read-only; then nobody may write, whoever owns the files."""
+    """Every disk is mounted read-only, so not even the owner of a file may write."""
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((0,) * 8 + (os.ST_RDONLY, 255)))
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
 
@@ -259,7 +259,7 @@ def test_more_threads_than_the_system_has_files(production: dict[str, str], monk
 
 
 @pytest.mark.parametrize("option", ["--workers", "-w", "--threads=9", "--port"])
-def test_what_the_rest_must_know_is_no_option_of_run(option: str) -> None:
+def test_run_refuses_options_that_the_rest_must_know(option: str) -> None:
     found = CliRunner().invoke(serve, [option, "20"])
     assert found.exit_code == 2
     assert re.search(r"set (WEB_CONCURRENCY|LEVELUP_OV_THREADS|PORT) instead of", found.output)

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one of the contract's: no fault of ours, and errors in their one form."""
+"""Whatever is sent, the answer is one of the contract's: no fault of the service, and errors in their one form."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def real(site: Site) -> dict[str, str]:
 
 
 def assert_answer(status: int, body: bytes) -> None:
-    """An answer that the contract knows: never a fault of ours, and an error has the form of ERR-1."""
+    """An answer that the contract knows: never a fault of the service, and an error has the form of ERR-1."""
     assert status < 500, body
     if status < 400:
         return
@@ -184,7 +184,7 @@ def codes(document: Any) -> set[str]:
 
 
 PAGES = {"screens", "workbench"}
-"""What a browser shows, which is no part of the API."""
+"""What a browser shows, which is not part of the API."""
 
 
 @pytest.mark.rule("EP-6")

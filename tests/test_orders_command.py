@@ -150,7 +150,7 @@ def test_a_provider_that_is_down_keeps_no_other_waiting(make_fakes: Callable[...
 
 
 @pytest.mark.rule("STAT-2", "STAT-5")
-def test_a_word_that_nobody_knows_is_watched_on(make_fakes: Callable[..., Flask]) -> None:
+def test_an_order_with_an_unknown_word_is_still_watched(make_fakes: Callable[..., Flask]) -> None:
     app = make_fakes("odd")
     Channel(app).submit("odd.one")
     provider(app, "odd").status = OrderStatus("in orbit", reference=None)

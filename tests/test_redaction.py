@@ -66,12 +66,12 @@ def test_other_texts_stay_as_they_are(text: str) -> None:
     "number",
     ["4012888888881881", "4012 8888 8888 1881", "4012-8888-8888-1881", "378282246310005", "6304000000000000"],
 )
-def test_card_numbers_are_masked_also_where_nobody_named_them(number: str) -> None:
+def test_card_numbers_are_masked_even_if_not_named(number: str) -> None:
     assert scrub(f"card {number} was declined") == f"card {MASK} was declined"
 
 
 @pytest.mark.parametrize("number", ["4012888888881882", "40128888888", "12345678901234567890123"])
-def test_numbers_that_are_no_card_numbers_stay(number: str) -> None:
+def test_numbers_that_are_not_card_numbers_stay(number: str) -> None:
     assert scrub(f"order {number}") == f"order {number}"
 
 

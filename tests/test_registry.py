@@ -110,7 +110,7 @@ def test_a_module_that_raises_is_reported_and_survived(
 
 
 @pytest.mark.parametrize("found", [object(), object, "Partner", Adapter.__init__])
-def test_what_is_no_adapter(module: ModuleType, found: Any) -> None:
+def test_not_an_adapter(module: ModuleType, found: Any) -> None:
     module.Partner = found  # type: ignore[attr-defined]
     assert "not a subclass" in refused("mine=partner_adapter:Partner", load="mine")
 

@@ -163,7 +163,7 @@ def test_any_bytes_are_parsed_or_malformed(body: bytes) -> None:
     ],
     ids=lambda body: repr(body[:20]),
 )
-def test_what_is_no_json_in_utf8_is_malformed(body: bytes) -> None:
+def test_invalid_json_or_utf8_is_malformed(body: bytes) -> None:
     with pytest.raises(Failure) as caught:
         parse(body)
     assert caught.value.code == "malformed_json"

@@ -113,7 +113,7 @@ def test_what_fails_is_marked_with_its_code(make_app: Callable[..., Flask], span
     assert not any(span.events or span.status.is_ok for span in spans())
 
 
-def test_each_request_begins_a_trace_of_its_own(traced: tuple[Channel, list[str]], spans: Spans) -> None:
+def test_each_request_starts_its_own_trace(traced: tuple[Channel, list[str]], spans: Spans) -> None:
     channel, _ = traced
     for given in ("", "nonsense", "00-0-0-00"):
         assert channel.get("/merchants", traceparent=given).status == 200

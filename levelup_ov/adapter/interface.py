@@ -34,7 +34,7 @@ class Adapter(ReportsBetweenMenus, ABC):
     """One provider. Subclasses set the class attributes and write the methods below.
 
     All but :meth:`error_from` may call the provider through ``session``, and raise :class:`~levelup_ov.errors.Refused`
-    (the provider said no; its path begins at the order) or let :class:`~levelup_ov.errors.Unanswered` pass.
+    (the provider said no; its path starts at the order) or let :class:`~levelup_ov.errors.Unanswered` pass.
     """
 
     interface_version: ClassVar[int]
@@ -143,7 +143,7 @@ class Adapter(ReportsBetweenMenus, ABC):
 
     @abstractmethod
     def error_from(self, reply: Reply) -> Refused | None:
-        """The refusal that ``reply`` expresses, in the provider's words; None if it is none. Pure.
+        """The refusal that ``reply`` expresses, in the provider's words; None if there is none. Pure.
 
         Called first for every reply. For 401, 403, 429 and 5xx, None means :class:`~levelup_ov.errors.Unanswered`.
         """

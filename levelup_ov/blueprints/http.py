@@ -63,7 +63,7 @@ OPEN_BODIES = frozenset({"/checkout/users/permissions_requests/callback"})
 """Paths that read a body from a caller without a key."""
 
 _OF_AGENTS = "ucp"
-"""How the names of those blueprints begin."""
+"""How the names of those blueprints start."""
 _OF_CONSOLE = (CONSOLE, "/screens")
 """Where pages and their style are."""
 _CHUNK = 32 * 1024

@@ -84,7 +84,7 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
 
 @contextmanager
 def _rooted(root: str) -> Iterator[None]:
-    """Adapters see an order without its root member, so prepend it to paths that begin at the order (ERR-1, EP-10)."""
+    """Adapters see an order without its root member, so prepend it to paths that start at the order (ERR-1, EP-10)."""
     try:
         yield
     except Failure as failure:

@@ -87,7 +87,7 @@ def _of_ledger(result: Result) -> dict[Key, float]:
 
 
 class SharedCheck:
-    """Runs a check once for all concurrent callers, in its own thread, so a slow database blocks nobody."""
+    """Runs a check once for all concurrent callers, in its own thread, so a slow database blocks no caller."""
 
     def __init__(self, name: str, check: Check) -> None:
         self._name = name

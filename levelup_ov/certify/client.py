@@ -200,7 +200,7 @@ class Client:
         except ConnectionError:
             if len(body or b"") <= 65536:
                 raise
-            # A large body may be refused before all of it is sent; there can be an answer all the same.
+            # A large body may be refused before all of it is sent; there can still be an answer.
 
     def _connect(self) -> http.client.HTTPConnection:
         timeout = max(min(self._timeout, self._deadline - time.monotonic()), 0.1)

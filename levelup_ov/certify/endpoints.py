@@ -191,7 +191,7 @@ def _paths(talk: Conversation, exchange: RoundTrip, menu: Menu) -> None:
             parents = [option.provider_id for option, below in nested if below == group.provider_id]
             wrong = [option.provider_id for option in group.options
                      if not any(option.provider_id.startswith(parent) for parent in parents)]  # fmt: skip
-            title = "the id of a nested option begins with its parents"
+            title = "the id of a nested option starts with its parents"
             talk.report.expect("ITEM-3", title, not wrong, exchange, ", ".join(wrong[:5]))
     wrong = [f"{below} of {option.provider_id}" for option, below in nested
              if not below.startswith(f"{option.provider_id}:")]  # fmt: skip
@@ -199,7 +199,7 @@ def _paths(talk: Conversation, exchange: RoundTrip, menu: Menu) -> None:
         title = "a nested group's id is its path"
         talk.report.expect("MENU-5", title, not wrong, exchange, ", ".join(wrong[:5]), decision=True)
     else:
-        talk.report.not_applicable("ITEM-3", "the id of a nested option begins with its parents", "no nested options")
+        talk.report.not_applicable("ITEM-3", "the id of a nested option starts with its parents", "no nested options")
 
 
 def _conditional(talk: Conversation, path: str, exchange: RoundTrip) -> None:

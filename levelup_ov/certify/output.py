@@ -171,12 +171,12 @@ class Findings:
             for rule, title, reason in unseen:
                 yield self._clean(f"  {rule:<9} {title + ': ' if title else ''}{reason}")
         places = len(outcome.places)
-        colour: Result = "pass" if self.status == 0 else "violation"
-        yield style(f"rules: {_counted(outcome.report.rule_counts())}", colour)
+        color: Result = "pass" if self.status == 0 else "violation"
+        yield style(f"rules: {_counted(outcome.report.rule_counts())}", color)
         yield style(
             f"checks: {_counted(counts)}; {places} location{'s' * (places != 1)}, {outcome.requests} requests in "
             f"{self.seconds:.1f} s",
-            colour,
+            color,
         )
 
     def _about(self, checks: Collection[Check], result: Result) -> str | None:

@@ -28,7 +28,7 @@ class Amounts:
 
 
 def calculate(outstanding: int, tax: int, exemption: int, payment: int, applied_discount: int = 0) -> Amounts:
-    """The amounts for ``payment`` towards a check with ``outstanding`` left after ``applied_discount``.
+    """The amounts for ``payment`` toward a check with ``outstanding`` left after ``applied_discount``.
 
     A payment covers first what earns, then what is exempt, and finally the tax. Numbers out of range are clamped;
     :func:`check_amounts` refuses them before.

@@ -1,4 +1,4 @@
-"""What the operator is told about an order of web checkout (EVT-8)."""
+"""What is reported to the operator about an order of web checkout (EVT-8)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from levelup_ov.domain.event import Event, attention
 from levelup_ov.ledger.records import from_ms
 
 What = Literal["charge_differs", "charge_mismatch", "two_charges_for_one_order", "submitted_and_refunded"]
-"""What is no case: nothing has to be settled here before the order can go on."""
+"""Not a case: nothing has to be settled here before the order can continue."""
 PLAIN = "levelup"
-"""The location of an order that goes to no provider begins with this; LevelUp's number follows."""
+"""The location of an order that goes to no provider starts with this; LevelUp's number follows."""
 
 
 def event_of(order: StoredOrder, what: str) -> Event:

@@ -355,7 +355,7 @@ class LevelUpSession:
         answer = reply.object().member("proposed_order")
         uuid = answer.identifier("uuid")
         if not UUID.fullmatch(uuid):
-            raise broken_protocol("LevelUp proposes an order under something that is no UUID (uuid)")
+            raise broken_protocol("LevelUp proposes an order under something that is not a UUID (uuid)")
         return Proposal(uuid, answer.cents("discount_amount"))
 
     def complete(

@@ -397,7 +397,7 @@ class Orders:
         """The outcome of a charge.
 
         :raises Disproved: nothing was charged. LevelUp was asked after the lease of the last attempt; a later attempt
-            is stopped by its own last look, and a charge that appears all the same is looked for and refunded.
+            is stopped by its own last look, and a charge that still appears is looked for and refunded.
         """
         if (found := self._charges.find(order, context)) is None:
             raise Disproved

@@ -131,7 +131,7 @@ class Submitter:
             context.account, context.location, context.provider = inner.account, inner.location, inner.provider
         is_other_price = mischarge(inner.expected_charge, order.user_pays) is not None
         if is_other_price:
-            # PAY-4: the site's amounts differ from the provider's. The order exists all the same.
+            # PAY-4: the site's amounts differ from the provider's. The order exists nevertheless.
             log.error(
                 "charge_mismatch",
                 extra={"order": order.id, "expected_charge": inner.expected_charge, "charged": order.user_pays},

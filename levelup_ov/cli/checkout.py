@@ -40,7 +40,7 @@ def checkout() -> None:
     type=click.IntRange(1),
     help="Maximum number of orders, longest waiting first.",
 )
-@click.option("--seconds", default=RUN, show_default=True, help="Start no further order after this time.")
+@click.option("--seconds", default=RUN, show_default=True, help="Seconds after which no further order is started.")
 def reconcile(limit: int, seconds: int) -> None:
     """Finish interrupted orders, or refund them.
 

@@ -33,7 +33,7 @@ def the_deliverer() -> Deliverer:
     """:raises click.ClickException: no receiver is configured."""
     if (found := _extension(EVENTS)) is None:
         raise click.ClickException(
-            "nobody receives events: set LEVELUP_OV_EVENTS_URL, an operator, or LEVELUP_OV_UCP_SIGNING_KEYS"
+            "there is no receiver of events: set LEVELUP_OV_EVENTS_URL, an operator, or LEVELUP_OV_UCP_SIGNING_KEYS"
         )
     return found
 

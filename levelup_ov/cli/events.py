@@ -23,13 +23,13 @@ def events() -> None:
 
 @events.command("list")
 @click.option("--state", type=click.Choice(get_args(State)), help="Only those in this state.")
-@click.option("--receiver", help="Only those for channel, operator.ACCOUNT or agent.NAME.")
+@click.option("--receiver", help="Only those for this receiver: channel, operator.ACCOUNT or agent.NAME.")
 @click.option("--subject", help="Only those of this submission, or of this location.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1))
 def list_found(state: State | None, receiver: str | None, subject: str | None, limit: int) -> None:
     """List events, newest first.
 
-    Without options, those that were accepted within a week are shown, too.
+    Without options, all of them: waiting, parked, and accepted within the last week.
     """
     found = shown(lambda: _deliveries().find(state=state, receiver=receiver, subject=subject, limit=limit))
     for delivery in found:
@@ -56,7 +56,7 @@ def show(event_id: str) -> None:
 def replay(event_id: str | None, parked: bool, since: datetime | None) -> None:
     """Deliver events once more, under their ids.
 
-    One event, with what is parked of its subject, or many.
+    Either one event, with the parked events of its subject, or many at once.
     """
     if [event_id is not None, parked, since is not None].count(True) != 1:
         raise click.UsageError("name an event, or --parked, or --since")
@@ -68,9 +68,9 @@ def replay(event_id: str | None, parked: bool, since: datetime | None) -> None:
 
 
 @events.command()
-@click.option("--seconds", default=50.0, show_default=True, help="Begin no further delivery after this time.")
+@click.option("--seconds", default=50.0, show_default=True, help="Seconds after which no further delivery is started.")
 def send(seconds: float) -> None:
-    """Deliver what is due, as the service does by itself.
+    """Deliver what is due, as the running service does.
 
     Safe beside the service, and on several hosts. Exit status 1: a receiver has not accepted something.
     """

@@ -67,7 +67,7 @@ def restore(copy: Path, yes: bool) -> None:
 def purge() -> None:
     """Delete settled submissions past their retention.
 
-    And what expired checkout sessions contain. Meant for a scheduler.
+    The contents of expired checkout sessions are deleted, too. Meant for a scheduler.
     """
     with closing(open_ledger(the_settings().ledger.reveal())) as found:
         click.echo(f"{shown(found.purge)} submission(s) deleted")

@@ -30,16 +30,20 @@ class _Place:
 
 @click.command()
 @click.option(
-    "--limit", default=300, show_default=True, type=click.IntRange(1), help="Locations of each account in this run."
+    "--limit",
+    default=300,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Maximum number of locations of each account in this run.",
 )
 @click.option("--every", default=45.0, show_default=True, help="Seconds until a location is due again.")
-@click.option("--seconds", default=50.0, show_default=True, help="Start with no further location after this time.")
+@click.option("--seconds", default=50.0, show_default=True, help="Seconds after which no further location is started.")
 def watch(limit: int, every: float, seconds: float) -> None:
     """Record what changed in menus, stock and locations.
 
-    A changed menu, a sold-out item and a paused location each become an event (MENU-9). A menu is read only if its
-    version or the stock changed, where the provider has a version. Accounts take turns; one whose provider does not
-    answer is skipped in this run. Safe on several hosts; suited to a scheduler, each minute. Exit status 1: some
+    A changed menu, a sold-out item and a paused location each become an event (MENU-9). If the provider has versions of
+    its menu, a menu is read only if its version or the stock has changed. Accounts take turns; one whose provider does
+    not answer is skipped in this run. Safe on several hosts; meant for a scheduler, every minute. Exit status 1: some
     locations are left for the next run.
     """
     check_ledger_writable()

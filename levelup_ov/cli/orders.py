@@ -33,7 +33,9 @@ def orders() -> None:
 
 @orders.command("list")
 @click.option("--account", help="Only those of this account.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="Orders at most of each account.")
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1), help="Maximum number of orders of each account."
+)
 def list_open(account: str | None, limit: int) -> None:
     """List the open orders with their last known status."""
     if account is not None and account not in the_settings().accounts:
@@ -45,9 +47,9 @@ def list_open(account: str | None, limit: int) -> None:
 
 
 @orders.command()
-@click.option("--calls", default=300, show_default=True, help="Orders of each account in this run.")
+@click.option("--calls", default=300, show_default=True, help="Maximum number of orders of each account in this run.")
 @click.option("--every", default=45.0, show_default=True, help="Seconds until an order is due again.")
-@click.option("--seconds", default=50.0, show_default=True, help="Start no further order after this time.")
+@click.option("--seconds", default=50.0, show_default=True, help="Seconds after which no further order is started.")
 def watch(calls: int, every: float, seconds: float) -> None:
     """Ask for the status of each open order.
 

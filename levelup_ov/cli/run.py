@@ -22,9 +22,9 @@ APPLICATION = "levelup_ov.app:create_app()"
 def run(options: tuple[str, ...]) -> None:
     """Serve with gunicorn, on PORT with WEB_CONCURRENCY processes.
 
-    Configuration mistakes end it with exit status 78.
+    If there are mistakes in the configuration, the exit status is 78.
 
-    The process becomes gunicorn, so that signals reach it. OPTIONS are passed on, such as --bind.
+    The process becomes gunicorn, so that signals reach it. GUNICORN OPTIONS, such as --bind, are passed on.
     """
     for option in options:
         if variable := _SET_BY.get(option.partition("=")[0]):

@@ -38,7 +38,9 @@ def sandbox(port: int, data_dir: Path) -> None:
 
 @click.command()
 @click.option("--port", default=9100, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
-@click.option("--redirect-uri", "redirect_uris", multiple=True, help="Of the sample shop's app; may be repeated.")
+@click.option(
+    "--redirect-uri", "redirect_uris", multiple=True, help="A redirect URI of the sample shop's app; may be repeated."
+)
 @click.option("--callback-url", help="Receives the answers to that app's permissions requests.")
 @click.option("--shop-service", help="Base URL of a running service, for the sample shop under /shop.")
 @click.option(

@@ -105,7 +105,9 @@ def show(submission_id: str) -> None:
 
 @submissions.command()
 @click.option("--limit", default=1000, show_default=True, type=click.IntRange(1))
-@click.option("--seconds", default=240.0, show_default=True, help="Start no further submission after this time.")
+@click.option(
+    "--seconds", default=240.0, show_default=True, help="Seconds after which no further submission is started."
+)
 def reconcile(limit: int, seconds: float) -> None:
     """Ask the providers about every unknown submission.
 
@@ -216,8 +218,8 @@ def correct(submission_id: str, why: str, by: str | None, yes: bool) -> None:
 def close(submission_id: str, why: str, by: str | None) -> None:
     """Close the finding of SUBMISSION_ID.
 
-    A person has dealt with it, or with a difference in the charge. It is no longer listed by `submissions list
-    --findings` and in the console. A new finding opens it again.
+    For a finding, or a difference in the charge, that a person has dealt with. It disappears from `submissions list
+    --findings` and from the console. A new finding opens it again.
     """
     submission = _existing(submission_id)
     finding = submission.open_finding

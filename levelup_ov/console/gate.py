@@ -46,7 +46,7 @@ def guard(pages: Blueprint, settings: Settings) -> None:
     places = threading.BoundedSemaphore(AT_ONCE)
     # With this prefix a browser takes it over TLS only, and from this host only.
     cookie = f"{'' if settings.development else '__Host-'}levelup_ov_console"
-    # Of its own: who follows a link from another site sends no cookie, and must not lose the session by that.
+    # A separate cookie: following a link from another site sends none, and must not lose the session.
     login_cookie = f"{cookie}_login"
 
     def keep(response: AnyResponse, name: str, content: str, seconds: int = SESSION_SECONDS) -> AnyResponse:

@@ -40,7 +40,7 @@ class Sessions:
         self._signing = [sealing.derive(key, "console") for key in reversed(secret_keys)]
 
     def name_of(self, given: str) -> str | None:
-        """Whose key was given. Every key is compared, each in constant time."""
+        """The person whose key was given. Every key is compared, each in constant time."""
         candidate = given.strip().encode("utf-8", "replace")
         same = {name: hmac.compare_digest(candidate, key.reveal().encode()) for name, key in self._keys.items()}
         return next((name for name, is_same in same.items() if is_same), None)

@@ -222,7 +222,7 @@ def _obstacle(row: Submission, console: Console) -> str:
     if adapter is None:
         return f"{row.account} is not in the accounts file: settle it by hand with `levelup-ov submissions settle`."
     if adapter.recovery != "look_up":
-        return "Its provider cannot look up orders: only the same submission, sent again, finds out."
+        return "Its provider cannot look up orders: send the same submission again to find its outcome."
     return ""
 
 
@@ -232,7 +232,7 @@ def _search(given: Mapping[str, str]) -> Search:
     if "state" in given and state is None:
         raise ValueError("There is no such state.")
     if "below" in given and id_of(given["below"]) is None:
-        raise ValueError("This page does not exist. Begin with the newest.")
+        raise ValueError("This page does not exist. Start with the newest.")
     return Search(
         state, given.get("account"), given.get("location"), _instant(given, "since"), _instant(given, "until"),
         "findings" in given, given.get("below"),

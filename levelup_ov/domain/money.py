@@ -31,7 +31,7 @@ def percentage(amount: Cents, basis_points: int) -> Cents:
 
 
 def to_decimal(amount: Cents) -> Decimal:
-    """``amount`` in whole currency units with two places, for providers that speak dollars."""
+    """``amount`` in whole currency units with two places, for providers that use dollars."""
     return Decimal(amount).scaleb(-2)
 
 

@@ -70,20 +70,22 @@ def nest(options: Iterable[Option], *, path: str = "$") -> tuple[Choice, ...]:
         key = option.provider_id
         if (known := found.get(key)) is None:
             ids[key], positions[key] = _ids(key, path, position), position
+            found[key] = option
         else:
-            option = Option(key, known.quantity + option.quantity, {**known.metadata, **option.metadata})
-        found[key] = option
+            found[key] = Option(key, known.quantity + option.quantity, {**known.metadata, **option.metadata})
     children: dict[str, list[str]] = {"": []}
-    for key in found:
-        parent = key.rsplit(DELIMITER, 2)[0] if len(ids[key]) > 2 else ""
-        if parent and parent not in found:
-            raise Failure(
-                "orphan_option",
-                f"option {key} was chosen without its parent option {parent}",
-                path=f"{path}.options[{positions[key]}].option.provider_id",
-            )
+    for key, own in ids.items():
+        parent = ""
+        if len(own) > 2:
+            parent = key.rsplit(DELIMITER, 2)[0]
+            if parent not in found:
+                raise Failure(
+                    "orphan_option",
+                    f"option {key} was chosen without its parent option {parent}",
+                    path=f"{path}.options[{positions[key]}].option.provider_id",
+                )
         children.setdefault(parent, []).append(key)
-    return tuple(_choice(key, found, ids, children) for key in children[""])
+    return tuple([_choice(key, found, ids, children) for key in children[""]])
 
 
 def flatten(choices: Sequence[Choice]) -> tuple[Option, ...]:
@@ -104,7 +106,7 @@ def _choice(
     key: str, found: Mapping[str, Option], ids: Mapping[str, tuple[str, ...]], children: Mapping[str, Sequence[str]]
 ) -> Choice:
     option, own = found[key], ids[key]
-    below = tuple(_choice(child, found, ids, children) for child in children.get(key, ()))
+    below = tuple([_choice(child, found, ids, children) for child in children[key]]) if key in children else ()
     return Choice(own[-2], own[-1], option.quantity, option.metadata, below)
 
 

@@ -60,7 +60,7 @@ class Shown:
 def parse(text: str) -> datetime:
     """A desired ready time as the channel writes it: naive if it has no offset (TIME-2).
 
-    Seconds are dropped: the contract speaks in minutes.
+    Seconds are dropped: the contract counts in minutes.
 
     :raises ValueError: not a date and time of ISO 8601 in the forms of TIME-1 and TIME-2, or later
         than the zone data reaches.
@@ -105,8 +105,10 @@ def to_wire(instant: datetime | None, zone: BaseTzInfo | None) -> str | None:
     if zone is not None:
         local = instant.astimezone(zone)
         naive = local.replace(tzinfo=None)
-        if localize(naive, zone) == local:
-            return naive.strftime("%Y-%m-%dT%H:%M")
+        # An hour can only repeat after a change of the offset, which is rare, and quicker to see.
+        before = (instant - _A_DAY_AND_A_BIT).astimezone(zone)
+        if before.utcoffset() == local.utcoffset() or localize(naive, zone) == local:
+            return naive.isoformat(timespec="minutes")
     return instant.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
 
 

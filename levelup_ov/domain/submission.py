@@ -40,4 +40,4 @@ TRANSITIONS: Mapping[str, Transition] = {
         ("unknown",), "not_placed", "The provider has no order, and refuses late requests or was available long enough."
     ),
 }
-"""A submission begins as ``claimed``. What is not listed here is refused."""
+"""A submission starts as ``claimed``. What is not listed here is refused."""

@@ -54,7 +54,7 @@ class Timetable:
     def _spans(self, now: datetime, days: int) -> Iterator[tuple[datetime, datetime]]:
         """Openings and closings in order, without the margins; hours that meet are merged.
 
-        They begin with yesterday, whose hours may run over midnight, and end with the date ``days`` after today.
+        They start with yesterday, whose hours may run over midnight, and end with the date ``days`` after today.
         """
         today = now.astimezone(self.zone).date()
         asked = [span for offset in range(-1, days + 1) for span in self._day(today + timedelta(days=offset))]

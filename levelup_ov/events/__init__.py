@@ -26,7 +26,7 @@ def deliver(
     proxy: str | None,
     to_agent: RequestOf | None = None,
 ) -> Deliverer:
-    """Have events recorded in ``outbox`` for the receivers of ``settings``; gives who delivers them.
+    """Have events recorded in ``outbox`` for the receivers of ``settings``; returns the deliverer.
 
     ``to_agent``: the request for an event to an agent; None: agents get no events.
     """

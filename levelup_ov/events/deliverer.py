@@ -59,7 +59,7 @@ class _Gate:
         return 0 if now < self.closed_until else most - self.under_way
 
     def ended(self, failed: SendFailed | None, now: float) -> None:
-        """A delivery has ended. Those that were under way beside one that failed do not count again."""
+        """A delivery has ended. Others that were under way when one failed do not count again."""
         if failed is None or not failed.is_down:
             self.failures, self.closed_until = 0, 0.0
         elif now >= self.closed_until:
@@ -131,7 +131,7 @@ class Deliverer:
             self._stopped.wait(PAUSE) if began else self._wake.wait(POLL)
 
     def _begin(self) -> int:
-        """Record what was accepted, and begin to deliver what is due; returns how many events."""
+        """Record what was accepted, and start to deliver what is due; returns how many events."""
         began = 0
         self._record_accepted()
         for name in self._deliveries.receivers():
@@ -154,7 +154,7 @@ class Deliverer:
         return began
 
     def _deliver(self, receiver: Receiver, gate: _Gate, delivery: Delivery, until: float) -> None:
-        """``until``: an attempt that begins later may end after the claim."""
+        """``until``: an attempt that starts later may end after the claim."""
         failed: SendFailed | None = None
         is_sent = gate.closed_until <= self._now() < until
         try:

@@ -53,7 +53,7 @@ class Receivers:
     def route(self, event: Event) -> tuple[str, ...]:
         """The names of the receivers of an event."""
         if event.kind != OPERATOR_KIND and event.account == LEDGER_ACCOUNT:
-            # The channel has not sent it: a site did, and asks by itself.
+            # The channel has not sent it: a site did, and asks on its own.
             return ()
         name = operator_of(event.account) if event.kind == OPERATOR_KIND else CHANNEL
         return (name,) if name in self._by_name else ()

@@ -115,14 +115,14 @@ class Browser:
     def page(self, search: Search, size: int) -> tuple[Sequence[Submission], bool]:
         """The first ``size`` submissions of a search, and whether there are more.
 
-        Ids begin with the time, so a page costs the same at the beginning of a long list as at its end.
+        Ids start with the time, so a page costs the same at the beginning of a long list as at its end.
         """
         query = self._sql.all.order_by(_C.id.desc()).limit(size + 1).where(*_conditions(search))
         found = self._submissions(query)
         return found[:size], len(found) > size
 
     def named(self, number: str, size: int) -> Sequence[Submission]:
-        """The submissions with this number: an order id, a provider's, a request id, or an id or reference of ours."""
+        """The submissions with this number: an order id, a provider's, a request id, or our id or reference."""
         numbers = [number, json.dumps(number)]
         this = [column == number for column in (_C.id, _C.reference, _C.request_id, _C.provider_order_id)]
         this.append(_C.order_id.in_(numbers))
@@ -212,6 +212,6 @@ def _conditions(search: Search) -> Iterator[ColumnElement[bool]]:
 
 
 def _first_id(instant: datetime) -> str:
-    """The lowest id that was made then: it begins with the milliseconds (RFC 9562)."""
+    """The lowest id that was made then: it starts with the milliseconds (RFC 9562)."""
     digits = f"{max(to_ms(instant), 0):012x}"[-12:]
     return f"{digits[:8]}-{digits[8:]}-0000-0000-000000000000"

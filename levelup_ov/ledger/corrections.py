@@ -47,7 +47,7 @@ class Corrections:
     def take_back(self, submission: Submission, by: str, why: str) -> None:
         """Make a submission that a person settled unknown again; ``submission`` is what they saw of it.
 
-        :raises Superseded: no person settled it, it has changed meanwhile, or it was sent again.
+        :raises Superseded: no person settled it, it has changed since, or it was sent again.
         """
         self._ledger.take_back(submission, also=lambda cursor: self._note(cursor, "take_back", submission, by, why))
 

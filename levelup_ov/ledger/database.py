@@ -312,7 +312,7 @@ class _Pending:
 class GroupCommit:
     """Group commit: one transaction and one fsync for all waiting threads.
 
-    The first thread commits alone; those that arrive meanwhile queue, and the first of them commits the whole queue.
+    The first thread commits alone. Others that arrive wait in a queue, and the first of them commits the whole queue.
     """
 
     def __init__(self, database: Database) -> None:
@@ -328,7 +328,7 @@ class GroupCommit:
                 if not mine.is_done:
                     self._lead()
         except BaseException:
-            # Nobody waits for it any more; it may just have been started.
+            # No thread waits for it any more; it may just have been started.
             with suppress(ValueError, IndexError):
                 self._queue.remove(mine)
             raise

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def is_read_only(path: Path) -> bool:
-    """Whether the disk of an existing file or directory is mounted read-only, whoever owns the file."""
+    """Whether the disk of an existing file or directory is mounted read-only, even for the file's owner."""
     try:
         return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
     except OSError:

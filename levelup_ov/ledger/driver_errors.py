@@ -27,7 +27,7 @@ _WORDS = {
     "disk": "the disk fails",
 }
 VAGUE = frozenset({"read-only", "opened", "disk"})
-"""What SQLite says for several reasons, which the disk tells apart (:mod:`levelup_ov.ledger.disk`)."""
+"""What SQLite says for several reasons; the disk shows which (:mod:`levelup_ov.ledger.disk`)."""
 _STATES = {
     "53300": "connections", "28P01": "credentials", "28000": "credentials", "3D000": "database", "42501": "permission",
     "25006": "read-only", "53100": "full", "55P03": "locked", "57P01": "starting", "57P02": "starting",
@@ -39,7 +39,7 @@ _NAMES = {
     "SQLITE_CANTOPEN": "opened", "SQLITE_CORRUPT": "corrupt", "SQLITE_NOTADB": "not a database",
     "SQLITE_PERM": "permission", "SQLITE_IOERR": "disk",
 }  # fmt: skip
-"""SQLite's names of errors; longer ones begin with these."""
+"""SQLite's names of errors; longer ones start with these."""
 _TEXTS = (
     (r"too many (?:clients|connections)|remaining connection slots", "connections"),
     (r"password authentication failed|no password supplied|role .* does not exist|pg_hba", "credentials"),

@@ -101,7 +101,7 @@ class SchemaMismatch(LedgerUnavailable):
 def open_engine(url: str, *, pool_size: int, create: bool = False) -> Engine:
     """An engine for ``url`` with at most ``pool_size`` connections; nothing is connected yet.
 
-    ``postgres://`` and ``postgresql://`` mean psycopg 3. ``create``: a file of SQLite that is missing may begin empty.
+    ``postgres://`` and ``postgresql://`` mean psycopg 3. ``create``: a file of SQLite that is missing may start empty.
 
     :raises ValueError: another kind of URL; the message does not repeat it.
     """
@@ -264,7 +264,7 @@ def sqlite_file(url: str) -> str:
 
 
 def _refuse_missing(path: str, *_: object) -> None:
-    """SQLite itself would begin an empty file, which knows of no order."""
+    """SQLite itself would create an empty file, which knows of no order."""
     if not os.path.exists(path):
         raise SchemaMismatch(
             f"the ledger's file is missing and has no schema yet: run `{UPGRADE_COMMAND}`, or restore it"
@@ -272,7 +272,7 @@ def _refuse_missing(path: str, *_: object) -> None:
 
 
 def _set_sqlite(connection: Any, _record: object) -> None:
-    # Otherwise the driver begins transactions itself, late and without the write lock.
+    # Otherwise the driver starts transactions itself, late and without the write lock.
     connection.isolation_level = None
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -295,7 +295,7 @@ def _begin_in_time(driver: Any) -> None:
 class WriteAheadLog:
     """Forces commits of an SQLite database to the disk; ``find`` returns its file.
 
-    SQLite could do so while it commits, but would hold its one write lock meanwhile. Only the write-ahead log needs to
+    SQLite could do so while it commits, but would hold its one write lock that long. Only the write-ahead log needs to
     be forced: what has left the log is in the database, and was forced there. The log stays the same file while there
     is a connection to the database, so keep one from the first :meth:`force` to :meth:`close`.
     """

@@ -36,7 +36,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 class Delivery:
     """An event for one receiver. ``id`` is the event's; ``data`` is JSON text. Times are aware, in UTC.
 
-    ``attempts``: how many were begun. ``problem``: why the last one failed, in one word or status.
+    ``attempts``: how many were started. ``problem``: why the last one failed, in one word or status.
     """
 
     number: int

@@ -41,6 +41,7 @@ PERIOD = timedelta(days=30)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode_text = json.encoder.encode_basestring_ascii
 _encode_spaced = json.JSONEncoder().encode
 """The original version of the item order; it is part of every stored digest."""
 
@@ -157,7 +158,7 @@ def content(request: SubmissionRequest) -> bytes:
         [
             order.user.email,
             order.user.phone,
-            sorted((_item(item) for item in order.items), key=_encode_spaced),
+            _in_order([_item(item) for item in order.items]),
             order.special_instructions or None,
             _time(order.desired_ready_time),
             order.fulfillment_type,
@@ -167,6 +168,13 @@ def content(request: SubmissionRequest) -> bytes:
             request.tender.kind,
         ]
     ).encode()
+
+
+def _in_order(items: list[list[Any]]) -> list[list[Any]]:
+    """The items in the sequence of their JSON texts, which that of their ids decides if no id occurs twice."""
+    if len({item[0] for item in items}) == len(items):
+        return sorted(items, key=lambda item: _encode_text(item[0]))
+    return sorted(items, key=_encode_spaced)
 
 
 def _item(item: Item) -> list[Any]:

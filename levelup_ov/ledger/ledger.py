@@ -172,7 +172,7 @@ class Ledger:
                         return InProgress(doubtful)
                     held = {"": doubtful}
                 if held:
-                    return self._recognised(cursor, held, kinds, content, this)
+                    return self._recognized(cursor, held, kinds, content, this)
                 insert, point = self._sql.insert, self._sql.point
                 if matches:
                     row.update(following(matches, identities, content, alike, reference))
@@ -438,7 +438,7 @@ class Ledger:
         later = {"account": submission.account, "after": to_ms(submission.claimed_at), "now": self._now()}
 
         def work(cursor: Any, _again: bool) -> None:
-            # Claims of its identities wait, so that none begins meanwhile.
+            # Claims of its identities wait, so that none starts in the meantime.
             self._lock(cursor, [row.digest for row in self._sql.digests.all(cursor, values)])
             follower = self._sql.followers.first(cursor, {**values, **later})
             if follower is not None and submission.state == "not_placed":
@@ -733,7 +733,7 @@ class Ledger:
         if self.database.is_postgresql:
             self._sql.lock.run(cursor, {"keys": sorted(map(_advisory_key, digests))})
 
-    def _recognised(
+    def _recognized(
         self,
         cursor: Any,
         held: Mapping[str, Submission],

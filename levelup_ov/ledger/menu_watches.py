@@ -40,7 +40,7 @@ class SeenMenu:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedLook:
-    """A look at a location's menu that nobody else has; ``before`` is None for the first one."""
+    """A claimed look at a location's menu; ``before`` is None for the first one."""
 
     account: str
     location: str

@@ -21,7 +21,7 @@ class FormUsed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OperatorAction:
-    """``outcome`` is None while the provider is asked, or if the process ended meanwhile.
+    """``outcome`` is None while the provider is asked, or if the process ended first.
 
     ``act``: None for a reconciliation in the console, otherwise a correction (:mod:`levelup_ov.ledger.corrections`),
     ``why`` that was made, and ``before``, what the submission held until then.

@@ -55,7 +55,7 @@ class Outbox:
         """
         receivers = list(self.route(event))
         if self.has_followers and event.kind == ORDER_CHANGED and event.data.get("status") is not None:
-            # A word that the adapter does not know is no status for a follower.
+            # A word that the adapter does not know is not sent to a follower.
             follower = self._follower.first(cursor, {"this": event.subject})
             receivers += [follower.receiver] if follower else []
         if receivers:

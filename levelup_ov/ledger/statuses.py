@@ -1,7 +1,7 @@
 """The last known status of each placed order, and the claims of those who ask for it (STAT-5).
 
 The first request for a status makes the row, so a submission costs nothing more. A claim has a lease, which ends like
-that of a submission, by a clock that nobody sets (SUB-13). Every change sets another mark, and is made only if the row
+that of a submission, by a clock that cannot be set (SUB-13). Every change sets a new mark, and is made only if the row
 still has the mark that was read. So an older answer that arrives late never replaces a newer one.
 """
 

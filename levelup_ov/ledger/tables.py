@@ -179,7 +179,7 @@ OUTBOX = Table(
     Column("accepted_at", BigInteger),
     Column("problem", Text),
 )
-"""Events, each once for every receiver. ``number`` is the order of their changes; ``since``: when its retries began."""
+"""Events, each once for every receiver. ``number`` orders their changes; ``since``: when its retries started."""
 ORDER_FOLLOWERS = Table(
     "order_followers",
     METADATA,
@@ -187,7 +187,7 @@ ORDER_FOLLOWERS = Table(
     Column("receiver", Text, nullable=False),
     Column("content", Text, nullable=False),
 )
-"""Who, beside the channel, is told of an order's changes, and what is needed to tell it: sealed."""
+"""Who, beside the channel, is sent an order's changes, and what is needed to send them: sealed."""
 NOTICES = Table(
     "notices",
     METADATA,

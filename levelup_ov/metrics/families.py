@@ -69,7 +69,7 @@ FAMILIES: Mapping[str, Family] = {
     "levelup_ov_threads": Family("gauge", (), "threads for requests"),
     "levelup_ov_threads_busy": Family("gauge", (), "requests that a thread works on, or that wait for one"),
     "levelup_ov_connections": Family("gauge", (), "callers that are connected"),
-    "levelup_ov_cache_bytes": Family("gauge", (), "menus and catalogues kept in memory"),
+    "levelup_ov_cache_bytes": Family("gauge", (), "menus and catalogs kept in memory"),
     "levelup_ov_ledger_connections": Family("gauge", (), "connections to the ledger's database in use"),
     "levelup_ov_ledger_connections_limit": Family("gauge", (), "connections that the workers may open"),
 }

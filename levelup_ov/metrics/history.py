@@ -52,7 +52,7 @@ class History:
         self._parts.publish(oldest, pack(reduced(counts), {}))
 
     def hour_ago(self, worker: int) -> tuple[Numbers, float]:
-        """What a worker had counted an hour ago, or nothing if it began later; and how many seconds ago that was."""
+        """What a worker had counted an hour ago, or nothing if it started later; and how many seconds ago that was."""
         read = [self._parts.read(mark) for mark in self._marks(worker)]
         known = sorted((age, content) for content, age in read if content)
         old = next((each for each in known if each[0] >= HOUR), None)

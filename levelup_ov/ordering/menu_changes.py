@@ -23,7 +23,7 @@ def seen_menu(version: str | None, menu: Menu, stock: Stock) -> SeenMenu:
     items = (item.provider_id for category in menu.categories for item in category.items)
     options = (option.provider_id for group in menu.option_groups for option in group.options)
     gone = {id for id in items if stock.lacks_item(id)} | {id for id in options if stock.lacks_option(id)}
-    # A time alone is no change that a channel has to read.
+    # A new time alone is not a change that a channel has to read.
     digest = _digest(asdict(replace(menu, updated_at=None)))
     return SeenMenu(version, digest, stock_digest(stock), tuple(sorted(gone)), stock.paused)
 

@@ -1,6 +1,6 @@
 """The use cases: validate, submit, list and show, between HTTP and the adapter.
 
-A failure's path begins at the order (``$.items[0].item``), as in adapters; the HTTP layer prepends the root member.
+A failure's path starts at the order (``$.items[0].item``), as in adapters; the HTTP layer prepends the root member.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ SHORTEST_PRIVATE = 4
 """Characters from which a part of a delivery address is masked in messages."""
 
 CHECKS = 3
-"""How often a status is requested again because another one was recorded meanwhile."""
+"""How often a status is requested again because another one was recorded in between."""
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ class Service:
 
     @property
     def in_progress(self) -> Mapping[str, int]:
-        """The requests that hold a place of the bulkhead, by account."""
+        """The requests that hold a slot of the bulkhead, by account."""
         return self._bulkhead.in_progress
 
     def menu(self, location_id: str, context: RequestContext) -> menus.Menu:
@@ -235,9 +235,9 @@ class Service:
             check_stock(order, stock)
 
     def watch_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> list[Event] | None:
-        """Look at a location's menu and record what changed, with its events (MENU-9); None: somebody else just did.
+        """Look at a location's menu and record what changed, with its events (MENU-9); None: it was just looked at.
 
-        A menu is read only if its version or the stock is another one, where the provider has versions.
+        If the provider has versions, a menu is read only if its version or the stock has changed.
 
         :raises Failure: the menu or the stock is not known.
         """
@@ -381,7 +381,7 @@ class Service:
             except Unanswered as failure:
                 if failure.code != "provider_protocol_error":
                     raise
-                # An earlier request may have canceled it, so whoever asks must not stop here.
+                # An earlier request may have canceled it, so the request must not stop here.
                 raise cancellation_unknown(failure.message) from None
             if status.stage not in CALLED_OFF:
                 check_cancelable(order, status)
@@ -439,7 +439,7 @@ class Service:
         )
 
     def check_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> None:
-        """Look at a location's menu now, as :meth:`watch_menu` does, in one of the account's places (EVT-9)."""
+        """Look at a location's menu now, as :meth:`watch_menu` does, in one of the account's slots (EVT-9)."""
         with self._bulkhead.room(self._account_of(location_id, context).account.name):
             self.watch_menu(location_id, context, every=every)
 
@@ -453,7 +453,7 @@ class Service:
                 status = self._ask_status(self._routed(order.location, context), order, context)
                 if self.tracking.record(order, status):
                     return
-            # Somebody else recorded one meanwhile, which may be the older one.
+            # Another request recorded one in between, which may be the older one.
             order = self.tracking.of(order.submission) or order
         raise Failure("provider_busy", "others ask for the status of this order", retry_after=1)
 

@@ -149,7 +149,7 @@ class Attempt:
 
     @property
     def order_may_stand(self) -> bool:
-        """Whether the placing call began and was not proven to have had no effect."""
+        """Whether the placing call started and was not proven to have had no effect."""
         return self.placement.may_exist
 
 
@@ -293,7 +293,7 @@ class Submissions:
         ``fence_order`` makes the provider refuse late requests; None if it cannot do that. Then the provider must be
         without the order for the grace period, while awake.
 
-        ``key`` is what the row is written with once more if the ledger loses it meanwhile and there is an order.
+        ``key`` is what the row is written with again if the ledger loses it and there is an order.
 
         ``find_order`` may raise :class:`Disproved`.
 
@@ -559,7 +559,7 @@ class Submissions:
 
 def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:
     """The failure of a submission whose outcome is unknown."""
-    words = f"{why}; send the same submission again to find out"
+    words = f"{why}; send the same submission again to learn its outcome"
     return Failure("outcome_unknown", words, retry_after=retry_after)
 
 

@@ -134,7 +134,7 @@ def is_change(order: PlacedOrder, status: ReportedStatus) -> bool:
 
 
 def check_cancelable(order: PlacedOrder, status: ReportedStatus) -> None:
-    """:raises Failure: ``cancellation_refused``: nobody is asked to cancel the order."""
+    """:raises Failure: ``cancellation_refused``: the provider is not asked to cancel the order."""
     if status.stage in TOO_LATE:
         raise Failure("cancellation_refused", f"the order is {status.stage}: {status.word}")
     if order.card:
@@ -157,8 +157,8 @@ def check_canceled(status: ReportedStatus, refusal: Failure | None) -> None:
 
 
 def cancellation_unknown(why: str) -> Failure:
-    """The failure of a cancellation of which nobody knows yet whether it was carried out."""
-    return Failure("cancellation_unknown", f"{why}; send the same request again to find out", retry_after=1)
+    """The failure of a cancellation whose outcome is not known yet."""
+    return Failure("cancellation_unknown", f"{why}; send the same request again to learn its outcome", retry_after=1)
 
 
 def shown(order: PlacedOrder, status: ReportedStatus, zone: BaseTzInfo | None) -> TrackedOrder:

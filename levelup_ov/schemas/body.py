@@ -84,13 +84,16 @@ def _read_quickly(body: bytes) -> Any:
 
     A repeated member is detected by writing the value again: at least one colon is then missing.
     """
-    if (b"\\" in body and b"\\u003" in body) or _HUGE in body.translate(_AS_ZEROS):
-        return _UNREAD  # a colon that is written as an escape could not be counted
     try:
         value = orjson.loads(body)
-        return value if orjson.dumps(value).count(b":") == body.count(b":") else _UNREAD
+        written = orjson.dumps(value)
     except (orjson.JSONDecodeError, TypeError):
         return _UNREAD  # the thorough way reports the error
+    if written == body:
+        return value
+    if (b"\\" in body and b"\\u003" in body) or _HUGE in body.translate(_AS_ZEROS):
+        return _UNREAD  # a colon that is written as an escape could not be counted
+    return value if written.count(b":") == body.count(b":") else _UNREAD
 
 
 def _may_hold_surrogate(body: bytes) -> bool:

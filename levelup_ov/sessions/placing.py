@@ -87,9 +87,9 @@ class Placing:
     def find(
         self, row: StoredSession, content: Content, last_look: Callable[[], None], context: RequestContext
     ) -> PlacedOrder | None:
-        """The order of a session whose completion was interrupted; None: none was begun, or none was placed.
+        """The order of a session whose completion was interrupted; None: none was started, or none was placed.
 
-        A charge that was begun is continued, which may place its order.
+        A charge that was started is continued, which may place its order.
 
         :raises Failure: it is not known now, or why a charge was refunded.
         """

@@ -64,7 +64,7 @@ UNSETTLED = "refund_impossible"
 FULFILLMENTS = ("pickup", "delivery")
 
 Follow = Callable[[CheckoutSession, str], tuple[str, str] | None]
-"""Gives who is sent the changes of a completed session's order, and what that needs, sealed; None: nobody.
+"""Returns the receiver of the changes of a completed session's order, and what that needs, sealed; None: there is none.
 
 Its arguments are the session, and its submission's id, to which the seal is bound."""
 
@@ -80,7 +80,7 @@ class _Read:
 
 
 class Sessions:
-    """All operations. ``caller`` names who the session belongs to; nobody else's requests find it.
+    """All operations. ``caller`` owns the session; requests of other callers do not find it.
 
     Every method raises :class:`~levelup_ov.domain.failure.Failure` if nothing was changed and the reason is not the
     basket: ``session_not_found``, ``session_closed``, ``session_changed``, ``submission_in_progress``,
@@ -140,7 +140,7 @@ class Sessions:
             stored = self._new_key(caller, key, "create", id)
             self._store.add(row, None if stored is None else stored.answered(row))
         except KeyTaken:
-            # The same request was first meanwhile.
+            # The same request was faster.
             if (recorded := self._recorded(caller, key, "create", context)) is None:
                 raise in_progress() from None
             return recorded
@@ -269,7 +269,7 @@ class Sessions:
         return self._completed(row, content, placed, key)
 
     def _reconcile(self, read: _Read, context: RequestContext) -> CheckoutSession:
-        """Find out what became of a session that is being completed."""
+        """Determine what became of a session that is being completed."""
         row, content, is_free = read.row, read.content, self._leases.has_ended(read.row.held)
         if content.levelup is not None:
             # To reconcile it, the charge may have to be made again, by one request only.
@@ -567,4 +567,4 @@ def _closed(row: StoredSession) -> Failure:
 
 
 def _changed() -> Failure:
-    return Failure("session_changed", "another request has changed this checkout session meanwhile", retry_after=1)
+    return Failure("session_changed", "another request has changed this checkout session", retry_after=1)

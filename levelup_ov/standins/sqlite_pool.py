@@ -51,7 +51,7 @@ class SQLitePool(Generic[T]):
 
     @contextmanager
     def glancing(self) -> Iterator[T]:
-        """For one statement, which is one view by itself: without the two others that begin and end a transaction."""
+        """For one statement, which is one view on its own: without the two others that start and end a transaction."""
         idle = self._idle.setdefault(os.getpid(), [])
         connection = idle.pop() if idle else self._open()
         try:

@@ -210,7 +210,7 @@ class Echoes:
         reported = refused(bench, refusal.sample)
         answers = [exchange.answer for exchange in reported.exchanges if exchange.answer is not None]
         if reported.failure is None or not answers:
-            pytest.skip("the adapter refuses this order by itself")
+            pytest.skip("the adapter itself refuses this order")
         found, trace = _found(bench, sample)
         found.answer
         for number, exchange in enumerate(found.exchanges):

@@ -173,11 +173,11 @@ class _Meeting:
         self.where = "before each of its calls"
 
     def begin(self) -> None:
-        """A sale begins, with its first call."""
+        """A sale starts, with its first call."""
         self._calls = 0
 
     def between(self) -> None:
-        """The validation has been answered, the submission has not begun."""
+        """The validation has been answered, the submission has not started."""
         if self._point in (None, BETWEEN):
             if self._point is not None:
                 self.where = "between its validation and its submission"

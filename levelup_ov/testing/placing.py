@@ -68,7 +68,7 @@ class Placing:
         )
         _check_traces(run, order)
         if run.failure is None:
-            check_placed(run.answer, after_fault=True)  # the adapter reconciled it by itself
+            check_placed(run.answer, after_fault=True)  # the adapter itself reconciled it
         else:
             assert not run.proves_no_order, (
                 f"SUB-5: an order exists and {what}: that is reported as {run.failure!r}, as if there were none"

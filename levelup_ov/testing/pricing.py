@@ -126,7 +126,7 @@ class Pricing:
             if run.failure is None and run.value.charged == usual.charged + MORE:
                 assert run.value.charge_mismatch, (
                     f"PAY-4: {usual.charged} cents were asked for, the answer to {step.call} says "
-                    f"{run.value.charged}, and nobody learns of it: Placed.expected_charge is what was sent or "
+                    f"{run.value.charged}, and that stays hidden: Placed.expected_charge is what was sent or "
                     "validated, not what comes back"
                 )
 

@@ -109,7 +109,7 @@ class StatusAnswers:
         adapter = bench.provider.adapter
         if not adapter.cancels:
             pytest.skip(f"the adapter declares cancels = {adapter.cancels}")
-        # Just placed, for this test: a kitchen that has begun may refuse.
+        # Just placed, for this test: a kitchen that has started may refuse.
         asked, other = _ask(bench, sample, number=2), _ask(bench, sample)
         before = bench.status(other.order, other.id).answer.word
         for time in ("first", "second"):

@@ -55,9 +55,9 @@ class Agents:
         self._keys = {name: key.reveal().encode() for name, key in keys.items()}
 
     def name_of(self, headers: Headers) -> str | None:
-        """Whose key a request has, in ``X-API-Key`` or ``Authorization: Bearer``; None: nobody's.
+        """Whose key a request has, in ``X-API-Key`` or ``Authorization: Bearer``; None: no caller's.
 
-        Every key is compared, each in constant time. A request with two different keys is nobody's.
+        Every key is compared, each in constant time. A request with two different keys belongs to no caller.
         """
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         given = {headers.get("X-API-Key", "").strip(), token.strip() if scheme.lower() in ("bearer", "token") else ""}
@@ -156,7 +156,7 @@ def _transport(*, public_only: bool = False) -> Transport:
 
 
 def parts_of(url: str) -> tuple[str, str]:
-    """The origin of an address, the same for every spelling of it, and the rest; empty if it is no plain address."""
+    """The origin of an address, the same for every spelling of it, and the rest; empty if it is not a plain address."""
     if (match := _URL.fullmatch(url)) is None:
         return "", ""
     scheme, host = match[1].lower(), match[2].lower().removesuffix(".")

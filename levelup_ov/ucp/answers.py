@@ -135,7 +135,7 @@ def _problem(problem: Problem, session: CheckoutSession, wire_path: Mapping[str,
 
 
 def _named(path: str, words: str, session: CheckoutSession) -> str:
-    """The words about a line with the name of its dish, which an agent can tell a person."""
+    """The words about a line with the name of its dish, which an agent can show to a person."""
     match = _LINE_PATH.fullmatch(path)
     shown = [priced.name if priced else "" for _, priced in lines(session)]
     name = shown[int(match[1])] if match is not None and int(match[1]) < len(shown) else ""

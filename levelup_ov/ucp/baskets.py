@@ -53,13 +53,13 @@ class Follower:
 
 
 def followed(basket: Basket, webhook: str | None, base_url: str) -> Basket:
-    """The basket of an order whose changes are sent to ``webhook``; None: to nobody."""
+    """The basket of an order whose changes are sent to ``webhook``; None: they are not sent."""
     others = {name: value for name, value in basket.extra.items() if name != _FOLLOWER}
     return replace(basket, extra={**others, _FOLLOWER: [webhook, base_url]} if webhook else others)
 
 
 def follower(basket: Basket) -> Follower | None:
-    """Who follows the order of a basket."""
+    """The receiver of the changes of a basket's order."""
     known = basket.extra.get(_FOLLOWER)
     return Follower(*known) if known else None
 
@@ -95,7 +95,7 @@ def food_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Dr
 def shopping_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Draft:
     """The basket of a shopping checkout; ``session``: what it updates.
 
-    :raises Outcome: its items are of two locations, or none of them can be one of ours.
+    :raises Outcome: its items are of two locations, or none of them can be on our menu.
     """
     before = session.basket if session else None
     parted = [line.item_id.partition(SEPARATOR) for line in request.lines]

@@ -104,7 +104,7 @@ class Catalog:
             yield from (place for place in found if place.location.active and not place.location.terminated)
 
     def _page(self, call: Call, request: requests.SearchRequest) -> tuple[list[Product], str | None]:
-        """The products of a page, and where the next one begins; None: nowhere.
+        """The products of a page, and where the next one starts; None: nowhere.
 
         The cursor is the number of items to skip at a location, and its id.
         """

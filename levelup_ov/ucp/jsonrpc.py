@@ -37,7 +37,7 @@ class RPCError(Exception):
 def read_request(value: Any) -> Request:
     """The request in a body's JSON.
 
-    :raises RPCError: it is none; a batch, for example, which the Model Context Protocol has not.
+    :raises RPCError: it is not a request; for example a batch, which the Model Context Protocol does not have.
     """
     if isinstance(value, list):
         raise RPCError(INVALID_REQUEST, "a batch is not supported: send one request at a time")

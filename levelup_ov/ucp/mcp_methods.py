@@ -16,7 +16,7 @@ from levelup_ov.ucp.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, Request, RP
 MODERN = "2026-07-28"
 """The version whose requests need no session."""
 HANDSHAKES = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
-"""The versions that begin with ``initialize``, newest first."""
+"""The versions that start with ``initialize``, newest first."""
 HEADER_MISMATCH, VERSION_NOT_SUPPORTED = -32020, -32022
 
 _META = "io.modelcontextprotocol/"
@@ -51,7 +51,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What a server says of itself. ``instructions`` are for the model that will use the tools."""
+    """What a server says about itself. ``instructions`` are for the model that will use the tools."""
 
     name: str
     title: str

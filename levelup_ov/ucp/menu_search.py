@@ -27,7 +27,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a list, and where the next part begins; None: there is none."""
+    """A part of a list, and where the next part starts; None: there is none."""
 
     entries: Sequence[Mapping[str, Any]]
     next_cursor: str | None
@@ -151,7 +151,7 @@ def _ranked(listed: Sequence[T], query: str, texts: Callable[[T], tuple[str, str
 
 
 def _has(word: str, words: Iterable[str]) -> bool:
-    """Whether one of ``words`` begins with ``word``, or ``word`` is its plural."""
+    """Whether one of ``words`` starts with ``word``, or ``word`` is its plural."""
     return any(each.startswith(word) or (len(each) > 2 and word in (f"{each}s", f"{each}es")) for each in words)
 
 

@@ -23,7 +23,7 @@ LONGEST_WEBHOOK = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """The agent as its header names it: the address of its profile, and the version it speaks (empty: not said)."""
+    """The agent as its header names it: the address of its profile, and the version it uses (empty: not named)."""
 
     profile: str
     version: str = ""
@@ -148,7 +148,7 @@ def _check_version(version: str) -> None:
 
 
 def _unsupported(version: str) -> Rejected:
-    words = f"version {version!r} of the protocol is not supported; this service speaks {' and '.join(SUPPORTED)}"
+    words = f"version {version!r} of the protocol is not supported; this service supports {' and '.join(SUPPORTED)}"
     return Rejected("version_unsupported", words, 422)
 
 

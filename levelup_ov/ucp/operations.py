@@ -121,7 +121,7 @@ class Operations:
                 return self._answer(call, replace(session, problems=others), (tender,))
             contact, key = baskets.buyer_of(request.instrument.contact), call.key.value if call.key else ""
             if session.state in OPEN and session.basket.buyer is None and contact.first_name:
-                # Nobody else was named: who pays is who buys.
+                # No other buyer was named: the payer is the buyer.
                 basket = baskets.bought_by(contact, session, key)
                 session = self._sessions.replace(call.caller, id, basket, call.step("buyer"), call.context)
             if session.state in OPEN and baskets.costs_otherwise(session, key):

@@ -32,12 +32,12 @@ from levelup_ov.ucp.signing import Signatures
 from levelup_ov.ucp.versions import ORDER
 
 LARGEST_ANSWER = 64 * 1024
-"""Bytes; nobody reads the answer of a receiver."""
+"""Bytes; the answer of a receiver is not used."""
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 
 
 class OrderWebhooks:
-    """Who is sent an order, and what. ``clock`` returns the time that is signed, aware."""
+    """To whom an order is sent, and what. ``clock`` returns the time that is signed, aware."""
 
     def __init__(self, settings: Settings, outbox: Outbox, clock: Callable[[], datetime]) -> None:
         self.signatures = Signatures(settings.agent_signing_keys)
@@ -53,7 +53,7 @@ class OrderWebhooks:
         )
 
     def follow(self, session: CheckoutSession, submission: str) -> tuple[str, str] | None:
-        """The receiver of a completed session's order, and what is kept for it, sealed; None: nobody."""
+        """The receiver of a completed session's order, and what is kept for it, sealed; None: there is none."""
         follower = baskets.follower(session.basket)
         if follower is None:
             return None

@@ -18,7 +18,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
 
 
 def tender(request: PaymentRequest, tenders: Collection[str]) -> SessionTender | Message:
-    """The tender of a completion, or why it is none; ``tenders`` are those that the session may be paid with."""
+    """The tender of a completion, or why there is none; ``tenders`` are those that the session may be paid with."""
     instrument, where = request.instrument, f"$.payment.instruments[{request.position}]"
     handler = instrument.handler_id
     if TENDER_OF.get(handler) not in tenders:

@@ -1,4 +1,4 @@
-"""The two ways in which UCP says no, and how an error of ours becomes one of them.
+"""The two ways in which UCP says no, and how an error of the service becomes one of them.
 
 A *protocol error* has an HTTP status and a body of ``code`` and ``content``. A *business outcome* is an ordinary answer
 with ``messages``; if there is no session to show, its ``ucp.status`` is ``error``.
@@ -100,7 +100,7 @@ _OUR_WORD = re.compile(r"\b([Tt]his|[Tt]he) location\b")
 
 
 def plain(words: str) -> str:
-    """A message of ours in the words of an agent: without the numbers of our rules, and with UCP's establishments."""
+    """A message in the words of an agent: without the numbers of our rules, and with UCP's establishments."""
     return _OUR_WORD.sub(r"\1 establishment", _RULE.sub("", words))
 
 

@@ -31,7 +31,7 @@ class Product:
     needs_options: bool
 
     def matches(self, request: SearchRequest) -> bool:
-        """Whether a search finds it: every word of the query begins a word of it."""
+        """Whether a search finds it: every word of the query starts a word of it."""
         if request.categories and self.category.name not in request.categories:
             return False
         if not request.lowest <= self.price <= request.highest:

@@ -1,4 +1,4 @@
-"""What this service says of itself: the profile at ``/.well-known/ucp``, and the ``ucp`` member of each answer."""
+"""What this service says about itself: the profile at ``/.well-known/ucp``, and the ``ucp`` member of each answer."""
 
 from __future__ import annotations
 

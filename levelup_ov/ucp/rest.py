@@ -81,7 +81,7 @@ class Door:
         """
         profile = self._profiles.fetch(agent.profile)
         if profile is not None and ("Signature" in request.headers or "Signature-Input" in request.headers):
-            from levelup_ov.ucp import verifying  # only who gets signed requests loads it
+            from levelup_ov.ucp import verifying  # loaded only where requests are signed
 
             target = str(request.environ.get("RAW_URI") or request.path)
             # A request in absolute form names the host, too.

@@ -1,6 +1,6 @@
 """The arguments of the tools, as a model reads them. What is accepted is decided by :mod:`levelup_ov.schemas`.
 
-Members that UCP has, and that change nothing here, are left out: nobody has to think about them.
+Members that UCP has, and that change nothing here, are left out: a model need not consider them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ ADDRESS = members(
 METHOD = members(
     ("type",),
     type=text("", enum=["pickup", "delivery"]),
-    requested_fulfillment_time=text("when it shall be ready, with offset; leave it out for as soon as possible"),
+    requested_fulfillment_time=text("when it should be ready, with offset; leave it out for as soon as possible"),
     selected_option_id=text("id of one of the windows that a checkout offers"),
     destination=ADDRESS,
     notes=text("for the courier"),

@@ -1,4 +1,4 @@
-"""Who may use the service from a browser in development mode, where its key is a known word.
+"""Which pages may use the service from a browser in development mode, where its key is a known word.
 
 A foreign site reaches a service on this machine in two ways. It sends requests from its own page: the browser names
 that page in ``Origin``, and asks first for the header with the key, which nobody allows. Or it lets its own name lead

@@ -29,7 +29,7 @@ class Certifications:
         self._shelf = Shelf(PLACES, ROOM)
 
     def start(self, plan: Plan) -> str:
-        """Begin a run; its id."""
+        """Start a run; returns its id."""
         id = str(uuid.uuid4())
         self._shelf.put(id, {"state": "running", "step": "merchants and locations"})
         threading.Thread(target=self._run, args=(id, plan), name="certification", daemon=True).start()

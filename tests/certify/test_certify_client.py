@@ -71,7 +71,7 @@ def test_one_connection_serves_all_requests(client: Client, server: Counting) ->
     assert server.connections == 1
 
 
-def test_a_connection_that_was_closed_meanwhile_is_made_again(client: Client, server: Counting) -> None:
+def test_a_connection_that_was_closed_is_made_again(client: Client, server: Counting) -> None:
     server.drop = True
     for _ in range(3):
         assert client.send("POST", "/x", b"{}").ok
@@ -109,6 +109,6 @@ def test_time_is_bounded(server: Counting) -> None:
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "http://", "http://user:pass@x", "http://x/?q=1"])
-def test_what_is_no_address_of_a_service_is_refused(url: str) -> None:
+def test_an_invalid_service_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="expected an address"):
         Client(url, None, requests=1, seconds=1)

@@ -44,7 +44,7 @@ def test_all_errors_are_listed_and_an_unknown_one_gets_a_hint() -> None:
     assert unknown.exit_code == 2 and "tender_not_accepted" in unknown.stderr
 
 
-def test_an_adapter_is_begun_without_an_application(tmp_path: Path) -> None:
+def test_an_adapter_is_created_without_an_application(tmp_path: Path) -> None:
     begun = invoke("adapters", "new", "diner", "--package", str(tmp_path))
     assert begun.exit_code == 0 and (tmp_path / "levelup_ov_diner.py").is_file()
 
@@ -168,7 +168,7 @@ def test_the_key_may_come_from_the_environment(service: str) -> None:
     assert ran.exit_code == 0, ran.output
 
 
-def test_colour_is_for_terminals_and_no_color_is_honoured(service: str) -> None:
+def test_color_is_for_terminals_and_no_color_is_honored(service: str) -> None:
     command = [sys.executable, "-m", "levelup_ov", "certify", service, *KEY, "--location", "sandbox.notips"]
     environ = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"}
     assert "\x1b[32m" in on_terminal(command, environ)

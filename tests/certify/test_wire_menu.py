@@ -84,7 +84,7 @@ def test_each_problem_is_reported_once_with_ids_or_path(menu: dict[str, Any], ch
 
 
 @pytest.mark.parametrize("wire", [None, [], 7, {"menu": None}, {"menu": []}])
-def test_what_is_no_menu_at_all_is_reported(wire: Any) -> None:
+def test_anything_but_a_menu_is_reported(wire: Any) -> None:
     assert len(problems(wire)) == 1
 
 

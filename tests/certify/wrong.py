@@ -30,7 +30,7 @@ ChangeAnswer = Callable[[Json, Request, Response], None]
 class Wrong:
     """What is wrong: ``request`` changes a request's JSON or environment, ``answer`` an answer's JSON in place.
 
-    ``instead`` answers by itself, or gives None. ``rules`` are those that fail, and no others; ``location`` is
+    ``instead`` answers itself, or gives None. ``rules`` are those that fail, and no others; ``location`` is
     where it shows.
     """
 
@@ -324,7 +324,7 @@ def merged(order: Json) -> None:
 
 
 class OneBasket:
-    """The basket of the login: who comes while somebody else's order is under way gets that one's items."""
+    """The basket of the login: a guest who orders during somebody else's order gets that one's items."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

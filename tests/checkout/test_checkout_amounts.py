@@ -74,7 +74,7 @@ def test_every_part_of_a_check_is_paid_in_its_turn(check: OrderAmounts) -> None:
 
 @given(checks(), CENTS)
 def test_two_payments_are_as_good_as_one(check: OrderAmounts, paid: int) -> None:
-    """Who pays the rest of a check later has paid each part of it once."""
+    """Paying the rest of a check later pays each part of it once."""
     first = proposed(check)
     rest = OrderAmounts(check.outstanding - first.spend, check.tax - first.tax, check.exemption - first.exemption)
     second = proposed(replace(rest, payment=rest.outstanding))

@@ -139,7 +139,7 @@ def test_a_callback_without_code_or_reason(site: Site) -> None:
 
 @KINDS
 def test_what_another_browser_granted_is_of_no_use_unconfirmed(site: Site, kind: str, clock: Clock) -> None:
-    """Who began a connection never sees the confirmation that went to the browser of who granted it."""
+    """Starting a connection never shows the confirmation that went to the browser of the user who granted it."""
     begun = started(site, kind)
     reported = site.come_back(approved(site, kind, begun))
     path = f"/{kind}s/{begun['id']}"
@@ -217,7 +217,7 @@ def test_a_permissions_request_is_granted_and_called_back(site: Site) -> None:
 
 
 @pytest.mark.parametrize("answered", [False, True])
-def test_a_forged_callback_connects_nobody(site: Site, answered: bool) -> None:
+def test_a_forged_callback_connects_no_user(site: Site, answered: bool) -> None:
     asked = site.request_permissions()
     if answered:
         site.answer_request(1, answer="refuse")
@@ -366,7 +366,7 @@ def test_a_token_is_forgotten_even_where_levelup_is_down(site: Site, user: str) 
     assert site.call("GET", f"/users/{user}/profile").refusal == (422, "not_connected", None)
 
 
-def test_a_callback_after_disconnecting_connects_nobody(site: Site) -> None:
+def test_a_callback_after_disconnecting_connects_no_user(site: Site) -> None:
     begun = started(site, "user")
     come_back = approved(site, "user", begun)
     site.done(site.call("DELETE", f"/users/{begun['id']}"))

@@ -39,7 +39,7 @@ def test_an_operator_gives_a_charge_back_and_it_is_recorded(
     id = site.get(f"/orders/{uuid}")["order"]["id"]
     page = f"/checkout/{id}/reconcile"
     assert f'href="/console{page}"' in olive.open(f"/checkout/{uuid}").text
-    # Who may only read is told so, with or without somebody else's form.
+    # A reader gets an explanation, with or without somebody else's form.
     assert "Your key may only read" in rita.open(f"/checkout/{id}").text
     form = olive.token(page)
     assert [rita.open(page).status_code, rita.send(page, form=form).status_code] == [403, 403]

@@ -108,7 +108,7 @@ def test_a_refund_is_refused_by_all_that_is_said(site: Site, merchant: str, user
 
 
 @pytest.mark.rule("WEB-6", "SUB-3")
-def test_an_order_number_is_charged_once_whoever_is_paid(site: Site, merchant: str, user: str) -> None:
+def test_an_order_number_is_charged_once_for_all_merchants(site: Site, merchant: str, user: str) -> None:
     body = meal(merchant, user)
     body["order_submission"]["order_number"] = "N-1"
     site.charged(body)
@@ -126,7 +126,7 @@ def test_nothing_is_charged_for_a_proposal_without_a_uuid(site: Site, merchant: 
     assert not site.line.count("/completed_orders")
 
 
-def test_nobody_is_connected_as_somebody_else(site: Site) -> None:
+def test_no_user_is_connected_as_another(site: Site) -> None:
     for members in ({"user_id": 2}, {"user_id": "1"}, {"token_type": "mac"}, {"access_token": ["x"]}):
         started = site.start_user()
         site.line.changes["/oauth2/token"] = [members]

@@ -36,7 +36,7 @@ DECLINED = refusal(422, "order", "base")
 
 
 def past(charged: Any) -> Any:
-    """An order of ours as a user's history has it."""
+    """Our order as a user's history has it."""
     amounts = {name: charged[name] for name in ("uuid", "spend_amount", "total_amount")}
     return {"order": {"created_at": "2026-11-20T17:00:00Z", "location_id": 11, **amounts}}
 
@@ -151,7 +151,7 @@ def test_words_that_prove_nothing_leave_it_unknown(
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     status, said = site.reconcile()
     assert status == 1 and "still charging" in said
-    # Nobody can know: that is reported at every run, until LevelUp says something that proves it.
+    # It cannot be known: that is reported at every run, until LevelUp says something that proves it.
     assert site.app.test_cli_runner().invoke(args=["checkout", "cases"]).exit_code == 1
     assert [site.charged(body, "K")["uuid"]] == site.unrefunded()
     assert site.app.test_cli_runner().invoke(args=["checkout", "cases"]).exit_code == 0
@@ -170,7 +170,9 @@ def test_first_words_that_prove_nothing_leave_it_unknown(
 
 @pytest.mark.rule("WEB-4")
 @pytest.mark.parametrize("can_read", [True, False])
-def test_a_charge_that_nobody_waits_for_is_not_kept(site: Site, merchant: str, clock: Clock, can_read: bool) -> None:
+def test_a_charge_without_a_waiting_request_is_not_kept(
+    site: Site, merchant: str, clock: Clock, can_read: bool
+) -> None:
     user = site.connect_user(permissions=(*PAYMENT, *["read_user_orders"] * can_read))
     site.line.faults["/completed_orders"] = UNREACHED[:]
     assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
@@ -382,7 +384,7 @@ def test_a_part_is_not_the_whole(site: Site, merchant: str, user: str) -> None:
 
 
 @pytest.mark.rule("WEB-3")
-def test_a_part_is_no_whole_where_the_answer_was_lost(site: Site, merchant: str, user: str) -> None:
+def test_a_part_is_not_the_whole_if_the_answer_was_lost(site: Site, merchant: str, user: str) -> None:
     uuid = site.charged(order(merchant, user))["uuid"]
     site.line.faults["/refund"] = ["lost"]
     assert site.refund(uuid, "K").error["code"] == "refund_pending"
@@ -392,7 +394,7 @@ def test_a_part_is_no_whole_where_the_answer_was_lost(site: Site, merchant: str,
 
 
 @pytest.mark.rule("WEB-3")
-def test_amounts_that_do_not_add_up_are_no_whole(site: Site, merchant: str, user: str) -> None:
+def test_amounts_that_do_not_add_up_are_not_the_whole(site: Site, merchant: str, user: str) -> None:
     uuid = site.charged(order(merchant, user))["uuid"]
     site.line.changes["/refund"] = [{"spend_amount": 500}]
     assert "gave back 500 of 1070" in site.refund(uuid, "K").error["message"]
@@ -632,14 +634,14 @@ def test_a_poll_and_a_profile_are_those_asked_for(site: Site, user: str) -> None
     assert site.call("GET", f"/users/{user}/profile").refusal[:2] == (502, "provider_protocol_error")
 
 
-# Who works on what.
+# Which host works on what.
 
 
 @pytest.mark.rule("WEB-5")
 def test_nothing_is_cooked_once_the_charge_was_given_up(
     site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The host that submits it was held up behind its last look but one: another one has refunded it meanwhile."""
+    """The host that submits it was held up behind its last look but one: another one has refunded it."""
     check = Leases.still_ours
 
     def held_up(leases: Leases, held: StoredOrder) -> bool:

@@ -127,7 +127,7 @@ def test_each_kind_of_case_is_reported(
     what = {"differs": "charge_differs", "of_another": "charge_of_another_order", "unproven": "charge_unproven",
             "stray": "stray_charge"}  # fmt: skip
     assert watched.words() == [what.get(happens.__name__, happens.__name__)]
-    # A site's charge is no submission of the channel's.
+    # A site's charge is not a submission of the channel.
     assert watched.reported(watched.channel) == []
 
 

@@ -120,7 +120,7 @@ def test_an_unknown_charge_is_reconciled_by_the_command(
     assert site.reconcile() == (0, "0 finished, 0 still unfinished\n")
     clock.set("2030-06-03T16:05Z")
     status, said = site.reconcile()
-    # What never arrived is not charged by the command, since nobody waits for it: the user's orders show it.
+    # What never arrived is not charged by the command, since no request waits for it: the user's orders show it.
     assert (status, said.split()[3]) == (0, "charged" if fault == "lost" else "not_charged")
     assert len(site.unrefunded()) == (fault == "lost")
     charged = site.charged(body, "K")["uuid"]
@@ -147,7 +147,7 @@ def test_a_charge_declined_on_asking_again_never_happened(site: Site, merchant: 
     assert not site.unrefunded()
 
 
-def test_a_token_that_was_revoked_meanwhile_proves_nothing(site: Site, merchant: str, user: str, clock: Clock) -> None:
+def test_a_token_revoked_in_between_proves_nothing(site: Site, merchant: str, user: str, clock: Clock) -> None:
     site.line.faults["/completed_orders"] = LOST[:]
     body = order(merchant, user)
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
@@ -286,7 +286,7 @@ def test_an_order_that_cannot_be_right(
     assert not site.unrefunded()
 
 
-def test_a_user_is_no_merchant(site: Site, merchant: str, user: str) -> None:
+def test_a_user_is_not_a_merchant(site: Site, merchant: str, user: str) -> None:
     assert site.charge(order(user, merchant)).refusal == (404, "connection_not_found", "$.order.merchant")
 
 

@@ -88,12 +88,12 @@ def test_a_merchant_whose_id_is_unknown_refunds(site: Site, user: str) -> None:
 
 
 @pytest.mark.rule("WEB-2")
-def test_an_order_of_which_nobody_knows(site: Site, merchant: str, clock: Clock) -> None:
+def test_an_order_that_is_not_known(site: Site, merchant: str, clock: Clock) -> None:
     ben = site.connect_user("ben@example.com")
     site.line.faults["/completed_orders"] = ["unreached"] * 3
     assert site.charge(order(merchant, ben), "K").error["code"] == "outcome_unknown"
     (left,) = open_checkout_orders(site)
-    # Nobody knows whether it was charged, and so it is answered.
+    # Whether it was charged is unknown, and the answer says so.
     assert site.refund(left).refusal == (504, "outcome_unknown", None)
     assert not site.line.count("/refund")
     clock.set("2030-06-03T16:05Z")
@@ -113,7 +113,7 @@ def test_a_manager_must_confirm(site: Site, user: str) -> None:
 def test_a_refund_whose_answer_is_lost_is_reconciled(site: Site, uuid: str) -> None:
     site.line.faults["/refund"] = ["lost"]
     assert site.refund(uuid, "K").refusal == (503, "refund_pending", None)
-    # Never repeated by itself.
+    # Never repeated automatically.
     assert site.line.count("/refund") == 1
     refunded = site.done(site.refund(uuid, "K"))["order"]
     assert (refunded["state"], site.refunded()) == ("refunded", [uuid])
@@ -143,7 +143,7 @@ def test_without_the_merchant_nothing_is_refunded(site: Site, merchant: str, uui
     assert site.done(site.refund(uuid))["order"]["state"] == "refunded"
 
 
-def test_a_body_that_is_no_refund(site: Site, uuid: str) -> None:
+def test_an_invalid_refund_body(site: Site, uuid: str) -> None:
     for body in ([], {"refund": {"manager_confirmation": 4321}}, {"refund": "yes"}):
         answer = site.call("POST", f"/orders/{uuid}/refund", body, Idempotency_Key="K")
         assert answer.refusal[:2] == (422, "invalid_member")

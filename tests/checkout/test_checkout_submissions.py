@@ -446,7 +446,7 @@ def test_a_crash_at_any_step_is_resolved_by_the_command(
     for body, key in killed_at_each_step(site, killer, merchant, user, note):
         check_nothing_is_left(site, clock)
         assert len(site.unrefunded()) == site.meals()
-        # Whoever asks after that gets the truth.
+        # A request after that gets the truth.
         check_both_or_neither(site, site.charge(body, key))
 
 

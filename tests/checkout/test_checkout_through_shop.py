@@ -90,7 +90,7 @@ def test_a_permissions_request_pays(visitor: Visitor) -> None:
     assert "Your order is paid." in visitor.send("/shop/pay").follow().page.text
 
 
-def test_a_person_who_refuses_is_told_so(visitor: Visitor) -> None:
+def test_a_person_who_refuses_sees_that(visitor: Visitor) -> None:
     visitor.send("/shop/connect").follow()
     visitor.sign_in("ada@example.com").send("/oauth2/authorizations/new", answer="refuse").follow()
     assert "LevelUp was not connected." in visitor.page.text
@@ -137,7 +137,7 @@ def test_a_refund_without_answer_is_asked_again(visitor: Visitor) -> None:
 
 
 @pytest.mark.rule("WEB-1")
-def test_a_charge_that_nobody_reports_is_paid_once(visitor: Visitor) -> None:
+def test_an_unreported_charge_is_paid_once(visitor: Visitor) -> None:
     assert "never charged twice" in paid(visitor, 9911)
     clock = visitor.client.application.extensions["levelup"]
     clock.clock = lambda: datetime.now(timezone.utc) + timedelta(minutes=1)

@@ -47,7 +47,7 @@ def lost(ledger: Ledger, name: str = "lost") -> str:
     return id
 
 
-def test_a_quiet_service_needs_nobody(olive: Operator) -> None:
+def test_a_quiet_service_needs_no_person(olive: Operator) -> None:
     page = olive.open().text
     assert "Nothing needs anybody now" in page and "No submission is open" in page
     assert "There is no submission yet" in olive.open("/submissions").text
@@ -228,7 +228,7 @@ def test_an_operator_reconciles_and_it_is_recorded(console: Flask, olive: Operat
     page = olive.open(f"/submissions/{row.id}").text
     assert f'href="/console/submissions/{row.id}/reconcile"' in page
     form = olive.token(f"/submissions/{row.id}/reconcile")
-    # Who may only read gets an explanation, with or without somebody else's form.
+    # A reader gets an explanation, with or without somebody else's form.
     assert "Your key may only read" in rita.open(f"/submissions/{row.id}").text
     assert rita.open(f"/submissions/{row.id}/reconcile").status_code == 403
     assert rita.send(f"/submissions/{row.id}/reconcile", form=form).status_code == 403

@@ -36,7 +36,7 @@ def test_every_page_asks_for_a_key_first(console: Flask) -> None:
         path = rule.rule.replace("<id>", "01a22712-c820-76ac-929c-d9f705bdd10b").removeprefix("/console")
         if rule.endpoint not in ("console.login", "console.static"):
             assert {stranger.open(path).status_code, stranger.send(path).status_code} <= {303, 401, 403, 405}, rule
-    # A key of the channel is none of the console's.
+    # A key of the channel is not one of the console.
     assert stranger.sign_in("dev-key").status_code == 403
 
 
@@ -124,7 +124,7 @@ def test_a_hundred_wrong_keys_are_slowed_and_logged(
         answer = stranger.send("/login", form=form, key=f"wrong-{number}")
         tried.append(answer.status_code)
         if answer.status_code == 429:
-            # Whoever waits as long as they are told to can try once more.
+            # After the wait that the page names, one more try is possible.
             now += int(answer.headers["Retry-After"])
     assert tried[: throttle.FREE] == [403] * throttle.FREE
     assert tried.count(429) >= 45

@@ -31,7 +31,7 @@ AMOUNTS = ("total", "tax", "tip", "merchant_funded_discount", "provider_funded_d
         ),
     ],
 )
-def test_what_is_no_integer_of_cents_is_refused(refused: Channel, members: Any, path: str, amount: str) -> None:
+def test_anything_but_an_integer_of_cents_is_refused(refused: Channel, members: Any, path: str, amount: str) -> None:
     for root in ("order_validation", "order_submission"):
         body = json.dumps({root: order(**members)}).replace('"AMOUNT"', amount)
         answer = refused.post("sandbox.congress", root, body.encode())
@@ -160,7 +160,7 @@ def test_a_price_with_a_different_discount_is_refused(fake: MakeFake, taken: int
 
 @pytest.mark.rule("MONEY-9")
 @pytest.mark.parametrize("charged", [1169, 1171, 0, 1270])
-def test_a_price_that_does_not_add_up_is_passed_on_to_nobody(fake: MakeFake, charged: int) -> None:
+def test_a_price_that_does_not_add_up_is_not_passed_on(fake: MakeFake, charged: int) -> None:
     provider, channel = fake()
     quote = Quote(food=1000, tax=70, tip=200, charged=charged, merchant_funded_discount=100)
     provider.quote = quote
@@ -171,7 +171,7 @@ def test_a_price_that_does_not_add_up_is_passed_on_to_nobody(fake: MakeFake, cha
 
 
 @pytest.mark.rule("MONEY-9")
-def test_fees_are_added_to_the_total_and_itemised(fake: MakeFake) -> None:
+def test_fees_are_added_to_the_total_and_itemized(fake: MakeFake) -> None:
     provider, channel = fake()
     provider.quote = Quote(1000, 70, 0, 1105, fees=(Fee("Bag", 10), Fee("Service", 25)))
     answer = channel.validate("fake.one").order

@@ -226,7 +226,7 @@ def test_through_the_server_too_a_body_may_have_one_mebibyte(gunicorn: Server, c
 
 @pytest.mark.rule("EP-6")
 @pytest.mark.parametrize("chunked", [False, True])
-def test_whoever_sends_much_without_a_key_hears_about_the_key(gunicorn: Server, chunked: bool) -> None:
+def test_a_large_body_without_a_key_is_unauthorized(gunicorn: Server, chunked: bool) -> None:
     status, answer = speak(gunicorn, b"x" * 2 * MIB, chunked=chunked)
     assert (status, answer["error"]["code"]) == (401, "unauthorized")  # type: ignore[index]
 
@@ -238,7 +238,7 @@ def test_a_broken_chunk_is_the_callers_fault(gunicorn: Server, body: bytes) -> N
     assert broken_off(gunicorn, framing, body)[0] == 400
 
 
-def test_callers_that_do_not_hang_up_hold_nobody_up(gunicorn: Server) -> None:
+def test_callers_that_do_not_hang_up_delay_no_other(gunicorn: Server) -> None:
     request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
     def call(timeout: float) -> socket.socket:
@@ -294,7 +294,7 @@ def test_an_order_has_at_most_500_items(channel: Channel) -> None:
     ],
     ids=["path", "header", "control character", "two lengths", "no HTTP"],
 )
-def test_what_is_no_http_gets_an_error_of_the_contract_too(gunicorn: Server, request_: bytes) -> None:
+def test_invalid_http_gets_an_error_of_the_contract(gunicorn: Server, request_: bytes) -> None:
     with socket.create_connection(("127.0.0.1", gunicorn.port), timeout=20) as connection:
         connection.sendall(request_)
         received = b""

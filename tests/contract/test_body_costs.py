@@ -59,7 +59,7 @@ def test_a_body_has_a_limited_number_of_values(refused: Channel, value: str) -> 
     assert str(MAX_VALUES) in answer.error["message"]
 
 
-def test_commas_within_a_text_are_no_values(refused: Channel) -> None:
+def test_commas_within_a_text_do_not_separate_values(refused: Channel) -> None:
     text = ",[{" * 60_000 + '\\",' * 60_000 + "\\\\"
     answer = refused.post("sandbox.congress", "order_validation", f'{{"x": "{text}"}}'.encode())
     assert answer.status == 422

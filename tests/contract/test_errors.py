@@ -210,7 +210,7 @@ def test_an_id_that_cannot_be_repeated_is_replaced(refused: Channel, given: str)
         ({"fulfillment_type": "drone"}, "fulfillment_type"),
     ],
 )
-def test_the_path_begins_at_the_root_of_the_request(channel: Channel, members: dict[str, Any], path: str) -> None:
+def test_the_path_starts_at_the_root_of_the_request(channel: Channel, members: dict[str, Any], path: str) -> None:
     assert channel.validate(**members).error["path"] == f"$.order_validation.{path}"
     assert channel.submit(**members).error["path"] == f"$.order_submission.{path}"
 

@@ -126,7 +126,7 @@ def test_other_changes_reach_the_order_as_well(channel: Channel, kitchen: Kitche
 
 
 @pytest.mark.rule("META-4", "META-5")
-def test_a_cart_of_another_location_is_no_cart_of_this_one(channel: Channel, kitchen: Kitchen) -> None:
+def test_a_cart_of_another_location_is_not_used(channel: Channel, kitchen: Kitchen) -> None:
     metadata = channel.validate("sandbox.congress").order["metadata"]
     ticket = channel.submit("sandbox.tokyo", metadata=metadata).order["order_id"]
     assert kitchen.order("tokyo", ticket)["charged"] == 1080
@@ -349,7 +349,7 @@ def test_a_guest_with_a_new_address_or_phone_is_the_same(fake: MakeFake, change:
 
 
 @pytest.mark.rule("META-10")
-def test_an_address_is_no_telephone() -> None:
+def test_an_address_is_not_a_telephone() -> None:
     keeper = MetadataKeeper([Secret(new_secret_key())])
     given = keeper.seal_customer_account("a", ACCOUNT, User("A", "B", phone="1"))
     assert keeper.open_customer_account("a", given, User("A", "B", email="1")) == {}
@@ -371,7 +371,7 @@ def test_what_was_sealed_before_is_still_taken() -> None:
     old = {"user_a_login": Sealer(keys[1:], "metadata").seal("robin-1", "a user_a_login")}
     assert MetadataKeeper(keys).open_customer_account("a", old, guest) == {"login": Secret("robin-1")}
     assert MetadataKeeper(keys).open_customer_account("b", old, guest) == {}
-    # And who is known stays so when the keys change.
+    # A known guest stays known when the keys change.
     given = MetadataKeeper(keys[1:]).seal_customer_account("a", ACCOUNT, guest)
     assert MetadataKeeper(keys).open_customer_account("a", given, guest) == ACCOUNT
     assert MetadataKeeper(keys[:1]).open_customer_account("a", given, guest) == {}

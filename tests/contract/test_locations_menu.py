@@ -370,7 +370,7 @@ def test_a_location_that_cannot_be_read_hides_no_other(
 
 
 @pytest.mark.rule("LOC-3")
-def test_a_location_comes_back_by_itself(fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_location_comes_back_without_help(fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter, channel = fake()
     adapter.locations = Listed([ONE], {"two": GONE})
     assert channel.validate("fake.two").status == 502

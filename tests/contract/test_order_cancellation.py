@@ -1,4 +1,4 @@
-"""An order is canceled, or the channel learns that it is not, or that nobody knows yet: STAT-6."""
+"""An order is canceled, or the channel learns that it is not, or that it is not known yet: STAT-6."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_only_the_status_proves_a_cancellation(
     ],
     ids=["canceled", "refused", "picked up", "no answer", "garbage"],
 )
-def test_nobody_is_asked_to_cancel_what_has_ended(canceling: MakeCanceling, word: Any, expected: int | str) -> None:
+def test_an_ended_order_is_not_canceled_again(canceling: MakeCanceling, word: Any, expected: int | str) -> None:
     provider, channel = canceling
     says(provider, [word])
     answer = cancel(channel, "A-1", "fake.one")

@@ -125,7 +125,7 @@ def test_without_the_setting_nothing_is_asked(fake: MakeFake) -> None:
 
 
 @pytest.mark.parametrize("code", ["provider_timeout", "provider_protocol_error", "provider_unavailable"])
-def test_a_stock_that_cannot_be_read_is_in_nobodys_way(
+def test_a_stock_that_cannot_be_read_blocks_nothing(
     fake: MakeFake, now: Callable[[float], None], caplog: pytest.LogCaptureFixture, code: str
 ) -> None:
     _, channel, shelf = reporting(fake)

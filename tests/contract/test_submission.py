@@ -66,7 +66,7 @@ def test_an_ov_is_answered_at_its_deadline(make_app: MakeApp) -> None:
 
 
 @pytest.mark.rule("SUB-6")
-def test_an_os_has_a_deadline_of_its_own(make_app: MakeApp) -> None:
+def test_an_os_has_its_own_deadline(make_app: MakeApp) -> None:
     channel = Channel(make_app(LEVELUP_OV_VALIDATION_DEADLINE="0.5", LEVELUP_OV_SUBMISSION_DEADLINE="5"))
     answer = channel.submit(special_instructions="sandbox:slow=1")
     assert answer.order["order_id"] == 1
@@ -116,7 +116,7 @@ def test_each_submission_has_its_reference_and_no_ov_has_one(fake: MakeFake) -> 
 
 
 @pytest.mark.rule("PAY-2", "EP-7")
-def test_what_is_no_location_does_not_reach_the_ledger(channel: Channel) -> None:
+def test_an_invalid_location_does_not_reach_the_ledger(channel: Channel) -> None:
     assert channel.submit("sandbox.Sample%20Person").refusal[:2] == (404, "location_not_found")
     assert channel.app.extensions["levelup_ov"].submissions.ledger.find() == ()
 

@@ -122,14 +122,14 @@ def test_a_desired_time_is_read_in_all_its_forms(fake: MakeFake, text: str | Non
         "2038-01-01T00:00", "1969-12-31T23:59", "9999-12-31T23:59", "0000-01-01T00:00", "2030-W23-1T12:30",
     ],
 )  # fmt: skip
-def test_what_is_no_time_is_refused(refused: Channel, text: str) -> None:
+def test_an_invalid_time_is_refused(refused: Channel, text: str) -> None:
     expected = (422, "invalid_member")
     assert refused.validate(desired_ready_time=text).refusal == (*expected, "$.order_validation.desired_ready_time")
     assert refused.submit(desired_ready_time=text).refusal == (*expected, "$.order_submission.desired_ready_time")
 
 
 @pytest.mark.rule("TIME-2")
-def test_a_local_time_means_nothing_where_nobody_knows_the_zone(fake: MakeFake) -> None:
+def test_a_local_time_means_nothing_without_a_known_zone(fake: MakeFake) -> None:
     provider, channel = fake()
     at_zone(provider, None)
     answer = channel.validate("fake.one", desired_ready_time="2030-06-03T12:30")
@@ -201,7 +201,7 @@ def test_the_soonest_slot_is_at_or_after_the_desired_time(channel: Channel, desi
 
 
 @pytest.mark.rule("TIME-5", "TIME-8")
-def test_a_slot_that_is_full_is_offered_to_nobody(channel: Channel) -> None:
+def test_a_full_slot_is_not_offered(channel: Channel) -> None:
     desired = {"desired_ready_time": "2030-06-03T13:15"}
     for _ in range(4):
         assert channel.submit("sandbox.day", **desired).order["expected_ready_at"] == "2030-06-03T13:15"
@@ -403,7 +403,7 @@ def shown(channel: Channel, **members: Any) -> dict[str, Any]:
 
 
 @pytest.mark.rule("TIME-11", "TIME-4", "META-5")
-def test_a_kitchen_that_closes_meanwhile_takes_no_order(channel: Channel, clock: Clock) -> None:
+def test_a_kitchen_that_has_closed_takes_no_order(channel: Channel, clock: Clock) -> None:
     clock.set("2030-06-03T17:10-04:00")
     validated = shown(channel)
     assert validated["soonest_available_at"] == "2030-06-03T17:30"
@@ -440,7 +440,7 @@ def test_a_desired_time_is_kept_within_the_hour(channel: Channel, clock: Clock) 
     metadata = shown(channel)["metadata"]
     changed = channel.submit("sandbox.day", metadata=metadata, **evening)
     assert changed.refusal[:2] == (422, "ready_time_unavailable")
-    # Who was shown it gets it.
+    # A guest who was shown it gets it.
     validated = shown(channel, **evening)
     assert validated["soonest_available_at"] == "2030-06-04T06:00"
     placed = channel.submit("sandbox.day", metadata=validated["metadata"], **evening).order

@@ -1,4 +1,4 @@
-"""Cents and the decimals of providers that speak in dollars."""
+"""Cents and the decimals of providers that use dollars."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_choices_can_be_made_if_any_selection_fits(
             and (least_kinds or 0) <= kinds <= (kinds if most_kinds is None else most_kinds)
         )  # fmt: skip
 
-    # Nobody needs more of one option than the least number of all.
+    # No one option is needed more often than the least number of all.
     counts = [range((least if limit is None else limit) + 1 + (limit is None)) for limit in limits]
     assert can_be_chosen(group) == any(map(fits, product(*counts)))
 

@@ -158,7 +158,7 @@ def test_a_receiver_that_fails_for_a_day_loses_nothing(
 
 
 @pytest.mark.rule("EVT-6")
-def test_a_receiver_that_hangs_holds_up_nobody(
+def test_a_receiver_that_hangs_delays_no_other(
     serve: Serve, clock: Clock, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sending, "PATIENCE", 0.2)

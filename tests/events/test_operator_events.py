@@ -89,7 +89,7 @@ def refuse_order(app: Flask, clock: Clock, location: str = "sandbox.congress") -
 
 
 @pytest.mark.rule("EVT-8", "ERR-4")
-def test_the_account_has_an_operator_of_its_own(
+def test_the_account_has_its_own_operator(
     serve: Serve, tmp_path: Path, clock: Clock, inbox: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "accounts.toml").write_text(ACCOUNTS)

@@ -172,7 +172,7 @@ def test_a_look_that_fails_is_asked_for_again(app: Flask, square: Square, order:
 
 
 @pytest.mark.rule("EVT-9")
-def test_orders_of_others_are_none_of_ours(app: Flask, square: Square, order: str) -> None:
+def test_orders_of_others_are_ignored(app: Flask, square: Square, order: str) -> None:
     assert send(app, message("an-order-of-the-restaurant")).status == 200
     assert square.calls == []
     assert send(app, message(order), account="other").refusal == (404, "not_found", None)

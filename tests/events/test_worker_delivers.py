@@ -1,4 +1,4 @@
-"""A worker of the service delivers by itself (EVT-4)."""
+"""A worker of the service delivers without a command (EVT-4)."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def books(
         if each.is_done and refunded is False:
             yield f"answered canceled, and the charge is not refunded: {history}"
         if each.is_done and refunded is None:
-            yield f"answered canceled, and the charge is none of LevelUp: {history}"
+            yield f"answered canceled, and the charge is not one of LevelUp: {history}"
         if each.is_done and cooked:
             yield f"answered canceled, and the kitchen makes it: {history}"
         if refunded and cooked:

@@ -23,7 +23,7 @@ NAMED: Mapping[Named, int] = {
 MANNERS: Mapping[Manner, int] = {"patient": 75, "hasty": 10, "fickle": 10, "gone": 5}
 """How often each is chosen."""
 CARD = "4012888888881881"
-"""Passes the check digit and is no magic number of the engine."""
+"""Passes the check digit and is not a magic number of the engine."""
 CVV = "7391"
 DECLINED_CARD = "4000000000000002"
 NOT_CONCLUSIVE = frozenset(
@@ -42,7 +42,7 @@ LONGEST_WAIT = 6.0
 class Plan:
     """One submission. ``marker`` is the user's phone number: nobody else has it.
 
-    ``named``: what it is recognised by. ``manner``: ``hasty`` hangs up early, ``fickle`` gives up at the first
+    ``named``: what it is recognized by. ``manner``: ``hasty`` hangs up early, ``fickle`` gives up at the first
     answer that says that nothing was placed, ``gone`` hangs up and never comes back. ``twins``: two clients send
     it at once. ``repeats``: it is sent again after its success. ``keeps_cart``: it brings back the cart of its
     validation. ``refused``: the engine will not have it.

@@ -51,7 +51,7 @@ DEADLINE, GRACE = 14.0, 2.0
 CLIENTS = 16
 PERMISSIONS = ("create_orders", "read_user_basic_info", "read_user_orders")
 OF_PROVIDERS = frozenset({"201, not kept", "2xx without proof", "nothing, late"})
-"""Faults that speak a provider's language."""
+"""Faults in a provider's own form."""
 LEVELUP = ("propose", "charge", "refund", "history", "charge read")
 """The kinds of calls to LevelUp."""
 
@@ -171,7 +171,7 @@ def run(
             time.sleep(wait)
             left = _reconcile(known)
         with ThreadPoolExecutor(CLIENTS) as clients:
-            # Whoever does not know yet asks once more.
+            # A site that does not know yet asks once more.
             list(clients.map(partial(order, last=True), stories))
         report = Report(Counter(name for _, name in proxy.calls if name != NONE), trouble.counts)
         _books(report, stories, kitchen, levelup, left, _operators_charges(directory))
@@ -334,7 +334,7 @@ def _until_looked_again(directory: Path) -> float:
 
 
 def _operators_charges(directory: Path) -> set[str]:
-    """UUIDs of charges that were found after they were ruled out, and that a person was told to settle."""
+    """UUIDs of charges that were found after they were ruled out, and that a person was asked to settle."""
     with closing(sqlite3.connect(directory / "ledger.db")) as ledger:
         cases = ledger.execute("SELECT operator_case FROM checkout_orders WHERE operator_case IS NOT NULL").fetchall()
     return {uuid for (case,) in cases for uuid in json.loads(case).get("found", ())}

@@ -201,7 +201,7 @@ def changes(recorded: Sequence[Delivery], statuses: Sequence[Any], states: Mappi
         if not said or said[-1] != (status.stage, status.word):
             yield f"the last status of {status.submission} is {status.stage}, its events say {said}"
         if [each["previous_status"] for each in chain] != [None, *(stage for stage, _ in said[:-1])]:
-            yield f"the events of {status.submission} are no chain: {chain}"
+            yield f"the events of {status.submission} do not form a chain: {chain}"
         if len(set(said)) < len(said):
             yield f"a change of {status.submission} has two events: {said}"
     for subject in chains:

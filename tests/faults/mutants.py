@@ -29,7 +29,7 @@ STOP_FILE = "FAULTS_STOP_FILE"
 
 
 class Forgetful(Ledger):
-    """A claim forgets by what it may be recognised."""
+    """A claim forgets by what it may be recognized."""
 
     def claim(self, *, identities: Any, **arguments: Any) -> Claim:
         forgotten = tuple(replace(identity, digests=(uuid.uuid4().hex,)) for identity in identities)

@@ -305,7 +305,7 @@ def _anothers(exchange: Exchange) -> bool:
 
 
 def _without_proof(exchange: Exchange) -> bool:
-    """A success that is none, with what the provider says where it has nothing."""
+    """A success without an order, with what the provider says where it has nothing."""
     status = exchange.random.choice((202, 203, 206))
     exchange.pass_on(status, _empty(exchange.call))
     return True
@@ -420,7 +420,7 @@ class Proxy:
     def closed(self, port: int) -> Iterator[None]:
         """Refuse connections at ``port`` for as long as the block runs; those that are open break."""
         self._close(port)
-        # Bound, but not listening: nobody else can take the port meanwhile.
+        # Bound, but not listening: no other process can take the port.
         with socket.socket() as bound:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(("127.0.0.1", port))
@@ -538,7 +538,7 @@ class Proxy:
         if (left := self._left.get(connection)) is not None and left[0] in (None, call.kind):
             del self._left[connection]
             connection.sendall(left[1])
-            # Whoever takes it for the answer has it before the answer is there.
+            # A client that takes it for the answer has it before the answer is there.
             self.stopping.wait(0.02)
         dice = random.Random(f"{self._seed}/{call.marker}/{call.kind}/{call.number}")
         return fault(Exchange(self, call, connection, dice))

@@ -81,7 +81,7 @@ class ScriptedService:
         return self._post(f"/locations/{location}/order_validations", "order_validation", members, {})
 
     def validation_id(self, location: str = "diner.congress") -> dict[str, str]:
-        """The metadata that makes the submission of a new validation recognisable, and no more."""
+        """The metadata that makes the submission of a new validation recognizable, and no more."""
         metadata = self.validate(location).body["order_validation"]["metadata"]
         return {"order_validation_id": metadata["order_validation_id"]}
 

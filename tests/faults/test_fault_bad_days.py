@@ -194,7 +194,7 @@ def test_a_refused_connection_says_so() -> None:
     assert driver_errors.kind_of(caught.value) == "unreachable"
 
 
-def test_a_file_that_is_no_database_stops_the_start(tmp_path: Path) -> None:
+def test_an_invalid_database_file_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_text("not a database, whatever its name is" * 200)
     with pytest.raises(ConfigError, match="not a database"):
         check_ledger(f"sqlite:///{tmp_path}/ledger.db", workers=1, connections=8)
@@ -202,7 +202,7 @@ def test_a_file_that_is_no_database_stops_the_start(tmp_path: Path) -> None:
 
 @pytest.mark.rule("SUB-2")
 @pytest.mark.parametrize("left", [None, b""])
-def test_a_known_ledger_that_is_lost_is_not_begun_again(tmp_path: Path, left: bytes | None) -> None:
+def test_a_lost_known_ledger_is_not_started_again(tmp_path: Path, left: bytes | None) -> None:
     url, path = f"sqlite:///{tmp_path}/ledger.db", tmp_path / "ledger.db"
     upgrade_ledger(url)
     path.unlink()
@@ -233,7 +233,7 @@ def test_a_ledger_that_is_taken_away_stops_submissions(
         engine._reported.clear()
         with pytest.raises(LedgerUnavailable, match="restart") as caught:
             claimed(ledger, 2)
-    # Whoever reads the log need not ask /ready.
+    # The log says it too, without a look at /ready.
     (line,) = [each for each in caplog.records if each.message == "ledger_unavailable"]
     assert line.reason == caught.value.message  # type: ignore[attr-defined]
 
@@ -247,7 +247,7 @@ def test_a_ledger_that_was_lost_is_restored_beside_its_log(tmp_path: Path, how: 
         back_up(path, copy)
         claimed(running, 2)
         path.unlink() if how == "deleted" else os.truncate(path, 0)
-        # A command, or a worker that has not used the ledger yet, begins no empty one.
+        # A command, or a worker that has not used the ledger yet, starts no empty one.
         with closing(open_ledger(f"sqlite:///{path}")) as other, pytest.raises(LedgerUnavailable):
             other.find(limit=1)
         assert not path.exists() or not path.stat().st_size
@@ -294,7 +294,7 @@ def test_a_copy_is_taken_and_put_back_under_traffic(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no copy of anything" * 500])
-def test_what_is_no_copy_is_not_put_back(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_copy_is_not_restored(tmp_path: Path, content: bytes) -> None:
     path, copy = tmp_path / "ledger.db", tmp_path / "copy.db"
     copy.write_bytes(content)
     with closing(ledger_at(path)) as ledger:
@@ -307,7 +307,7 @@ def test_what_is_no_copy_is_not_put_back(tmp_path: Path, content: bytes) -> None
 
 
 @pytest.mark.rule("SUB-2")
-def test_an_empty_ledger_does_not_begin_silently(tmp_path: Path) -> None:
+def test_an_empty_ledger_does_not_start_silently(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     url = f"sqlite:///{path}"
     assert upgrade_ledger(url, new=False) is None
@@ -416,7 +416,7 @@ def test_an_unknown_order_is_settled_by_hand(channel: Channel, answer: str, opti
         assert (result.exit_code, after.state) == (1, "unknown")
         return
     assert result.exit_code == 0, result.output
-    # Who and when, for whoever asks later.
+    # Who and when, for later questions.
     assert after.settled_by == "Sam" and after.settled_at is not None
     assert "settled_by:          Sam" in runner.invoke(args=["submissions", "show", row.id]).output
     if option[0] == "--placed":
@@ -487,7 +487,7 @@ def test_a_finding_is_closed(channel: Channel, lost: Submission) -> None:
     assert lost.id not in runner.invoke(args=listed).output
     assert "it has no open finding" in runner.invoke(args=command).output
     assert "close_finding by Rita: canceled" in runner.invoke(args=["submissions", "show", lost.id]).output
-    # The same once more is no news; another one is.
+    # The same once more is not news; another one is.
     ledger.note(lost.id, "order_exists_but_ruled_out", 17, "till-17")
     assert lost.id not in runner.invoke(args=listed).output
     ledger.note(lost.id, "two_orders_for_one_submission", 18, "till-18")

@@ -16,7 +16,7 @@ DONE, REFUSED, OPEN = ["cancellation_unknown", ""], ["cancellation_refused"], ["
         (DONE, True, 0, []),
         (REFUSED, False, 1, []),
         (DONE, False, 0, ["the charge is not refunded", "canceled at the kitchen, and the charge is not refunded"]),
-        (DONE, None, 0, ["the charge is none of LevelUp"]),
+        (DONE, None, 0, ["the charge is not one of LevelUp"]),
         (DONE, True, 1, ["answered canceled, and the kitchen makes it", "refunded, and the kitchen makes it"]),
         (REFUSED, True, 1, ["refunded, and the kitchen makes it"]),
         (REFUSED, False, 0, ["canceled at the kitchen, and the charge is not refunded"]),

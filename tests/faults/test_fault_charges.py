@@ -53,7 +53,7 @@ def test_it_is_noticed_too_where_the_order_is_reconciled_later(
 
 
 @pytest.mark.rule("PAY-4")
-def test_the_right_charge_is_no_mismatch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_right_charge_is_not_a_mismatch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with scripted_service(tmp_path) as one:
         assert one.submit(key="a").status == 200
         assert [(row.expected_charge, row.charged) for row in one.rows()] == [(ASKED, ASKED)]

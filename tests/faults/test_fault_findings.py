@@ -40,7 +40,7 @@ def test_an_order_that_was_ruled_out_is_counted_by_the_command(tmp_path: Path) -
 
 
 @pytest.mark.rule("SUB-12", "SUB-11")
-def test_a_repeated_order_under_its_reference_is_no_finding(tmp_path: Path) -> None:
+def test_a_repeated_order_under_its_reference_is_not_a_finding(tmp_path: Path) -> None:
     with scripted_service(tmp_path) as one:
         one.script.add("order", "reset before reading")
         assert one.submit(key="a").code == "outcome_unknown"

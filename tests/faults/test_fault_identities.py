@@ -31,7 +31,7 @@ WINDOWS = {**dict.fromkeys(ALONE, WEEK), "card": DAY, "content": 90}
 
 
 def _named(one: ScriptedService, name: str) -> dict[str, Any]:
-    """The members of a submission that is recognised by this alone."""
+    """The members of a submission that is recognized by this alone."""
     members = dict(ALONE[name])
     return {"metadata": one.validation_id()} if "metadata" in members else members
 
@@ -57,7 +57,7 @@ def test_each_identity_gives_the_answer_until_its_window_ends(name: str, tmp_pat
 
 @pytest.mark.rule("SUB-3")
 @pytest.mark.parametrize("name", ["content", "card"])
-def test_a_window_begins_when_the_outcome_is_settled(name: str, tmp_path: Path) -> None:
+def test_a_window_starts_when_the_outcome_is_settled(name: str, tmp_path: Path) -> None:
     with scripted_service(tmp_path) as one:
         # Unknown for longer than the window, then reconciled.
         one.script.add("order", "answer lost")

@@ -129,7 +129,7 @@ def test_while_the_lease_runs_the_submission_is_in_progress(scene: Scene, point:
 
 @pytest.mark.rule("SUB-2", "SUB-5")
 @pytest.mark.parametrize("point", POINTS)
-def test_then_what_was_not_begun_is_free_and_what_was_is_unknown(scene: Scene, point: Point) -> None:
+def test_then_unsent_orders_are_free_and_sent_ones_unknown(scene: Scene, point: Point) -> None:
     assert scene.rows[point].state == point.left
 
 

@@ -61,7 +61,7 @@ def forms(secret: str) -> Iterator[str]:
     yield quote(secret)
     for shift in range(3):
         raw = b"\0" * shift + secret.encode()
-        # The characters at the edges depend on the neighbours too.
+        # The characters at the edges depend on the neighbors too.
         start, end = -(-8 * shift // 6), len(raw) * 8 // 6
         yield base64.b64encode(raw).decode()[start:end]
         yield base64.urlsafe_b64encode(raw).decode()[start:end]
@@ -92,7 +92,7 @@ def trail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Trail]:
     handle = Flask.handle_user_exception
 
     def note(app: Flask, error: Exception) -> Any:
-        # As whoever catches it would print it: with its causes, and with all that it holds.
+        # As a handler would print it: with its causes, and with all that it holds.
         chain = "".join(traceback.format_exception(error))
         found.tracebacks.append(f"{chain}\n{error!r} {vars(error)}")
         return handle(app, error)
@@ -234,7 +234,7 @@ def test_a_provider_whose_status_line_is_what_it_was_sent(one: ScriptedService, 
 
 
 @pytest.mark.rule("ERR-4", "PAY-2", "SUB-5")
-def test_a_fault_of_ours(one: ScriptedService, trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_fault(one: ScriptedService, trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(self: SandboxAdapter, order: Any, *arguments: Any) -> Any:
         raise RuntimeError(f"{CARD} {PROVIDER_KEY} {API_KEY}") from KeyError(CARD["number"])
 

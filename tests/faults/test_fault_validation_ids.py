@@ -11,7 +11,7 @@ from tests.faults.scripted import ScriptedService, scripted_service
 LOCATION = "diner.congress"
 
 
-def _recognised(one: ScriptedService, metadata: dict[str, str], location: str = LOCATION) -> bool:
+def _recognized(one: ScriptedService, metadata: dict[str, str], location: str = LOCATION) -> bool:
     """Whether an order is known by the id: another order under it is refused then."""
     assert one.submit(location, metadata=metadata, special_instructions="first").status == 200
     answer = one.submit(location, metadata=metadata, special_instructions="second")
@@ -30,7 +30,7 @@ def test_every_validation_gives_a_fresh_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.rule("META-8", "SUB-3")
-def test_it_makes_the_submission_recognisable_without_any_key(tmp_path: Path) -> None:
+def test_it_makes_the_submission_recognizable_without_any_key(tmp_path: Path) -> None:
     with scripted_service(tmp_path) as one:
         metadata = one.validation_id()
         first = one.submit(metadata=metadata)
@@ -38,14 +38,14 @@ def test_it_makes_the_submission_recognisable_without_any_key(tmp_path: Path) ->
         again = one.submit(metadata=metadata)
         assert (again.replayed, again.body) == (True, first.body)
         assert len(one.cooked()) == 1
-        assert _recognised(one, one.validation_id())
+        assert _recognized(one, one.validation_id())
 
 
 @pytest.mark.rule("META-8")
 def test_it_counts_as_absent_at_another_location(tmp_path: Path) -> None:
     with scripted_service(tmp_path) as one:
         metadata = one.validation_id(LOCATION)
-        assert not _recognised(one, metadata, "diner.notips")
+        assert not _recognized(one, metadata, "diner.notips")
         # At its own location it is still unused.
         assert not one.submit(metadata=metadata).replayed
 
@@ -58,14 +58,14 @@ def test_it_counts_as_absent_where_a_character_was_changed(position: int, tmp_pa
         # The last character of base64 may carry two bits only: the one before it is whole.
         position = position if position > 0 else len(found) - 2
         found[position] = "A" if found[position] != "A" else "B"
-        assert not _recognised(one, {"order_validation_id": "".join(found)})
+        assert not _recognized(one, {"order_validation_id": "".join(found)})
 
 
 @pytest.mark.rule("META-8", "META-9")
 @pytest.mark.parametrize("made_up", ["", "abc", "sealed.1.", "sealed.1.AAAA", "\u2603", None, 7, ["x"], {}])
 def test_it_counts_as_absent_where_it_was_made_up(made_up: object, tmp_path: Path) -> None:
     with scripted_service(tmp_path) as one:
-        assert not _recognised(one, {"order_validation_id": made_up})  # type: ignore[dict-item]
+        assert not _recognized(one, {"order_validation_id": made_up})  # type: ignore[dict-item]
 
 
 @pytest.mark.rule("META-8")
@@ -76,7 +76,7 @@ def test_it_counts_as_absent_where_another_service_sealed_it(tmp_path: Path) -> 
     with scripted_service(tmp_path / "a", more={"LEVELUP_OV_SECRET_KEYS": other_key}) as theirs:
         metadata = theirs.validation_id()
     with scripted_service(tmp_path / "b") as ours:
-        assert not _recognised(ours, metadata)
+        assert not _recognized(ours, metadata)
 
 
 @pytest.mark.rule("META-8")

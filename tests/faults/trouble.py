@@ -206,7 +206,7 @@ def fail_over(ledger: str, lacks: float) -> None:
             connection.execute(f"CREATE TEMPORARY TABLE copy_{table} AS TABLE {table}".encode())
         connection.commit()
         time.sleep(lacks)
-        # Who waits for the lock or holds one is thrown out; who comes after waits for the copy.
+        # Connections that wait for the lock or hold one are ended; later ones wait for the copy.
         mine = "datname = current_database() AND pid <> pg_backend_pid()"
         connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}".encode())
         connection.execute(f"LOCK TABLE {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE".encode())

@@ -128,7 +128,7 @@ def test_a_row_that_is_written_does_not_hold_a_reader_up(ledger: Ledger, reading
     assert life is not None and life.submission.owner != "somebody"
 
 
-def test_a_form_is_used_once_whoever_sends_it(ledger: Ledger, reading: ReadingDatabase) -> None:
+def test_a_form_is_used_once(ledger: Ledger, reading: ReadingDatabase) -> None:
     id, actions = claimed(claim(ledger)), OperatorActions(ledger)
     actions.begin("form-1", id, "olive", "request-1")
     with pytest.raises(FormUsed):

@@ -1,4 +1,4 @@
-"""What a claim answers: recognising a submission by any of its identities (SUB-3, SUB-4)."""
+"""What a claim answers: recognizing a submission by any of its identities (SUB-3, SUB-4)."""
 
 from __future__ import annotations
 

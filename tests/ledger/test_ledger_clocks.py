@@ -1,4 +1,4 @@
-"""What is proven by time is proven by a clock that nobody sets (SUB-13)."""
+"""What is proven by time is proven by a clock that cannot be set (SUB-13)."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_short_window_is_measured_as_a_lease_is(
 
 
 @pytest.mark.rule("SUB-13", "SUB-3")
-def test_a_long_window_needs_both_clocks_of_its_own_boot(host: MakeHost) -> None:
+def test_a_long_window_needs_both_clocks_of_its_boot(host: MakeHost) -> None:
     owner = host("A")
     id = claimed(claim(owner.ledger))
     begin(owner.ledger, id)
@@ -176,7 +176,7 @@ def test_absence_is_counted_by_who_has_seen_it(host: MakeHost) -> None:
 
 
 @pytest.mark.rule("SUB-10")
-def test_a_provider_that_slept_begins_again_for_all(host: MakeHost) -> None:
+def test_a_provider_that_slept_restarts_the_wait_for_all(host: MakeHost) -> None:
     owner, other = host("A"), host("B")
     id = claimed(claim(owner.ledger))
     begin(owner.ledger, id)

@@ -79,7 +79,7 @@ def test_new_orders_leave_a_place_to_record_the_others(url: str) -> None:
         (id,) = orders(ledger, 1)
         begin(ledger, id)
         with psycopg.connect(url) as other:
-            # Whoever claims waits: for this lock, or for a place.
+            # A claim waits: for this lock, or for a place.
             other.execute(b"LOCK TABLE identities IN ACCESS EXCLUSIVE MODE")
             claims = [pool.submit(claim, ledger, b"%d" % n, idempotency_key=f"new {n}") for n in range(6)]
             time.sleep(0.3)

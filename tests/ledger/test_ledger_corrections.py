@@ -52,7 +52,7 @@ def test_what_was_sent_again_is_not_taken_back(ledger: Ledger) -> None:
 
 
 @pytest.mark.rule("SUB-5")
-def test_what_nobody_settled_by_hand_is_not_taken_back(ledger: Ledger) -> None:
+def test_only_a_persons_settlement_is_taken_back(ledger: Ledger) -> None:
     id = claimed(claim(ledger))
     begin(ledger, id)
     place(ledger, id)

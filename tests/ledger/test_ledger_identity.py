@@ -1,4 +1,4 @@
-"""Digests that recognise a submission and its content (SUB-3)."""
+"""Digests that recognize a submission and its content (SUB-3)."""
 
 from __future__ import annotations
 
@@ -190,6 +190,14 @@ def test_the_canonical_content_is_json() -> None:
     assert json.loads(content(burger())) == [
         None, "1", [["burger", 1, None, []]], None, None, "pickup", None, 0, 0, "levelup",
     ]  # fmt: skip
+
+
+@given(st.lists(st.builds(Item, st.text(' !"#\\\x7f\u00e9ab', min_size=1, max_size=4), quantities), min_size=1))
+def test_items_come_in_the_sequence_of_their_json(lines: list[Item]) -> None:
+    # Stored digests contain it, so it never changes.
+    order = OrderRequest(tuple(lines), User("A", "B", None, None))
+    written = json.loads(content(SubmissionRequest(order, LevelUp())))[2]
+    assert written == sorted(written, key=json.dumps)
 
 
 @pytest.mark.rule("SUB-3")

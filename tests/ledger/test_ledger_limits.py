@@ -138,7 +138,7 @@ def _quietly(call: Callable[[], object]) -> None:
 
 
 @pytest.mark.rule("SUB-6")
-def test_a_time_that_is_over_asks_nobody(ledger: Ledger) -> None:
+def test_a_time_that_is_over_sends_no_request(ledger: Ledger) -> None:
     id = claimed(claim(ledger))
     with limits.within(0), pytest.raises(LedgerUnavailable):
         claim(ledger, idempotency_key="late")

@@ -219,7 +219,7 @@ def test_after_a_day_an_event_is_parked_with_its_followers(
     assert deliveries.replay(event=first.id) == 2
     again = take(deliveries)
     assert [each.id for each in again if each.subject == "a"] == [first.id]
-    assert deliveries.fail(again[0], "500", wait=MINUTE) == "waiting", "its day begins again"
+    assert deliveries.fail(again[0], "500", wait=MINUTE) == "waiting", "its day starts again"
 
 
 @pytest.mark.rule("EVT-5")
@@ -304,7 +304,7 @@ def test_a_follower_gets_each_change_of_its_order(ledger: Ledger) -> None:
     assert {each.receiver for each in deliveries.find()} == {"agent.lunch"}
     assert ledger.outbox.followed(id) == "sealed for agent.lunch"
     assert ledger.outbox.followed(other) is None
-    # A follower that comes later is told what is known.
+    # A follower that comes later gets what is known.
     ledger.database.run(lambda cursor, _: ledger.outbox.follow(cursor, replace(placed, subject=other), "late", "-"))
     known = {"status": "ready", "provider_status": "READY", "changed_at": "2026-03-01T12:30:00+00:00"}
     assert reported(deliveries)[-1] == ("order.placed", {**found[0][1], **known})

@@ -88,7 +88,7 @@ def test_a_restored_backup_sends_the_same_reference_again(sqlite_url: str, tmp_p
         place(ledger, first.id)
     with closing(open_ledger(f"sqlite:///{tmp_path}/backup.db")) as ledger:
         assert named(ledger).reference == first.reference
-        # Who was under way meanwhile neither sends again nor changes anything.
+        # An attempt that was under way neither sends again nor changes anything.
         with pytest.raises(Superseded):
             ledger.check_sending(first.id)
         with pytest.raises(Superseded):

@@ -136,7 +136,7 @@ def test_a_lease_that_ended_before_sending_frees_the_submission(ledger: Ledger, 
     begin(ledger, quick)
 
 
-def test_a_slow_owner_may_begin_as_long_as_nobody_took_over(ledger: Ledger, clock: Clock) -> None:
+def test_a_slow_owner_may_start_until_another_takes_over(ledger: Ledger, clock: Clock) -> None:
     slow = claimed(claim(ledger))
     clock.advance(2 * LEASE)
     begin(ledger, slow)

@@ -126,7 +126,7 @@ def world(url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[W
 
 
 @pytest.mark.rule("SUB-10", "SUB-2")
-def test_absence_is_believed_twice_a_grace_apart_and_once_more(world: World) -> None:
+def test_absence_needs_two_looks_a_grace_apart_and_a_last_one(world: World) -> None:
     assert world.submit(answer="lost") == "outcome_unknown"
     world.pass_by(3600)
     assert world.submit() == "outcome_unknown"
@@ -152,7 +152,7 @@ def test_an_order_that_appears_during_the_looks_is_the_order(world: World) -> No
 
 @pytest.mark.rule("SUB-10")
 @pytest.mark.parametrize("look", [GRACE / 10 + 0.1, Unanswered("provider_timeout", "no answer", sent=True)])
-def test_a_look_that_fails_or_is_slow_begins_the_wait_again(world: World, look: Any) -> None:
+def test_a_look_that_fails_or_is_slow_restarts_the_wait(world: World, look: Any) -> None:
     assert world.submit(answer="lost") == "outcome_unknown"
     assert world.submit() == "outcome_unknown"
     world.pass_by(GRACE)
@@ -191,7 +191,7 @@ def test_a_fence_that_the_ledger_lost_is_known_to_the_provider(world: World) -> 
 
 
 @pytest.mark.rule("SUB-2", "SUB-10")
-def test_who_is_fenced_off_hears_what_became_of_the_order(world: World) -> None:
+def test_a_fenced_off_host_learns_the_orders_outcome(world: World) -> None:
     """It was ruled out while it was on its way, and the submission was placed by somebody else."""
     reported: list[Any] = []
 

@@ -1,7 +1,7 @@
 """A model of one order on its way: two hosts, a ledger, a network and a provider, each of which may fail.
 
 Everything that can happen next is an event. :func:`explore` tries all orders of all events, breadth first, so that
-what it finds is found in the fewest steps. Time is whole ticks. Whoever is awake acts in time; whoever is frozen
+what it finds is found in the fewest steps. Time is whole ticks. A host that is awake acts in time; one that is frozen
 does not. :class:`Rules` are the product's, one switch each; all on is the product. :class:`World` says what the
 provider can do and what may go wrong. The promise is broken by a second order of one identity.
 """
@@ -86,7 +86,7 @@ class Row(NamedTuple):
 
 
 class Host(NamedTuple):
-    """A host's own attempt. ``slept``: the ticks for which it has been frozen since it began."""
+    """A host's own attempt. ``slept``: the ticks for which it has been frozen since it started."""
 
     phase: str = "idle"
     row: int = -1
@@ -177,7 +177,7 @@ def _explore(rules: Rules, world: World, limit: int) -> list[str] | None:
 def _future(state: State, rules: Rules, world: World) -> Hashable:
     """All of a state that decides what may follow, so that states that agree in it are tried only once.
 
-    The hosts are alike. A wall clock that nobody steps matters only where it ends leases, and what a host has slept
+    The hosts are alike. A wall clock that is not set matters only where it ends leases, and what a host has slept
     only where its clock does not count it.
     """
     first, second = state.hosts
@@ -225,7 +225,7 @@ def _is_late(state: State, host: Host, rules: Rules) -> bool:
 
 
 def _acts(state: State, number: int, host: Host, rules: Rules, world: World) -> Iterator[Event]:
-    """What a host does next: claim, connect, mark, look at the clock, send, and hear or give up."""
+    """What a host does next: claim, connect, mark, look at the clock, send, and get the answer or give up."""
     if host.phase == "idle":
         yield from _asks(state, number, rules, world)
         return
@@ -323,7 +323,7 @@ def _travels(state: State, request: Request, world: World, rules: Rules) -> Iter
                     if reported.rows[host.row].state in ("sending", "unknown")
                     else reported
                 )
-                yield f"{who} makes an order; host {'AB'[number]} hears it", known
+                yield f"{who} makes an order; host {'AB'[number]} gets the answer", known
 
 
 def _goes_wrong(state: State) -> Iterator[Event]:

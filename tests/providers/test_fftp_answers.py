@@ -419,7 +419,7 @@ def test_an_item_whose_choice_cannot_be_made_is_left_out(fftp: responses.Request
 
 @pytest.mark.rule("TIME-11", "META-5")
 @pytest.mark.parametrize("minutes, refused", [(20, False), (75, False), (90, True)])
-def test_minutes_that_nobody_was_shown_are_refused(
+def test_minutes_that_were_not_shown_are_refused(
     fftp: responses.RequestsMock, session: Session, minutes: int, refused: bool
 ) -> None:
     fftp.get(ORDERS, json=[])

@@ -331,7 +331,7 @@ def test_the_validated_total_is_the_requested_total(bench):
 
 @pytest.mark.rule("SUB-2")
 @pytest.mark.parametrize("changes", [{}, {"tip": 100}])
-def test_a_cart_is_ordered_once_whoever_asks(bench, changes):
+def test_a_cart_is_ordered_once(bench, changes):
     order = bench.order()
     again = submission(order, bench.validate(order))
     bench.submit(again)
@@ -671,7 +671,7 @@ def test_every_problem_has_a_code_of_the_closed_list(bench):
     ],
 )
 @pytest.mark.rule("SUB-5")
-def test_what_is_no_refusal_of_the_engine_is_not_made_one(bench, status, body):
+def test_only_the_engines_refusal_is_a_refusal(bench, status, body):
     assert bench.adapter.error_from(reply(status, body)) is None
 
 

@@ -1,4 +1,4 @@
-"""The Square adapter against the stand-in, whose gate is Square's official specification where that is at hand."""
+"""The Square adapter against the stand-in, whose gate is Square's official specification where that is available."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_the_gate_holds_everything_to_the_official_specification() -> None:
     assert official.answer("GET", "/v2/locations", 200, {"locations": [{"id": "L", "timezon": "UTC"}]})
 
 
-def test_a_misspelt_member_does_not_pass(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelled_member_does_not_pass(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     right = bench.adapter._order
     monkeypatch.setattr(bench.adapter, "_order", lambda order: {**right(order), "fulfilments": []})
 
@@ -388,7 +388,7 @@ def test_the_sellers_discount_and_service_charge_are_mapped(bench: Bench) -> Non
 
 @pytest.mark.rule("MONEY-2", "MONEY-3")
 @pytest.mark.parametrize("in_gross", [0, 65], ids=["the lines are without it", "the lines hold it"])
-def test_a_tax_that_prices_include_is_no_food(bench: Bench, in_gross: int) -> None:
+def test_a_tax_that_prices_include_is_not_food(bench: Bench, in_gross: int) -> None:
     def inclusive(path: str, body: Any) -> Any:
         order = body["order"]
         order["taxes"] = [{"uid": "tax", "type": "INCLUSIVE", "applied_money": usd(65)}]
@@ -904,7 +904,7 @@ def test_squares_errors_in_our_codes_and_its_words(code: str, field: str, detail
         (404, ["?"], "provider_protocol_error"),
     ],
 )
-def test_errors_that_are_no_refusal(bench: Bench, status: int, body: Any, code: str) -> None:
+def test_errors_that_are_not_refusals(bench: Bench, status: int, body: Any, code: str) -> None:
     bench.square.faults.extend([Fault(CALCULATE, status=status, body=body)] * 3)
 
     with pytest.raises(Unanswered) as caught:
@@ -913,7 +913,7 @@ def test_errors_that_are_no_refusal(bench: Bench, status: int, body: Any, code: 
     assert caught.value.code == code
 
 
-def test_the_error_map_speaks_of_codes_that_there_are() -> None:
+def test_the_error_map_names_existing_codes() -> None:
     assert {ours for _, ours in _REFUSALS if ours} <= set(KINDS)
 
 
@@ -1187,7 +1187,7 @@ def test_an_extension_goes_with_the_name(bench: Bench, written: str, phone: str,
 
 
 @pytest.mark.rule("TIME-11", "META-5")
-def test_a_location_that_closed_meanwhile_gets_no_order() -> None:
+def test_a_location_that_has_closed_gets_no_order() -> None:
     bench = Bench(prep_minutes="20")
     shown = Shown(NOON, None, bench.validate().ready.soonest)
     closed = replace(bench.locations[BOSTON], hours=opening_hours([("friday", 660, 720)]))
@@ -1197,7 +1197,7 @@ def test_a_location_that_closed_meanwhile_gets_no_order() -> None:
         bench.submit(shown=shown)
     assert (caught.value.code, caught.value.path) == ("ready_time_unavailable", "$.desired_ready_time")
     assert f"POST {ORDERS}" not in bench.square.calls
-    # Nobody was shown a time: the next opening is what there is.
+    # No time was shown: the next opening is what there is.
     assert bench.submit().order_id
 
 

@@ -1003,7 +1003,7 @@ def test_a_gratuity_is_a_fee_and_paid_once(bench: Bench, amount_holds: bool, tot
 
 
 @pytest.mark.rule("TIME-11", "META-5")
-def test_a_restaurant_that_closed_meanwhile_gets_no_order(bench: Bench) -> None:
+def test_a_restaurant_that_has_closed_gets_no_order(bench: Bench) -> None:
     shown = Shown(bench.now, None, bench.validate().ready.soonest)
     open_daily(bench.toast, ("17:00", "20:00"))
     bench.forget_answers()
@@ -1027,7 +1027,7 @@ def test_a_desired_time_goes_to_no_slot_of_another_day(bench: Bench) -> None:
 
 @pytest.mark.rule("ERR-3")
 @pytest.mark.parametrize("path", ["/ordermgmt-config/v1/published/orderingSchedule"])
-def test_the_refusal_of_the_schedule_is_no_refusal_of_the_order(bench: Bench, path: str) -> None:
+def test_a_refused_schedule_does_not_refuse_the_order(bench: Bench, path: str) -> None:
     bench.toast.fault(path, 400)
 
     assert refusal_of(bench.validate).code == "provider_protocol_error"

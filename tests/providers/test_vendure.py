@@ -49,7 +49,7 @@ SUPPER_UTC, LATER_UTC = "2030-06-03T22:30:00.000Z", "2030-06-03T23:15:00.000Z"
 
 @dataclass
 class Line:
-    """The line to the shop: what went over it, and what it shall lose."""
+    """The line to the shop: what went over it, and what it should lose."""
 
     port: int
     asked: list[str] = field(default_factory=list)
@@ -146,7 +146,7 @@ def wanted(burger: dict[str, Any], user: dict[str, str]) -> dict[str, Any]:
 
 @pytest.fixture
 def placed(shop: VendureServer) -> Callable[[], list[dict[str, Any]]]:
-    """The orders that were placed since the test began, newest first."""
+    """The orders that were placed since the test started, newest first."""
     before = shop.count_orders()
 
     def since() -> list[dict[str, Any]]:
@@ -209,7 +209,7 @@ def test_the_menu_is_the_channels_own(channel: Channel, shop: VendureServer, lin
     assert menus[CONGRESS]["categories"][0]["category"]["items"][0]["item"]["description"] == (
         "Burger & napkin, as you like it"
     )
-    # Kept for the whole account, for each channel by itself.
+    # Kept for the whole account, for each channel separately.
     channel.get(f"/locations/{CONGRESS}/menu")
     assert line.asked.count("Menu") == 2
 
@@ -281,7 +281,7 @@ def test_any_price_adds_up(seed: int, channel: Channel, shop: VendureServer, use
 
     assert (validated["total"], validated["tip"]) == (food, tip)
     assert (validated["merchant_funded_discount"], validated["provider_funded_discount"]) == (discount, 30 * sodas)
-    # Vendure rounds each line's tax by itself.
+    # Vendure rounds each line's tax separately.
     assert abs(validated["tax"] - (food - discount - 30 * sodas) * TAX_PERCENT / 100) <= 0.5 * len(items)
 
 
@@ -489,7 +489,7 @@ TOO_MANY = "Cannot add items. An order may consist of a maximum of 999 items"
 ONCE = "option 1 can be chosen only once for an item"
 WRONG = {
     "unknown item": Wrong("99", (), "unknown_item", 'No ProductVariant with the id "99" could be found'),
-    "an id that is no number": Wrong("pizza", (), "unknown_item", 'No ProductVariant with the id "-1" could be found'),
+    "an id without a number": Wrong("pizza", (), "unknown_item", 'No ProductVariant with the id "-1" could be found'),
     "an id that is read as another": Wrong("3.0", (), "unknown_item", NOT_LIKE_THIS),
     "another channel's item": Wrong("Oysters", (), "unknown_item", "item 5 is not sold here"),
     "an item of the first channel": Wrong("Tea", (), "unknown_item", "item 2 is not sold here", HARBOR),
@@ -899,7 +899,7 @@ def test_an_order_is_canceled_until_it_is_shipped(
 
 
 @pytest.mark.rule("STAT-6")
-def test_the_plugin_refuses_what_the_shop_has_begun(
+def test_the_plugin_refuses_what_the_shop_has_started(
     shop: VendureServer,
     channel: Channel,
     app: Flask,

@@ -68,7 +68,7 @@ def burger(shop: VendureServer) -> dict[str, Any]:
 
 @pytest.fixture
 def placed(shop: VendureServer) -> Callable[[], list[dict[str, Any]]]:
-    """The orders that were placed since the test began, newest first."""
+    """The orders that were placed since the test started, newest first."""
     before = shop.count_orders()
 
     def since() -> list[dict[str, Any]]:
@@ -249,7 +249,7 @@ def test_guests_of_one_address_do_not_rename_one_another(
 
 @pytest.mark.rule("META-1", "META-7")
 @pytest.mark.parametrize(("phone", "runs_on_hers"), [("617-555-0199", False), ("617-555-0142", True)])
-def test_nobodys_customer_is_rewritten_by_anothers_order(
+def test_a_customer_is_not_rewritten_by_anothers_order(
     phone: str,
     runs_on_hers: bool,
     channel: Channel,
@@ -257,7 +257,7 @@ def test_nobodys_customer_is_rewritten_by_anothers_order(
     user: dict[str, str],
     placed: Callable[[], list[dict[str, Any]]],
 ) -> None:
-    """Somebody's order comes with the account of another; who has her telephone may use it, and not rename her."""
+    """Somebody's order comes with the account of another; one with her telephone may use it, and not rename her."""
     soda = [item(shop.items["Soda"])]
     hers = channel.validate(CLUB, items=soda, user=user)
     his = {"name": "Bob Other", "phone": phone, "email": f"bob.{uuid4().hex}@example.com"}
@@ -435,7 +435,7 @@ def test_the_shops_own_orders_still_need_shipping(shop: VendureServer, user: dic
 
 
 @pytest.mark.rule("META-3")
-def test_no_cart_of_ours_comes_back_in_the_storefront(shop: VendureServer, user: dict[str, str]) -> None:
+def test_our_carts_do_not_appear_in_the_storefront(shop: VendureServer, user: dict[str, str]) -> None:
     """A customer who logs in at the shop finds no cart that a validation, or a payment that was declined, left."""
     account = adapter(shop).account
     members = VendureAdapter(replace(account, settings={**account.settings, "checkout": "account"}))

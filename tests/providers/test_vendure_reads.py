@@ -49,7 +49,7 @@ def test_a_refusal_of_a_read_is_the_shops_fault(
 
 
 @pytest.mark.rule("ERR-3", "LOC-3", "EP-7")
-def test_a_location_that_was_never_read_is_no_404(channel: Channel, vendure: VendureServer) -> None:
+def test_a_location_that_was_never_read_is_not_a_404(channel: Channel, vendure: VendureServer) -> None:
     with vendure.renamed("harbor"):
         listed = channel.get("/merchants/boston/locations").json["locations"]
         menu = channel.get(f"/locations/{HARBOR}/menu")

@@ -48,7 +48,7 @@ def test_an_address_has_one_account(kitchen, token):
     assert login(kitchen, "ada@example.com", "another one", 401)["problem"]["code"] == "login_refused"
 
 
-def test_nobody_logs_in_with_what_is_not_right(kitchen, token):
+def test_wrong_credentials_do_not_log_in(kitchen, token):
     for email, password in (("ada@example.com", "wrong"), ("eve@example.com", ADA["password"]), ("", "")):
         assert login(kitchen, email, password, 401)["problem"]["code"] == "login_refused"
 

@@ -205,7 +205,7 @@ def test_a_cart_stays_with_who_opened_it(kitchen, opened, filled, taken):
 
 
 @pytest.mark.rule("META-3")
-def test_each_request_opens_a_cart_of_its_own(kitchen):
+def test_each_request_opens_its_own_cart(kitchen):
     assert kitchen.cart("congress")["cart"]["id"] != kitchen.cart("congress")["cart"]["id"]
 
 

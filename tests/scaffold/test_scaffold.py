@@ -1,4 +1,4 @@
-"""What is begun runs at once, says what to write next, and becomes certified once that is written."""
+"""A new scaffold runs at once, says what to write next, and can be certified once that is written."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class FftpServer(Server):
 
     def __init__(self, python: Path, menu: Path = MENU) -> None:
         super().__init__()
-        # Not url-safe base64: as a command-line argument one that begins with a hyphen is an option.
+        # Not url-safe base64: as a command-line argument one that starts with a hyphen is an option.
         self.admin_token = secrets.token_hex(16)
         self._python = python
         self._menu = menu

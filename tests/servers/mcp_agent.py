@@ -2,7 +2,7 @@
 
 Connects to the server at ``sys.argv[1]`` with the key in the environment variable ``AGENT_KEY``, in the mode
 ``sys.argv[2]`` (``auto``, ``legacy`` or a version). Then every line of standard input is a call, a tool's name and its
-arguments as JSON, and its line of standard output is what came of it; the first line is what the server said of itself.
+arguments as JSON, and its line of standard output is what came of it; the first line is the server's description.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The official client of the Model Context Protocol, unmodified, as a process that calls tools when it is told to."""
+"""The official client of the Model Context Protocol, unmodified, as a process that calls tools on request."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _build(directory: Path) -> None:
 class McpClient:
     """A connection to the server at ``url``; a context manager. ``mode``: see the client's own documentation.
 
-    ``version`` is the one that both speak, ``tools`` are the schemas of arguments by the tools' names.
+    ``version`` is the one that both use, ``tools`` are the schemas of arguments by the tools' names.
     """
 
     def __init__(self, python: Path, url: str, key: str, mode: str = "auto") -> None:

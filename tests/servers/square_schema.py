@@ -1,9 +1,9 @@
 """What Square's requests and answers may look like: the official specification, and a small schema of our own.
 
 The official one is read from the folder that ``SQUARE_SPECIFICATION_DIR`` names, or from ``shared/specs``
-beside the project; it is no part of the project. It is made strict: a member it does not know is an error, and so
+beside the project; it is not part of the project. It is made strict: a member it does not know is an error, and so
 is a member in a request that only Square may set. Our own schema lists the members that the adapter and its
-stand-in use. It is checked always, so that a clone without the official one still finds a misspelt member.
+stand-in use. It is checked always, so that a clone without the official one still finds a misspelled member.
 """
 
 from __future__ import annotations
@@ -305,7 +305,7 @@ def _compare(value: Any, shape: Any, path: str) -> Iterator[str]:
     """What in ``value`` has a member or a type that ``shape`` does not have."""
     if isinstance(shape, dict):
         if type(value) is not dict:
-            yield f"{path} is no object"
+            yield f"{path} is not an object"
             return
         for name, inner in value.items():
             if name in shape:
@@ -314,9 +314,9 @@ def _compare(value: Any, shape: Any, path: str) -> Iterator[str]:
                 yield f"{path}.{name} is unknown"
     elif isinstance(shape, list):
         if type(value) is not list:
-            yield f"{path} is no list"
+            yield f"{path} is not a list"
             return
         for position, inner in enumerate(value):
             yield from _compare(inner, shape[0], f"{path}[{position}]")
     elif type(value) is not shape:
-        yield f"{path} is no {shape.__name__}"
+        yield f"{path} is not {shape.__name__}"

@@ -58,7 +58,7 @@ def card(number: str = CARD["number"]) -> CreditCard:
 
 @dataclass
 class Front:
-    """A front of ``sessions`` that speaks for ``caller``."""
+    """The interface of ``sessions`` for ``caller``."""
 
     app: Flask
     clock: Clock

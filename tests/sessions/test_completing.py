@@ -92,7 +92,7 @@ def test_killed_between_steps_is_one_order(
         with pytest.raises(Killed):
             front.complete(made)
     meals, other = front.meals(), front.restart()
-    # Whoever reads before the lease is over places nothing, and changes nothing back.
+    # A read before the lease is over places nothing, and changes nothing back.
     assert other.read(made).state != ("ready_for_complete" if meals else "completed")
     other.later(minutes=5)
     found = other.read(made)
@@ -194,7 +194,7 @@ def test_a_time_that_moves_on_is_not_offered(front: Front, monkeypatch: pytest.M
     assert front.replace(made, basket()).state == "ready_for_complete"
 
 
-def test_what_sells_out_meanwhile_is_a_problem(front: Front) -> None:
+def test_an_item_that_sells_out_in_between_is_a_problem(front: Front) -> None:
     made = front.create(basket(note="sandbox:sold-out"))
     answer = front.complete(made)
     assert codes(answer)[0][0] == "item_unavailable" and front.meals() == 0

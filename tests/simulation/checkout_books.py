@@ -109,7 +109,7 @@ def _balance(world: CheckoutWorld, diner: Diner, orders: list[StoredOrder]) -> I
     given_back = {each.order.id for each in diner.answers if each.asked == "refund" and not each.code and each.order}
     if diner.wants == "meal":
         meals = sum(each.guest == diner.user.name for each in world.provider.kept)
-        # What the site has refunded by itself was eaten all the same.
+        # What the site itself has refunded was eaten all the same.
         asked = {each.order.id for each in charges if each.order} if _refunds(diner) else set()
         treated = sum(o.submitted is not None and o.state in ("refunded", "settled") and o.id in asked for o in orders)
         if paid != (meals - treated) * diner.price:

@@ -152,7 +152,7 @@ _find = Charges.find
 
 
 def identity_unreported() -> AbstractContextManager[object]:
-    """Only the connection that began an order can settle it."""
+    """Only the connection that started an order can settle it."""
 
     def access_again(self: Connections, kind: Any, id: str, context: Any) -> Any:
         return self.access(kind, id)

@@ -57,7 +57,7 @@ class Kernel:
         self.at(self.now + seconds, act, *arguments)
 
     def spawn(self, process: Process, work: Callable[[], Any]) -> Task:
-        """A new task, which begins at once when others wait."""
+        """A new task, which starts as soon as others wait."""
         task = Task(process, work, self._hub)
         self.tasks.append(task)
         self.at(self.now, self._resume, task, 0, None)

@@ -114,7 +114,7 @@ def _find_in_rows(self: Any, location: Any, reference: str, trace: Any, session:
 
 
 def rows_unread() -> AbstractContextManager[object]:
-    """A row without the member that decides is no order of ours."""
+    """A row without the member that decides is not an order of ours."""
     return patch(fftp.FftpAdapter, "find_order", _find_in_rows)
 
 
@@ -249,7 +249,7 @@ _identities = identity.identities
 
 
 def forgetful_claims() -> AbstractContextManager[object]:
-    """A claim forgets what it is recognised by."""
+    """A claim forgets what it is recognized by."""
     return _all(patch(identity, "identities", _forgotten), fresh_references(), content_is_free())
 
 

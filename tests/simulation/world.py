@@ -94,7 +94,7 @@ class Story:
     sent: SubmissionRequest | None = None
     """What it sent last."""
     was_waiting: bool = False
-    """When its final answer said that nothing was placed, an earlier request of its own had not been begun."""
+    """When its final answer said that nothing was placed, an earlier request of its own had not been started."""
 
     @property
     def keeps_its_name(self) -> bool:
@@ -199,7 +199,7 @@ class Things:
 
 
 def _entry(adapter: Adapter, provider: Provider) -> Any:
-    """A list of locations as the directory keeps it, read when the worlds begin."""
+    """A list of locations as the directory keeps it, read when the worlds start."""
     path = "/.well-known/fftp.json" if provider.name == "deli" else "/v1/locations"
     status, body = provider.handle(provider.request(f"GET {path} HTTP/1.1".encode(), b""), 0.0)
 
@@ -621,7 +621,7 @@ class World:
         return service
 
     def observer(self, name: str) -> Observer:
-        """The clock of a host that cannot step; those of two hosts began at different times."""
+        """The clock of a host that cannot step; those of two hosts started at different times."""
         offset = 1_000_000 if name == "A" else 77_000_000
         return Observer(f"boot of {name}", lambda: offset + int(World.now() * 1000))
 
@@ -859,7 +859,7 @@ class _Call(Task):
 
 
 def _reconcile(service: Service) -> int:
-    """What ``flask submissions reconcile`` does; gives how many are left open."""
+    """What ``levelup-ov submissions reconcile`` does; gives how many are left open."""
     ledger = service.submissions.ledger
     left = 0
     for submission in ledger.open_submissions(limit=100):

@@ -87,7 +87,7 @@ def answers(status: int, code: str, *, retryable: bool = False) -> Fault:
 
 
 class Phones(LevelUp):
-    """A platform with a gateway. What apps poll for is done when :meth:`work` is called, in the order it was begun."""
+    """A platform with a gateway. What apps poll for is done when :meth:`work` is called, in sequence."""
 
     def __init__(self, directory: Path, clock: Clock, in_process: Mapping[str, Any] | None = None) -> None:
         self.clock = clock

@@ -390,7 +390,7 @@ def test_credit_that_is_refused_in_the_end_is_plain_words(phones: Phones) -> Non
     assert phones.charges() == []
 
 
-def test_credit_spent_meanwhile_charges_nothing(phones: Phones) -> None:
+def test_credit_spent_in_between_charges_nothing(phones: Phones) -> None:
     give(phones, 300)
     uuid = phones.start(phones.cart(line(phones.item("Club sandwich"))))
     phones.ordered(line(phones.item("Club sandwich")))
@@ -709,7 +709,7 @@ def test_a_refusal_after_silence_proves_nothing_yet(phones: Phones) -> None:
     [answers(504, "outcome_unknown"), answers(409, "submission_in_progress", retryable=True),
      answers(422, "idempotency_key_reused"), lambda _: GatewayReply(500, None),
      lambda _: GatewayReply(200, {"else": 1}), lost],
-    ids=["unknown", "in progress", "reused", "500", "no answer of ours", "lost"],
+    ids=["unknown", "in progress", "reused", "500", "not our answer", "lost"],
 )  # fmt: skip
 def test_money_never_goes_back_while_an_order_may_exist(
     phones: Phones, fault: Fault, caplog: pytest.LogCaptureFixture
@@ -720,7 +720,7 @@ def test_money_never_goes_back_while_an_order_may_exist(
     phones.work()
     assert phones.completed(uuid, status=202)["state"] == "submitting"
     assert len(phones.charges()) == 1 and "order_outcome_unknown" in caplog.messages
-    # Nobody asks before its time; then the same is sent again.
+    # It is not asked before its time; then the same is sent again.
     assert phones.completed(uuid, status=202) and not phones.waiting
     phones.gateway.faults.clear()
     phones.clock.now += timedelta(seconds=LOOK_AGAIN_SECONDS + 1)

@@ -69,7 +69,7 @@ class Phone(Person):
         )
 
     def tap(self, words: str, *, within: str = "body") -> None:
-        """Tap what begins with these words: a button or a label, as a thumb finds it."""
+        """Tap what starts with these words: a button or a label, as a thumb finds it."""
         path = f".//*[self::button or self::label or self::summary][starts-with(normalize-space(), '{words}')]"
         found = [
             element

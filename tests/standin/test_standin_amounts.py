@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levelup_ov.standins.levelup.amounts import Amounts, calculate, discount
-from levelup_ov.standins.levelup.funds import Funds, OrderSums, Programme, available, pay
+from levelup_ov.standins.levelup.funds import Funds, OrderSums, Program, available, pay
 
 CENTS = st.integers(0, 20_000)
 ANY = st.integers(-5_000, 20_000)
@@ -93,13 +93,13 @@ def test_every_cent_of_an_order_is_paid_once(
         assert paid.spend + paid.tip == applied + gift_card + global_credit
 
 
-@given(st.lists(CENTS), st.sampled_from([Programme("spend", 5000, 500), Programme("visit", 5, 300)]))
-def test_rewards_and_progress_account_for_everything_spent(spends: list[int], programme: Programme) -> None:
+@given(st.lists(CENTS), st.sampled_from([Program("spend", 5000, 500), Program("visit", 5, 300)]))
+def test_rewards_and_progress_account_for_everything_spent(spends: list[int], program: Program) -> None:
     sums = OrderSums(visits=len(spends), eligible=sum(spends))
-    reached = sum(spends) if programme.kind == "spend" else len(spends)
-    rewards = programme.earned(sums) // programme.reward
-    assert rewards * programme.goal + programme.progress(sums) == reached
-    assert 0 <= programme.progress(sums) < programme.goal
+    reached = sum(spends) if program.kind == "spend" else len(spends)
+    rewards = program.earned(sums) // program.reward
+    assert rewards * program.goal + program.progress(sums) == reached
+    assert 0 <= program.progress(sums) < program.goal
 
 
 @given(CENTS, CENTS, CENTS)

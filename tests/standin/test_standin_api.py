@@ -114,7 +114,7 @@ def test_orders_are_taken_however_the_header_is_written(levelup: LevelUp, separa
 @pytest.mark.parametrize(
     "auth", ["", "token", "token nonsense", "Bearer nonsense", 'token user="nonsense"', "token user=\u00e4"]
 )
-def test_a_request_without_a_valid_token_is_told_how(levelup: LevelUp, auth: str) -> None:
+def test_a_request_without_a_valid_token_learns_how(levelup: LevelUp, auth: str) -> None:
     answer = levelup.open("GET", "/v15/users", auth=auth)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == 'OAuth2 realm="levelup", error="invalid_token"'
@@ -488,7 +488,7 @@ def test_the_signature_is_the_only_one_on_the_wire(levelup: LevelUp) -> None:
 
 
 @pytest.mark.parametrize("body", ["{", "[]", "1", '"text"', "", b"\xff", "[" * 100_000])
-def test_a_body_that_is_no_json_object_is_refused(levelup: LevelUp, body: Any) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(levelup: LevelUp, body: Any) -> None:
     answer = levelup.client.post("/v15/access_tokens", data=body, content_type="application/json")
     assert answer.status_code == 400
     assert answer.get_json()[0]["error"]["code"] == "bad_request"
@@ -522,7 +522,7 @@ def test_what_has_not_changed_is_not_sent_again(levelup: LevelUp) -> None:
     "path, status",
     [("/v13/users", 501), ("/v1/orders", 501), ("/v14/nothing", 404), ("/v16/users", 404), ("/v15/x/y", 404)],
 )
-def test_old_clients_are_told_so(levelup: LevelUp, path: str, status: int) -> None:
+def test_old_clients_get_an_explanation(levelup: LevelUp, path: str, status: int) -> None:
     for method in ("GET", "POST", "PUT", "DELETE"):
         assert levelup.call(method, path, status=status)[0]["error"]["message"]
 

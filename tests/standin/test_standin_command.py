@@ -58,7 +58,7 @@ def test_the_command_serves_the_phones_app(base_url: str) -> None:
     assert http("GET", f"{base_url}/static/order.js").status_code == 200
 
 
-def test_a_gateway_that_is_no_address_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_gateway_address_is_refused(tmp_path: Path) -> None:
     arguments = ["levelup", "--gateway", "ftp://somewhere", "--data-dir", str(tmp_path)]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1 and "--gateway" in result.output

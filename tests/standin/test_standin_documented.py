@@ -149,6 +149,6 @@ def test_what_is_not_there_has_no_body(levelup: LevelUp, path: str) -> None:
     ["POST /v15/checks", "PUT /v15/checks/1", "GET /v15/checks/1", "POST /v15/checks/1/orders", "POST /v14/tickets",
      "POST /v14/loyalties/legacy/101/claims", "GET /v15/campaigns/201/user_state"],
 )  # fmt: skip
-def test_what_the_stand_in_has_not_is_not_found(levelup: LevelUp, path: str) -> None:
+def test_what_the_stand_in_lacks_is_not_found(levelup: LevelUp, path: str) -> None:
     """The page on the stand-in lists these."""
     assert levelup.refused(*path.split(), auth=levelup.user_auth(), status=404)[0].endswith("not_found")

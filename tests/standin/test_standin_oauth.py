@@ -214,7 +214,7 @@ def test_a_registration_that_is_wrong(browser: Browser, wrong: Any, problem: str
 
 
 @pytest.mark.parametrize("email, password", [("ada@example.com", "wrong"), ("nobody@example.com", ""), ("", "")])
-def test_a_wrong_password_signs_nobody_in(browser: Browser, email: str, password: str) -> None:
+def test_a_wrong_password_does_not_sign_in(browser: Browser, email: str, password: str) -> None:
     page = browser.open(authorization()).send("/sign_in", email=email, password=password).page
     assert page.status_code == 422 and "do not belong together" in page.text
     assert "Sign in" in browser.open("/account").page.text
@@ -244,7 +244,7 @@ def test_a_form_from_elsewhere_is_refused(browser: Browser, path: str, csrf: Any
     assert browser.client.post(path, data={**csrf, "answer": "grant"}).status_code == 403
 
 
-def test_signing_in_begins_a_new_visit(browser: Browser) -> None:
+def test_signing_in_starts_a_new_visit(browser: Browser) -> None:
     browser.open("/sign_in")
     planted = browser.client.get_cookie("levelup_visit")
     browser.sign_in("ada@example.com")

@@ -118,7 +118,7 @@ def test_codes_are_read(code: str, tip: int) -> None:
     ["", "LU", "XX0200018SECH4O89A4NBOT7030000LU", "LU0200018SECH4O89A4NBOT7040000LU",
      "LU0200018SECH4O89A4NBOT70300*0LU", "LU0200018SECH4O89A4NBOT7030000LULU"],
 )  # fmt: skip
-def test_what_is_no_code_is_none(code: str) -> None:
+def test_an_invalid_code_reads_as_none(code: str) -> None:
     assert read_code(code) is None
 
 
@@ -164,7 +164,7 @@ def test_the_tip_stays_while_the_spend_falls(levelup: LevelUp) -> None:
     assert levelup.call("POST", "/v15/completed_orders", less, auth=auth)["order"] == order
 
 
-def test_a_code_that_is_nobodys(levelup: LevelUp) -> None:
+def test_a_code_without_an_owner(levelup: LevelUp) -> None:
     """D14: what is no code names ``base``, a code of nobody ``payment_token_data``; W: a token in its place."""
     auth, unknown = levelup.merchant_auth(), code_of(new_token_data())
     body = proposal(payment_token_data=unknown)
@@ -629,7 +629,7 @@ def test_an_identifier_of_twenty_characters_is_taken(levelup: LevelUp) -> None:
     levelup.propose(levelup.tokens(), identifier_from_merchant="x" * 20)
 
 
-def test_nobody_delivers(levelup: LevelUp) -> None:
+def test_there_are_no_deliveries(levelup: LevelUp) -> None:
     """IOS asks where an address is delivered from."""
     auth = untagged(levelup, user=ADA)
     assert levelup.refused("GET", "/v15/user_addresses/1/delivery_location", auth=auth, status=404) == [

@@ -90,7 +90,7 @@ def test_more_discount_than_credit_is_refused_uncharged(levelup: LevelUp) -> Non
     assert levelup.complete(auth, uuid, applied_discount_amount=200)["uuid"]
 
 
-def test_credit_that_another_order_took_meanwhile_is_not_there(levelup: LevelUp) -> None:
+def test_credit_that_another_order_took_is_not_there(levelup: LevelUp) -> None:
     auth = levelup.tokens()
     first, second = levelup.propose(auth)["uuid"], levelup.propose(auth)["uuid"]
     levelup.complete(auth, first, applied_discount_amount=200)

@@ -78,7 +78,7 @@ def test_a_person_refuses_with_the_keyboard(visitor: Visitor) -> None:
             break
     focused = visitor.chrome.switch_to.active_element
     assert focused == button
-    # Who uses the keyboard sees where they are.
+    # Keyboard users see where they are.
     assert focused.value_of_css_property("outline-style") == "solid"
     with visitor.next_page():
         focused.send_keys(Keys.ENTER)
@@ -141,7 +141,7 @@ def test_the_developers_page(visitor: Visitor) -> None:
     visitor.picture("world")
     assert SHOP_APP.client_secret in visitor.text()
     assert "dora@example.com" in visitor.text()
-    visitor.press("Begin maintenance")
+    visitor.press("Start maintenance")
     assert "Maintenance is on" in visitor.text()
 
 
@@ -157,7 +157,7 @@ def test_every_page_fits_a_narrow_screen_with_good_contrast(visitor: Visitor, pa
         visitor.open(path)
         visitor.picture("narrow" + re.sub(r"\W+", "-", urlsplit(path).path).rstrip("-"))
         assert chrome.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
-        assert chrome.execute_script(_UNLABELLED) == 0
+        assert chrome.execute_script(_UNLABELED) == 0
         assert chrome.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
         assert len(chrome.find_elements(By.TAG_NAME, "h1")) == 1
         assert [ratio for ratio in chrome.execute_script(_CONTRASTS) if ratio < 4.5] == []
@@ -166,19 +166,19 @@ def test_every_page_fits_a_narrow_screen_with_good_contrast(visitor: Visitor, pa
         chrome.set_window_size(size["width"], size["height"])
 
 
-_UNLABELLED = """
+_UNLABELED = """
 return [...document.querySelectorAll('input:not([type=hidden]), select')].filter(i => !i.labels.length).length;
 """
 _CONTRASTS = """
-const lightness = colour => {
-  const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+const lightness = color => {
+  const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
     .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
 const ground = element => {
   for (; element; element = element.parentElement) {
-    const colour = getComputedStyle(element).backgroundColor;
-    if (!colour.endsWith(', 0)')) return colour;
+    const color = getComputedStyle(element).backgroundColor;
+    if (!color.endsWith(', 0)')) return color;
   }
   return 'rgb(255, 255, 255)';
 };

@@ -104,7 +104,7 @@ def test_a_visitor_disconnects(shop: Shop, visitor: Visitor) -> None:
     assert [found["state"] for found in shop.service.connections.values()] == ["connected", "disconnected"]
 
 
-def test_a_connection_that_another_visitor_began_is_not_taken(shop: Shop, visitor: Visitor) -> None:
+def test_a_connection_of_another_visitor_is_not_taken(shop: Shop, visitor: Visitor) -> None:
     visitor.enter().send("/shop/connect")
     somebody_else = Visitor(shop)  # type: ignore[arg-type]
     assert somebody_else.open(visitor.page.headers["Location"]).page.status_code == 400

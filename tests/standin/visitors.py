@@ -141,7 +141,7 @@ class Browser:
         return self
 
     def send(self, action: str, **fields: str) -> Browser:
-        """Send the first form of the page whose action begins so."""
+        """Send the first form of the page whose action starts so."""
         forms = re.findall(r'<form[^>]*action="([^"]*)"[^>]*>.*?name="csrf" value="([^"]*)"', self.page.text, re.S)
         target, csrf = next(form for form in forms if html.unescape(form[0]).startswith(action))
         self.page = self.client.post(html.unescape(target), data={"csrf": csrf, **fields})

@@ -202,7 +202,7 @@ class _Changed(Session):
 
 
 class Bypass(SandboxAdapter):
-    """Calls the provider by itself, past the session."""
+    """Calls the provider itself, past the session."""
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         return Placed("17", "made-elsewhere", reference=order.reference)
@@ -291,7 +291,7 @@ class _Nameless(_Changed):
 
 
 class AnyCart(SandboxAdapter):
-    """Orders the cart that comes with the order, whoever opened it."""
+    """Orders the cart that comes with the order, even if another guest opened it."""
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         if not order.cart:
@@ -322,7 +322,7 @@ class _NamelessOrder(_Changed):
 
 
 class AnyAnswer(SandboxAdapter):
-    """Orders the cart that an answer names, whoever opened it."""
+    """Orders the cart that an answer names, even if another guest opened it."""
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         return super().submit_order(replace(order, cart={}), tender, _NamelessOrder(session))

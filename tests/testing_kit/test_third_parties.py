@@ -101,8 +101,8 @@ def test_a_built_in_name_claimed_twice_stops_the_boot(install: Install) -> None:
         ("acme_abstract", SOUND, "cannot be started: TypeError: Can't instantiate abstract class Partner"),
         (
             "acme_stops",
-            HEIR.replace("...", f"interface_version = {INTERFACE_VERSION}; __init__ = lambda *_: {{}}['licence']"),
-            "cannot be started: KeyError: 'licence'",
+            HEIR.replace("...", f"interface_version = {INTERFACE_VERSION}; __init__ = lambda *_: {{}}['license']"),
+            "cannot be started: KeyError: 'license'",
         ),
     ],
 )

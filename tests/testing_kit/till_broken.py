@@ -343,7 +343,7 @@ class FirstFound(TillAdapter):
 
 
 class NoListNoOrder(TillAdapter):
-    """An answer that is no list is taken for an empty one."""
+    """An answer that is not a list counts as an empty one."""
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
@@ -380,7 +380,7 @@ class MadeUpAddress(TillAdapter):
 
 
 class NeedsAPhone(TillAdapter):
-    """A guest without a telephone is refused, nobody knows why."""
+    """A guest without a telephone is refused, without a reason."""
 
     def _place(self, order: Order, basket: str, total: int, session: Session) -> Placed:
         if order.user.phone is None:

@@ -17,7 +17,7 @@ Key = ec.EllipticCurvePrivateKey
 
 
 class Authority:
-    """Signs certificates; ``file`` holds its own, for callers that shall trust it."""
+    """Signs certificates; ``file`` holds its own, for callers that should trust it."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -107,7 +107,7 @@ def outcome(method: str, data: bytes, sizes: list[int], *, plainly: bool) -> Any
                 body += part
         except Exception as error:
             return "fails", isinstance(error, TimeoutError)
-        # What is left unread of a connection that is closed, or used no more, matters to nobody.
+        # What is left unread of a connection that is closed, or not used any more, does not matter.
         is_kept = state._held is not None and connection.sock is not None and not state.surplus
         return answer.status_code, dict(answer.headers), body, is_kept
 

@@ -1,4 +1,4 @@
-"""Menus and catalogues are fetched once and kept: in the process's memory, or in a Redis for all processes."""
+"""Menus and catalogs are fetched once and kept: in the process's memory, or in a Redis for all processes."""
 
 from __future__ import annotations
 

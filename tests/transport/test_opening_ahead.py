@@ -48,7 +48,7 @@ def test_a_session_uses_the_connection_opened_for_it() -> None:
     assert [call.new_connection for call in calls.calls] == [True, False]
 
 
-def test_it_is_closed_when_nobody_needs_it() -> None:
+def test_it_is_closed_when_it_is_not_needed() -> None:
     accepted, ended = threading.Event(), threading.Event()
 
     def serve(server: Peer, connection: socket.socket) -> None:
@@ -122,7 +122,7 @@ def test_one_that_waited_too_long_is_not_used(monkeypatch: pytest.MonkeyPatch) -
         assert (provider.connections, len(provider.requests)) == (2, 1)
 
 
-def test_one_that_comes_too_late_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_comes_too_late_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, real = threading.Event(), net.connect
 
     def connect(*args: object) -> socket.socket:

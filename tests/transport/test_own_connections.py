@@ -1,4 +1,4 @@
-"""No late or doubled answer is read as the answer to another call, whoever made either."""
+"""No late or doubled answer is read as the answer to another call."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_interim_answers_are_skipped(interim: str) -> None:
 
 
 @pytest.mark.parametrize("answer", [INTERIM["hints"] * 50 + BOB, b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + BOB])
-def test_no_end_of_interim_answers_is_no_answer(answer: bytes) -> None:
+def test_endless_interim_answers_are_not_an_answer(answer: bytes) -> None:
     with peer(answering(answer)) as provider, session(provider.url, own=True) as calls:
         with pytest.raises(Unanswered) as caught:
             order(calls)
@@ -235,7 +235,7 @@ def test_what_has_not_left_at_the_deadline_never_leaves(own: bool) -> None:
 
 
 @pytest.mark.parametrize("trouble", [DROP, reply(status=503), reply(status=504)])
-def test_a_refusal_after_an_unanswered_attempt_is_no_proof(trouble: bytes) -> None:
+def test_a_refusal_after_an_unanswered_attempt_proves_nothing(trouble: bytes) -> None:
     with peer(answering(trouble, reply(status=409))) as provider:
         with session(provider.url, own=True, error_from=refuse) as calls, pytest.raises(Refused) as caught:
             calls.post("/orders", {}, places_order=True, repeatable=True)

@@ -117,7 +117,7 @@ def test_what_is_missing_is_named(reader: str, body: str) -> None:
 
 @ALL_READERS
 @pytest.mark.parametrize("body", ["[]", "1", '"a"', "null", "true"])
-def test_an_answer_that_is_no_object_is_broken(reader: str, body: str) -> None:
+def test_an_answer_that_is_not_an_object_is_broken(reader: str, body: str) -> None:
     assert "$" in broken(lambda: READERS[reader](answer_of(body))).message
 
 
@@ -159,7 +159,7 @@ def test_paths_lead_to_the_place() -> None:
     ],
     ids=lambda body: repr(body[:20]),
 )
-def test_what_is_no_json_is_a_broken_protocol(body: bytes) -> None:
+def test_invalid_json_is_a_broken_protocol(body: bytes) -> None:
     broken(lambda: answer_of(body))
 
 

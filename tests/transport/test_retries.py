@@ -119,7 +119,7 @@ def test_retry_after_is_obeyed(header: str) -> None:
 
 
 @pytest.mark.rule("SUB-6")
-def test_a_pause_longer_than_the_time_left_is_not_begun() -> None:
+def test_a_pause_longer_than_the_time_left_is_not_started() -> None:
     with peer(answering(reply(status=503, Retry_After="60"))) as provider, within(0):
         with pytest.raises(Unanswered) as caught:
             session(provider.url, seconds=3).get("/menu")

@@ -24,7 +24,7 @@ def test_a_decimal_is_sent_digit_by_digit() -> None:
 
 
 @pytest.mark.parametrize("nonsense", [Decimal("NaN"), Decimal("Infinity"), object()])
-def test_what_is_no_number_is_not_sent(nonsense: object) -> None:
+def test_an_invalid_number_is_not_sent(nonsense: object) -> None:
     with peer(answering(reply())) as server, pytest.raises(TypeError):
         session(server.url).post("/prices", {"amount": nonsense})
 

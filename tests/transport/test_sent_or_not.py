@@ -63,7 +63,7 @@ def test_an_unknown_host_is_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".invalid", "bad..invalid", "\udcff.invalid"])
-def test_a_host_that_is_no_name_is_unsent(host: str) -> None:
+def test_a_call_to_an_invalid_host_is_unsent(host: str) -> None:
     failure = order(f"http://{host}")
     assert (failure.code, failure.sent) == ("provider_unavailable", False)
 

@@ -79,7 +79,7 @@ def test_an_unanswered_connection_ends_in_time_and_is_unsent() -> None:
     assert not caught.value.sent
 
 
-def test_connecting_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connecting_has_its_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport_module, "CONNECT_TIMEOUT", SECONDS)
     monkeypatch.setattr(transport_module, "ATTEMPTS", 1)
     with silent_port() as port, within(SECONDS), pytest.raises(Unanswered) as caught:

@@ -111,14 +111,14 @@ def _requested(value: Any, operation: str) -> Any:
         return found
     required = set(found.get("required", ()))
     for name, member in list(properties.items()):
-        told = member.get("ucp_request") if isinstance(member, dict) else None
-        told = told.get(operation) if isinstance(told, dict) else told
-        if told == "omit":
+        marker = member.get("ucp_request") if isinstance(member, dict) else None
+        marker = marker.get(operation) if isinstance(marker, dict) else marker
+        if marker == "omit":
             required.discard(name)
             del properties[name]
-        elif told == "optional":
+        elif marker == "optional":
             required.discard(name)
-        elif told == "required":
+        elif marker == "required":
             required.add(name)
     if required or "required" in found:
         found["required"] = sorted(required)

@@ -205,7 +205,7 @@ def test_a_host_is_the_same_in_every_spelling(network: Network, serving: Callabl
     ],
     ids=["to this host", "to the same host", "missing", "text", "list", "large"],
 )
-def test_what_is_no_profile_is_refused(serving: Callable[..., Any], answer: bytes, code: str) -> None:
+def test_an_invalid_profile_is_refused(serving: Callable[..., Any], answer: bytes, code: str) -> None:
     with serving(answer) as server:
         assert refused(Profiles([f"https://{HOST}"])) == code
         assert [request.line for request in server.requests] == ["GET /profile.json HTTP/1.1"]
@@ -242,7 +242,7 @@ def test_the_last_profile_counts_while_a_host_is_down(monkeypatch: pytest.Monkey
     assert refused(profiles, f"{server.url}/other.json") == "profile_unreachable"
 
 
-def test_one_agents_failing_profile_is_no_other_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_agents_failing_profile_does_not_affect_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("levelup_ov.transport.session.BACKOFF", 0)
     with peer(lambda server, connection: connection.close()) as server:
         profiles = Profiles([server.url])

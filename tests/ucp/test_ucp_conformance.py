@@ -1,4 +1,4 @@
-"""``spck-conformance``, a suite that nobody here wrote, against the shopping face over a real port."""
+"""``spck-conformance``, a suite written by others, against the shopping face over a real port."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ def agents_profiles(environ: dict[str, Any], start_response: Any) -> Iterable[by
 
 
 class Front:
-    """What the suite lacks: a key, and a payment of ours where it has one built in, which names no handler.
+    """What the suite lacks: a key, and our payment where it has one built in, which names no handler.
 
     It also serves the suite's own ``/testing`` addresses: one gives a key, of which the orders that were read with one
     are not lent any more; one takes the ledger away, one moves the clock, and one has the restaurant call an order off.
-    The suite's own profiles, at ports that nobody knows before, are read at ``profiles``.
+    The suite's own profiles, at ports that are not known before, are read at ``profiles``.
     """
 
     def __init__(self, app: Flask, clock: Clock, official: Official | None, profiles: str) -> None:

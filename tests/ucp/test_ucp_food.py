@@ -157,15 +157,15 @@ def chosen(session: Mapping[str, Any]) -> tuple[str | None, list[str]]:
 def test_no_time_is_promised_that_cannot_be_had(agent: Agent, location: str, wanted: str, had: str) -> None:
     asked = {"fulfillment": method(requested_fulfillment_time=wanted), "food_establishment": {"id": location}}
     answer = agent.create(buyer=BUYER, **asked)
-    told = [("error", "ready_time_unavailable", f"{METHOD}.requested_fulfillment_time")]
-    assert (answer.json["status"], messages(answer)) == ("incomplete", told)
+    expected = [("error", "ready_time_unavailable", f"{METHOD}.requested_fulfillment_time")]
+    assert (answer.json["status"], messages(answer)) == ("incomplete", expected)
     selected, options = chosen(answer.json)
     assert selected == had == options[1] and wanted not in options and amounts(answer.json)["total"] == 1070
     for again in (agent.act(answer.json, "complete", pays_by_card()), agent.act(answer.json, "get")):
-        assert (again.json["status"], messages(again)) == ("incomplete", told)
+        assert (again.json["status"], messages(again)) == ("incomplete", expected)
     # The same basket in other words is as late as before.
     named = agent.act(answer.json, "update", {"line_items": [dish("sandwich", id="mine")]})
-    assert (named.json["status"], messages(named)) == ("incomplete", told)
+    assert (named.json["status"], messages(named)) == ("incomplete", expected)
     ready = agent.act(
         answer.json, "update", {"line_items": [dish("sandwich")], "fulfillment": method(selected_option_id=had)}
     )
@@ -199,9 +199,9 @@ def test_an_option_that_was_never_offered_is_refused(agent: Agent) -> None:
             [("error", "invalid_request", f"{METHOD}.selected_option_id")],
         )
     both = method(selected_option_id="asap", requested_fulfillment_time="2030-06-03T18:15:00Z")
-    told = agent.act(session, "update", {"line_items": [dish("sandwich")], "fulfillment": both})
-    assert messages(told) == [("warning", "requested_time_ignored", f"{METHOD}.requested_fulfillment_time")]
-    assert (told.json["status"], chosen(told.json)[0]) == ("ready_for_complete", "asap")
+    warned = agent.act(session, "update", {"line_items": [dish("sandwich")], "fulfillment": both})
+    assert messages(warned) == [("warning", "requested_time_ignored", f"{METHOD}.requested_fulfillment_time")]
+    assert (warned.json["status"], chosen(warned.json)[0]) == ("ready_for_complete", "asap")
 
 
 @pytest.mark.rule("UCP-5")
@@ -272,7 +272,7 @@ def test_a_completion_places_one_order(agent: Agent) -> None:
 
 
 @pytest.mark.rule("UCP-8")
-def test_who_pays_is_who_buys_if_nobody_else_is_named(agent: Agent) -> None:
+def test_the_payer_is_the_buyer_if_no_other_is_named(agent: Agent) -> None:
     answer = agent.create()
     assert {path for _, _, path in messages(answer)} == {
         "$.buyer.first_name", "$.buyer.last_name", "$.buyer.phone_number"
@@ -285,14 +285,14 @@ def test_who_pays_is_who_buys_if_nobody_else_is_named(agent: Agent) -> None:
 
 
 @pytest.mark.rule("UCP-6", "UCP-8")
-def test_a_buyer_who_pays_another_price_is_told_first(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_buyer_sees_another_price_before_paying_it(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     shown, key = agent.create().json, uid()
     monkeypatch.setitem(PLACES, "congress", replace(PLACES["congress"], tax=900))
     for _ in range(2):
-        told = agent.act(shown, "complete", pays_by_card(), Idempotency_Key=key)
-        assert told.json["status"] == "ready_for_complete" and "order" not in told.json
-        assert messages(told) == [("warning", "totals_changed", "$.totals")]
-    assert (amounts(shown)["total"], amounts(told.json)["total"]) == (1070, 1090)
+        changed = agent.act(shown, "complete", pays_by_card(), Idempotency_Key=key)
+        assert changed.json["status"] == "ready_for_complete" and "order" not in changed.json
+        assert messages(changed) == [("warning", "totals_changed", "$.totals")]
+    assert (amounts(shown)["total"], amounts(changed.json)["total"]) == (1070, 1090)
     assert agent.act(shown, "complete", pays_by_card()).json["order"]["label"] == "1"
 
 
@@ -391,7 +391,7 @@ def test_a_basket_that_is_refused_late_is_incomplete(agent: Agent) -> None:
 
 
 @pytest.mark.rule("UCP-6", "PAY-4")
-def test_another_charge_than_shown_is_told(agent: Agent) -> None:
+def test_another_charge_than_shown_is_reported(agent: Agent) -> None:
     session = agent.session(fulfillment=method(notes="sandbox:overcharge"))
     for action, body in (("complete", pays_by_card()), ("get", None)):
         answer = agent.act(session, action, body)
@@ -405,9 +405,9 @@ def test_an_old_price_is_asked_for_again_first(agent: Agent, clock: Clock, monke
     monkeypatch.setitem(PLACES, "congress", replace(PLACES["congress"], tax=900))
     clock.set("2030-06-03T16:30Z")
     for _ in range(2):
-        told = agent.act(session, "complete", pays_by_card(), Idempotency_Key=key)
-        assert told.json["status"] == "ready_for_complete" and amounts(told.json)["total"] == 1090
-        assert messages(told) == [("warning", "totals_changed", "$.totals")]
+        changed = agent.act(session, "complete", pays_by_card(), Idempotency_Key=key)
+        assert changed.json["status"] == "ready_for_complete" and amounts(changed.json)["total"] == 1090
+        assert messages(changed) == [("warning", "totals_changed", "$.totals")]
     assert agent.act(session, "complete", pays_by_card()).json["status"] == "completed"
 
 

@@ -1,4 +1,4 @@
-"""Whatever is sent to an operation of the official service, the answer is no fault of ours, and has its form."""
+"""Whatever an operation of the official service is sent, its answer has its form, and is no server fault."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def cases(app: Flask, official: Official, method: str, path: str, mode: Generati
 
 
 def checked(official: Official, path: str, status: int, body: bytes) -> None:
-    """No fault of ours; and the answer is the operation's, or an error in a documented form."""
+    """No fault of the service; and the answer is the operation's, or an error in a documented form."""
     assert status < 500, body
     if status not in (404, 405):
         assert not (found := official.answer(path, status, json.loads(body))), found

@@ -197,7 +197,7 @@ def test_a_menu_comes_in_parts(rpc: Rpc) -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )  # fmt: skip
-def test_what_is_no_request_is_refused(rpc: Rpc, body: Any, status: int, code: int) -> None:
+def test_an_invalid_request_is_refused(rpc: Rpc, body: Any, status: int, code: int) -> None:
     answered, error = rpc.send(body)
     assert (answered, error["error"]["code"]) == (status, code) and error["jsonrpc"] == "2.0"
     assert error["id"] == (1 if isinstance(body, dict) and body.get("id") is not True and body.get("id") == 1 else None)
@@ -215,7 +215,7 @@ def test_the_log_says_what_was_refused(rpc: Rpc, caplog: pytest.LogCaptureFixtur
 
 
 @pytest.mark.rule("UCP-10")
-def test_a_fault_of_ours_is_an_error_of_the_protocol(rpc: Rpc, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_fault_is_an_error_of_the_protocol(rpc: Rpc, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*_: object) -> None:
         raise ValueError
 

@@ -60,7 +60,7 @@ def test_a_large_dish_is_shown_from_the_top() -> None:
     assert [option["id"] for option in top["modifications"]] == [f"top:{n}" for n in range(25)]
     below = [option for option in top["modifications"] if "more_below" in option]
     assert below and str(shown).count("Option ") == MOST_MODIFICATIONS
-    # What did not fit is shown to whoever asks for it.
+    # What did not fit is shown on request.
     rest = dish(menu, "dish", below[-1]["id"])
     assert rest is not None and len(rest["modification_groups"][0]["modifications"]) == 25
 

@@ -93,7 +93,7 @@ def test_an_operation_needs_its_capability() -> None:
 @pytest.mark.parametrize(
     "declared", [profile(), profile(dev_ucp_food_fulfillment=FOOD_VERSION), profile(dev_ucp_shopping_checkout="1")]
 )
-def test_an_agent_that_shares_nothing_is_told(declared: dict[str, Any]) -> None:
+def test_an_agent_that_shares_nothing_gets_an_explanation(declared: dict[str, Any]) -> None:
     with pytest.raises(Outcome) as refused:
         negotiate(AGENT, declared)
     message = refused.value.messages[0].wire()

@@ -85,7 +85,7 @@ def test_a_body_that_is_wrong_names_the_member(agent: Agent, body: Any, path: st
     ],
     ids=["broken", "twice", "not UTF-8", "too large"],
 )
-def test_a_body_that_is_no_json_is_refused(agent: Agent, body: bytes, code: str, status: int) -> None:
+def test_a_body_that_is_not_json_is_refused(agent: Agent, body: bytes, code: str, status: int) -> None:
     answer = agent.send("POST", FOOD, body)
     assert (answer.status, answer.json["code"]) == (status, code)
 

@@ -50,7 +50,7 @@ def test_an_order_has_the_status_of_its_provider(shopper: Agent, clock: Clock) -
 
 @pytest.mark.rule("UCP-12")
 def test_an_order_that_is_called_off_is_removed(official: Official, clock: Clock) -> None:
-    # The face has no notes, with which the sandbox is told to call an order off.
+    # This service has no notes, which would make the sandbox cancel an order.
     basket = Basket("sandbox.congress", (Line("cookie", 2, reference="li_1"),))
     session = CheckoutSession(
         "id", "lunch", "completed", 3, basket, "Congress Street", "USD", "America/New_York", clock(), clock(),

@@ -17,7 +17,7 @@ HUGE = "soup" * 2500
 
 
 class WrongAdapter(SandboxAdapter):
-    """It reports a tip that nobody gave, against MONEY-4."""
+    """It reports a tip that no guest gave, against MONEY-4."""
 
     interface_version = 2
 

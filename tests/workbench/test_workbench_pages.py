@@ -41,7 +41,7 @@ class Partner(Person):
         found[0].click()
 
     def choose(self, id: str, words: str) -> None:
-        """Choose the option of a list that begins with these words."""
+        """Choose the option of a list that starts with these words."""
         for option in self.all(f"#{id} option"):
             if option.text.startswith(words):
                 option.click()
@@ -49,7 +49,7 @@ class Partner(Person):
         raise AssertionError(f"#{id} has no {words!r}")
 
     def order(self, path: str = CONGRESS) -> None:
-        """Begin an order with the first dish of the menu."""
+        """Start an order with the first dish of the menu."""
         self.open(path)
         self.chrome.execute_script("sessionStorage.clear()")
         self.open(path)

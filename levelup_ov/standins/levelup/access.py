@@ -67,7 +67,7 @@ class Caller:
         return token, user
 
     def account(self, permission: str = ACCOUNT_PERMISSION) -> PlatformUser:
-        """Who logged in with this token; who owns a merchant is a user too. ``permission`` is enough instead of that.
+        """The user who logged in with this token, who may own a merchant. ``permission`` is enough instead of that.
 
         :raises ErrorResponse: 401.
         """
@@ -137,7 +137,7 @@ def new_token(
     merchant_id: int | None = None,
 ) -> str:
     """A token that does not expire: a merchant's, a user's or, with neither, the app's own. Only its hash is kept."""
-    # None may begin as a code does.
+    # None may start as a code does.
     token = f"t{secrets.token_urlsafe(32)}"
     kind = "merchant" if merchant_id else "user" if user_id else "app"
     transaction.add_token(

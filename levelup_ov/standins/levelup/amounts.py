@@ -28,7 +28,7 @@ class Amounts:
 
 
 def calculate(outstanding: int, tax: int, exemption: int, payment: int, applied_discount: int = 0) -> Amounts:
-    """The amounts to send for ``payment`` towards a check with ``outstanding``, tax included, left to pay.
+    """The amounts to send for ``payment`` toward a check with ``outstanding``, tax included, left to pay.
 
     ``applied_discount`` is already subtracted from ``outstanding``, whatever its sign; 0 for a proposal. The
     payment covers first what earns, then what is exempt, and finally the tax.

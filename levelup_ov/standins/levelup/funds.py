@@ -7,7 +7,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Programme:
+class Program:
     """A merchant's loyalty: ``reward`` for each ``goal`` spent (cents), or for each ``goal`` visits."""
 
     kind: Literal["spend", "visit"]
@@ -19,7 +19,7 @@ class Programme:
         return self._reached(sums) // self.goal * self.reward
 
     def progress(self, sums: OrderSums) -> int:
-        """How far towards the next reward, in the unit of ``goal``."""
+        """How far toward the next reward, in the unit of ``goal``."""
         return self._reached(sums) % self.goal
 
     def _reached(self, sums: OrderSums) -> int:

@@ -40,7 +40,7 @@ def funds_of(transaction: Transaction, user_id: int, merchant: PlatformMerchant,
     return Funds(
         available(
             transaction.granted(user_id, "credit", merchant.id),
-            merchant.programme.earned(sums),
+            merchant.program.earned(sums),
             sums.credit,
             transaction.expired(user_id, "credit", merchant.id, now),
         ),
@@ -123,7 +123,7 @@ def charge(transaction: Transaction, app_id: int, user: PlatformUser, draft: Dra
         draft,
         payment,
         eligible,
-        merchant.programme.earned(after) - merchant.programme.earned(before),
+        merchant.program.earned(after) - merchant.program.earned(before),
         now,
     )
     transaction.add_order(order)

@@ -380,7 +380,7 @@ def _approval_page(asked: Asked, user: PlatformUser) -> str:
 
 
 def _card_owner() -> tuple[PlatformUser | None, str | None]:
-    """Whose card it will be, by the link or else by who is signed in; and where to go then."""
+    """The user who will own the card, by the link or else the signed-in one; and where to go then."""
     if link := request.args.get("link"):
         with platform().store.reading() as transaction:
             found = transaction.card_page(hashed(link), platform().clock())
@@ -390,7 +390,7 @@ def _card_owner() -> tuple[PlatformUser | None, str | None]:
 
 def _sign_in_or_link_problem() -> Answer:
     if request.args.get("link"):
-        return _message("This link is out of date", "Please go back to the shop and begin again.", 404)
+        return _message("This link is out of date", "Please go back to the shop and start again.", 404)
     return _sign_in_page(_here())
 
 

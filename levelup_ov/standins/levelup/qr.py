@@ -1,6 +1,6 @@
 """What a phone shows to be scanned: who pays, and which tip they want to give. Pure.
 
-``<payment token data><"03"><tip, 3 digits of base 36><colour, 1 digit of base 36>LU``. A tip up to 1295 is a
+``<payment token data><"03"><tip, 3 digits of base 36><color, 1 digit of base 36>LU``. A tip up to 1295 is a
 percentage, from 1296 on it is 1296 and cents (iOS ``LUPaymentStringGenerator``, Android ``PaymentPreferencesV3``).
 """
 
@@ -15,7 +15,7 @@ BEGINS, ENDS, VERSION = "LU02", "LU", "03"
 TOKEN_LENGTH = 24
 FIRST_CENTS = 1296
 MOST_TIP = 36**3 - 1
-MOST_COLOUR = 35
+MOST_COLOR = 35
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -37,13 +37,13 @@ def new_token_data() -> str:
     return BEGINS + "".join(secrets.choice(_DIGITS) for _ in range(TOKEN_LENGTH - len(BEGINS)))
 
 
-def code_of(data: str, tip: int = 0, colour: int = 0) -> str:
+def code_of(data: str, tip: int = 0, color: int = 0) -> str:
     """The whole code of a payment token."""
-    return f"{data}{VERSION}{_base36(tip, 3)}{_base36(colour, 1)}{ENDS}"
+    return f"{data}{VERSION}{_base36(tip, 3)}{_base36(color, 1)}{ENDS}"
 
 
 def read_code(text: str) -> Scanned | None:
-    """What a code says; the data of a payment token by itself is a code without a tip. None: it is none."""
+    """What a code says; the data of a payment token alone is a code without a tip. None: it is not a code."""
     text = text.strip().upper()
     data, rest = text[:TOKEN_LENGTH], text[TOKEN_LENGTH:]
     if len(data) < TOKEN_LENGTH or not data.startswith("LU") or not set(data) <= set(_DIGITS):

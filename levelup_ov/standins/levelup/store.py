@@ -20,7 +20,7 @@ from werkzeug.security import generate_password_hash
 
 from levelup_ov.standins.levelup.cards import Card, made_card
 from levelup_ov.standins.levelup.drafts import Draft
-from levelup_ov.standins.levelup.funds import FundsSplit, OrderSums, Programme
+from levelup_ov.standins.levelup.funds import FundsSplit, OrderSums, Program
 from levelup_ov.standins.levelup.qr import new_token_data
 from levelup_ov.standins.levelup.schema import RELEASES, brought_up, releases_of
 from levelup_ov.standins.levelup.world import (
@@ -324,7 +324,7 @@ class Transaction:
         if (merchant := MERCHANTS.get(number)) is not None:
             return merchant
         row = self._run("SELECT id, name FROM gateway_merchants WHERE id = ?", (number,)).fetchone()
-        return row and PlatformMerchant(row[0], row[1], Programme("spend", 5000, 500))
+        return row and PlatformMerchant(row[0], row[1], Program("spend", 5000, 500))
 
     def locations(self) -> list[PlatformLocation]:
         """All of them, by their ids."""
@@ -333,7 +333,7 @@ class Transaction:
     def merchants(self) -> list[PlatformMerchant]:
         """The same for merchants."""
         rows = self._run("SELECT id, name FROM gateway_merchants ORDER BY id")
-        return [*MERCHANTS.values(), *(PlatformMerchant(row[0], row[1], Programme("spend", 5000, 500)) for row in rows)]
+        return [*MERCHANTS.values(), *(PlatformMerchant(row[0], row[1], Program("spend", 5000, 500)) for row in rows)]
 
     def keep_merchant(self, number: int, name: str) -> None:
         """Keep a merchant of the gateway; a new one gets an owner, who can give credit in its name."""

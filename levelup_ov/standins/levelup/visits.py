@@ -20,7 +20,7 @@ PHONE_POLICY = policy(img_src="'self' https: http:", script_src="'self'", connec
 
 @dataclass(frozen=True, slots=True)
 class Visits:
-    """The visits of one site: ``cookie`` is sent with the paths that begin with ``path``."""
+    """The visits of one site: ``cookie`` is sent with the paths that start with ``path``."""
 
     cookie: str
     path: str = "/"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from levelup_ov.standins.levelup.funds import Programme
+from levelup_ov.standins.levelup.funds import Program
 
 PERMISSIONS: Mapping[str, str] = {
     "create_orders": "Charge your account for orders that you place",
@@ -59,7 +59,7 @@ REFUND_TIPS: Mapping[int, str] = {
     9901: "is refused: it is too old to be refunded",
     9902: "is refused: it is disputed",
     9903: "is refused: its payment never succeeded",
-    9904: "is refused: nobody knows such an order",
+    9904: "is refused: no such order is known",
     9905: "is accepted (202) and made, without saying when",
     9906: "is accepted (202) and never made",
     9907: "gives a part back",
@@ -130,7 +130,7 @@ class PlatformMerchant:
 
     id: int
     name: str
-    programme: Programme
+    program: Program
     manager_confirmation: str | None = None
 
 
@@ -191,8 +191,8 @@ OTHER_APP = App(
 MERCHANTS: Mapping[int, PlatformMerchant] = {
     merchant.id: merchant
     for merchant in (
-        PlatformMerchant(1, "Beacon Sandwiches", Programme("spend", 5000, 500)),
-        PlatformMerchant(2, "Harbor Coffee", Programme("visit", 5, 300), manager_confirmation="4321"),
+        PlatformMerchant(1, "Beacon Sandwiches", Program("spend", 5000, 500)),
+        PlatformMerchant(2, "Harbor Coffee", Program("visit", 5, 300), manager_confirmation="4321"),
     )
 }
 

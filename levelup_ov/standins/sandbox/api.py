@@ -125,7 +125,7 @@ def show_stock(place_id: str) -> _JSON:
 def open_cart(place_id: str) -> tuple[_JSON, int]:
     engine, place, body = _engine(), _place(place_id), _body()
     now = engine.clock()
-    # Who may not order here learns nothing about prices.
+    # A caller that may not order here learns nothing about prices.
     with engine.store.reading() as transaction:
         account = _account(transaction, place, now)
     content = read_content(body)

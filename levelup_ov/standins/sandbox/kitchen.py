@@ -2,7 +2,7 @@
 
 An order is confirmed :data:`CONFIRMED` after it was placed. It is cooked from the place's lead before its time on, or
 at once where that has begun, waits at its time, and is collected :data:`COLLECTED` later. Where it has no time, the
-lead begins when it is placed. A delivery leaves when it waits, and is brought at its time. An order can be canceled
+lead starts when it is placed. A delivery leaves when it waits, and is brought at its time. An order can be canceled
 until it waits. A token in its note changes this (:mod:`levelup_ov.standins.sandbox.magic`).
 """
 

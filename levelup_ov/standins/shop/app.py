@@ -36,7 +36,7 @@ TIPS = (0, 10, 15, 20)
 """Percents."""
 REHEARSALS: Mapping[int, str] = {
     **{tip: f"the refund {what}" for tip, what in REFUND_TIPS.items()},
-    SILENT_TIP: "nobody says at first whether it is paid",
+    SILENT_TIP: "at first it is not known whether it is paid",
 }
 """Tips in cents that make LevelUp's stand-in fail, and how."""
 CUT_OFF = ("user_token_refused", "not_connected")
@@ -335,7 +335,7 @@ def _connected(asked_for: str, kind: str) -> Answer:
     """The visitor is back from LevelUp: confirm, if it is this visitor that set out."""
     connection = _visit().get(asked_for)
     if connection is None or request.args.get("connection") != connection:
-        return _problem("This connection was not begun on this visit."), 400
+        return _problem("This connection was not started on this visit."), 400
     _keep(**{asked_for: None})
     if error := request.args.get("error"):
         _keep(problem="LevelUp was not connected." if error == "access_denied" else f"LevelUp answered {error}.")

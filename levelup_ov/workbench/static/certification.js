@@ -66,7 +66,7 @@ async function certify() {
   const asked = { location: one("location").value, submit: one("submits").checked };
   const begun = await call("POST", "/workbench/certifications", asked);
   if (!begun.ok) throw new Error(words(begun));
-  const step = make("p", { className: "waiting", textContent: "It begins" });
+  const step = make("p", { className: "waiting", textContent: "Starting" });
   one("progress").replaceChildren(step);
   try {
     for (;;) {

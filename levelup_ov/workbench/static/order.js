@@ -220,7 +220,7 @@ function showSubmission(done, text, headers) {
   show(done, ok ? [button, fresh] : unknown || failure || reply?.error?.retryable ? [button] : []);
 }
 
-// The sandbox places the order and drops the connection; then the same submission finds out what became of it.
+// The sandbox places the order and drops the connection; then the same submission reconciles it.
 async function lose() {
   const reply = body("submission");
   const members = reply.order_submission;

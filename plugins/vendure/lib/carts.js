@@ -41,7 +41,7 @@ class Carts {
             levelupCart: token,
             levelupFence: input.reference ? await markFor(ctx, this.connection, input.reference) : null,
         });
-        // Who has an account may have prices of their own. One that is made now is made last.
+        // A customer with an account may have their own prices. One that is made now is made last.
         if (!customer.register) await this.assign(ctx, id, await this.customerOf(ctx, id, guest, customer));
         await this.fill(ctx, id, items);
         if (input.delivery) await this.deliveries.arrange(ctx, id, guest, input.delivery);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //
-// Deliveries: the shop's shipping methods whose codes are `delivery` or begin with `delivery-`.
+// Deliveries: the shop's shipping methods whose codes are `delivery` or start with `delivery-`.
 'use strict';
 
 const { Inject, Injectable } = require('@nestjs/common');

@@ -9,7 +9,7 @@ const PLACE = ['locationName', 'street', 'city', 'region', 'postalCode', 'countr
 const readonly = { readonly: true };
 const internal = { internal: true };
 
-// A modifier group is a facet, a modifier one of its values: both belong to channels and need no entities of ours.
+// A modifier group is a facet, a modifier one of its values: both belong to channels and need no new entities.
 const customFields = {
     Channel: [
         ...PLACE.map(name => ({ name, type: 'string' })),

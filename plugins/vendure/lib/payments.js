@@ -12,7 +12,7 @@ const KEY_REFUSED = 'the key of the tender LevelUp is wrong';
 /**
  * A handler that charges what the consumer was shown, or nothing.
  *
- * `authorise(metadata, args)` gives what `createPayment` of a handler gives: the state, and what shall be stored with
+ * `authorise(metadata, args)` gives what `createPayment` of a handler gives: the state, and what is to be stored with
  * the payment. What it returns is stored: never the card.
  */
 function paymentHandler(code, description, args, authorise) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //
-// Why something is not done, as data of the answer: all that a document began is rolled back.
+// Why something is not done, as data of the answer: everything that a document started is rolled back.
 'use strict';
 
 const SAID_IN = ['interceptorError', 'paymentErrorMessage', 'transitionError', 'validationErrorMessage', 'errorDetail'];

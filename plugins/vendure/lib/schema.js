@@ -127,7 +127,7 @@ const schema = gql`
         levelUpPlace(input: LevelUpPlaceInput!): LevelUpPlaced!
         "Make sure that no cart that is open now will be placed under a reference; the order if there is one already."
         levelUpFence(reference: String!, key: String!): LevelUpReference!
-        "Cancel the order that is placed under a reference, unless staff has begun to fulfill it. Since version 2.2."
+        "Cancel the order that is placed under a reference, unless staff has started to fulfill it. Since version 2.2."
         levelUpCancel(reference: String!, key: String!): LevelUpCanceled!
     }
 `;

@@ -1,4 +1,4 @@
-"""Submissions and the identities they are recognised by."""
+"""Submissions and the identities they are recognized by."""
 
 from __future__ import annotations
 

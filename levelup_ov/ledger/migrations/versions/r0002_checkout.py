@@ -28,7 +28,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.CheckConstraint("kind IN ('merchant', 'user')", name="checkout_connections_kind"),
     )
-    # Finds the merchants that are connected, and connections that were begun and given up.
+    # Finds the merchants that are connected, and connections that were started and given up.
     op.create_index("checkout_connections_state", "checkout_connections", ["kind", "state", "created_at"])
     op.create_table(
         "checkout_states",

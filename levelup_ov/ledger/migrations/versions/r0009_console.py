@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.Column("outcome", sa.Text),
     )
     op.create_index("operator_actions_submission", "operator_actions", ["submission"])
-    # Ids begin with the time, so these give the newest rows first.
+    # Ids start with the time, so these give the newest rows first.
     op.create_index("submissions_account", "submissions", ["account", "id"])
     refused = sa.text("state = 'not_placed'")
     op.create_index("submissions_not_placed", "submissions", ["id"], sqlite_where=refused, postgresql_where=refused)

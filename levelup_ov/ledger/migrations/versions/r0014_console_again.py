@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Ids begin with the time, so an index that ends with them gives the newest rows first."""
+    """Ids start with the time, so an index that ends with them gives the newest rows first."""
     op.create_index("submissions_location", "submissions", ["location", "id"])
     # SQLite would look for what is open among all rows of a location, if this index had no more terms than that one.
     op.drop_index("submissions_open", "submissions")

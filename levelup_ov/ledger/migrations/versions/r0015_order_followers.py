@@ -1,4 +1,4 @@
-"""Who, beside the channel, is told of an order's changes."""
+"""Who, beside the channel, is sent an order's changes."""
 
 from __future__ import annotations
 

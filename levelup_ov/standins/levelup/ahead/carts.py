@@ -245,7 +245,7 @@ class CartAmounts:
 
 
 def read_quote(body: Any) -> tuple[JSON, CartAmounts] | None:
-    """The answer to a validation and its amounts; None for what is none."""
+    """The answer to a validation and its amounts; None for anything else."""
     quote = body.get("order_validation", body) if isinstance(body, dict) else None
     if not isinstance(quote, dict):
         return None

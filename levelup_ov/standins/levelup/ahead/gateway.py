@@ -30,7 +30,7 @@ class Unreached(Exception):
 
 @dataclass(frozen=True, slots=True)
 class GatewayReply:
-    """``body``: its JSON; None for none, or for what is none. ``replayed``: it is the answer to an earlier request."""
+    """``body``: its JSON, or None. ``replayed``: it is the answer to an earlier request."""
 
     status: int
     body: Any
@@ -97,7 +97,7 @@ class HttpGateway:
 
 
 def read_json(text: bytes) -> Any:
-    """The JSON of an answer; None for what is none."""
+    """The JSON of an answer; None if it is not JSON."""
     try:
         return json.loads(text) if text else None
     except (ValueError, RecursionError):

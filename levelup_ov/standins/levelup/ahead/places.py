@@ -98,7 +98,7 @@ def no_menu() -> ErrorResponse:
 def _entries(reply: GatewayReply, name: str, root: str) -> list[JSON]:
     """The objects of a list.
 
-    :raises Unreached: the answer is none.
+    :raises Unreached: the answer has no such list.
     """
     found = reply.body.get(name) if reply.status == 200 and isinstance(reply.body, dict) else None
     if not isinstance(found, list):

@@ -1,4 +1,4 @@
-"""Why an order failed, in words for who wants to eat. Ids and technical words go to the operator's log. Pure."""
+"""Why an order failed, in words for the guest. Ids and technical words go to the operator's log. Pure."""
 
 from __future__ import annotations
 

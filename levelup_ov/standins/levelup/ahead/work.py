@@ -40,7 +40,7 @@ LOOK_AGAIN_SECONDS = 60.0
 """How long an order that is not known to be placed is left alone."""
 HEALTH_SECONDS = 5.0
 REPETITION_SECONDS = 3600.0
-"""For how long before an order began the number of another one counts; a kitchen counts from 1 again every day."""
+"""For how long before an order started the number of another one counts; a kitchen counts from 1 again every day."""
 RECENT = 1000
 """Orders of a diner at a place that are looked at for that."""
 
@@ -90,7 +90,7 @@ class OrderAhead:
     # What apps call.
 
     def start(self, app_id: int, user: PlatformUser, cart: AheadCart) -> Ahead:
-        """Begin an order. :raises ErrorResponse: 404, 422 ``cart_invalid``."""
+        """Start an order. :raises ErrorResponse: 404, 422 ``cart_invalid``."""
         with self._store.reading() as transaction:
             location = transaction.location(cart.location_id)
             kept = transaction.menu(cart.location_id)

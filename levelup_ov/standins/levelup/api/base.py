@@ -134,7 +134,7 @@ def merchant_of(transaction: Transaction, number: int) -> PlatformMerchant:
 def scanned(transaction: Transaction, text: str, object: str) -> tuple[Scanned, PlatformUser]:
     """A code that was scanned, and whose it is.
 
-    :raises ErrorResponse: 422: it is no code, or nobody's.
+    :raises ErrorResponse: 422: it is not a code, or belongs to no user.
     """
     code = read_code(text)
     if code is None:

@@ -79,7 +79,7 @@ def create_order() -> JSON:
 def _ordered_by(transaction: Transaction, caller: Caller, draft: Draft) -> tuple[int, PlatformUser, Draft]:
     """The app that orders, for whom, and what.
 
-    Who pays shows a code (in the body, or in the header in the place of a user's token) or has given a token; the
+    The payer shows a code (in the body, or in the header in the place of a user's token) or has given a token; the
     merchant's token may be untagged beside a code.
     """
     code = draft.payment_token_data or caller.code()

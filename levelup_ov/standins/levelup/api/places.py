@@ -206,19 +206,19 @@ def show_nothing(**_: object) -> JSON:
 
 
 def _campaign_as_json(campaign: Campaign, kind: str, merchant: PlatformMerchant, sums: OrderSums) -> JSON:
-    """The members of each representation in the iOS library's fixtures; our world has one programme a merchant."""
-    programme = merchant.programme
-    progress = programme.progress(sums)
+    """The members of each representation in the iOS library's fixtures; our world has one program a merchant."""
+    program = merchant.program
+    progress = program.progress(sums)
     if kind == "spend_based_loyalty_v1":
         return {
-            "earn_amount": programme.reward, "progress_amount": progress, "required_spend_amount": programme.goal,
+            "earn_amount": program.reward, "progress_amount": progress, "required_spend_amount": program.goal,
         }  # fmt: skip
     if kind == "visit_based_loyalty_v1":
         return {
-            "earn_amount": programme.reward,
+            "earn_amount": program.reward,
             "progress_visit_count": progress,
             "qualifying_order_spend_amount": 1,
-            "required_visit_count": programme.goal,
+            "required_visit_count": program.goal,
         }
     return {"title": campaign.title, "description": campaign.offer}
 
@@ -231,9 +231,9 @@ def show_loyalty(number: int) -> JSON:
         _, user = caller.user()
         sums = transaction.order_sums(user.id, merchant.id)
         funds = orders.funds_of(transaction, user.id, merchant, platform().clock())
-    programme = merchant.programme
-    by_spend = programme.kind == "spend"
-    progress = programme.progress(sums)
+    program = merchant.program
+    by_spend = program.kind == "spend"
+    progress = program.progress(sums)
     return {
         "loyalty": {
             "merchant_id": merchant.id,
@@ -242,12 +242,12 @@ def show_loyalty(number: int) -> JSON:
             "orders_count": sums.visits,
             "total_volume_amount": sums.spend,
             "savings_amount": sums.credit,
-            "merchant_earn_amount": programme.reward,
-            "merchant_spend_amount": programme.goal if by_spend else 0,
+            "merchant_earn_amount": program.reward,
+            "merchant_spend_amount": program.goal if by_spend else 0,
             "potential_credit_amount": funds.credit + funds.gift_card + funds.global_credit,
-            "spend_remaining_amount": programme.goal - progress if by_spend else 0,
+            "spend_remaining_amount": program.goal - progress if by_spend else 0,
             # A decimal, by the documentation and by the C# library.
-            "progress_percentage": round(progress * 100 / programme.goal, 1),
+            "progress_percentage": round(progress * 100 / program.goal, 1),
         }
     }
 

@@ -6,7 +6,7 @@ from flask import request
 
 from levelup_ov.standins.levelup.api.base import JSON, api, body, reading, writing
 from levelup_ov.standins.levelup.problems import invalid, not_found
-from levelup_ov.standins.levelup.qr import FIRST_CENTS, MOST_COLOUR, MOST_TIP, code_of
+from levelup_ov.standins.levelup.qr import FIRST_CENTS, MOST_COLOR, MOST_TIP, code_of
 from levelup_ov.standins.levelup.reading import unwrap
 from levelup_ov.standins.levelup.world import ADDRESS_TYPES, Address
 
@@ -53,7 +53,7 @@ def show_delivery_location(number: int) -> JSON:
 @api.get("/v15/payment_token")
 @api.get("/v14/payment_token")
 def show_payment_token() -> JSON:
-    """What the code is made of; the app adds tip and colour (C#, iOS and Android libraries).
+    """What the code is made of; the app adds tip and color (C#, iOS and Android libraries).
 
     :raises ErrorResponse: 404 in the older version: there is no card.
     """
@@ -70,12 +70,12 @@ def show_payment_token() -> JSON:
 
 @api.get("/v15/qr_codes")
 def show_qr_code() -> JSON:
-    """The whole code, with colour and tip of the query: ``tip_amount`` in cents, or ``tip_percent`` (Ruby library)."""
+    """The whole code, with color and tip of the query: ``tip_amount`` in cents, or ``tip_percent`` (Ruby library)."""
     with writing() as (transaction, caller):
         _, user = caller.user("read_qr_code")
         amount, percent = _preference("tip_amount", MOST_TIP - FIRST_CENTS), _preference("tip_percent", 100)
         tip = FIRST_CENTS + amount if amount else percent
-        code = code_of(transaction.payment_token(user.id)[1], tip, _preference("color", MOST_COLOUR))
+        code = code_of(transaction.payment_token(user.id)[1], tip, _preference("color", MOST_COLOR))
         return {"qr_code": {"code": code}}
 
 
