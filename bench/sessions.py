@@ -48,7 +48,7 @@ BASKET = {name: value for name, value in ORDER.items() if name != "merchant_fund
 
 
 class PricingAdapter(BenchAdapter):
-    """Its provider names the price of each line, and no discount."""
+    """Its provider gives no discount: agents have none of the merchant's to give. The menu has the prices of lines."""
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         return replace(super().validate_order(order, session), merchant_funded_discount=0, charged=None)

@@ -40,7 +40,7 @@ def check_status(talk: Conversation, location: str, order_id: Any, key: str) -> 
     title = "a status is one of the list, or null"
     report.expect("STAT-2", title, status is None or status in STAGES, exchange, f"it is {status!r}", decision=True)
     again = _ask(talk, location, order_id, key, exchange.headers.get("etag", ""))
-    # It may have changed meanwhile.
+    # It may have changed since.
     same = again.status == 304 or (again.ok and again.headers.get("etag") != exchange.headers.get("etag"))
     title = "an unchanged status is answered with 304"
     report.expect("STAT-1", title, bool(exchange.headers.get("etag")) and same, again, decision=True)

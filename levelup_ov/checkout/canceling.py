@@ -1,6 +1,6 @@
 """Canceling: the order at its provider first, the refund after the proof, also if it is interrupted (STAT-6, STAT-7).
 
-Before a provider is asked to cancel an order, the order's row says so. If whoever asked is gone, the row is left, and
+Before a provider is asked to cancel an order, the order's row says so. If the request ends there, the row remains, and
 ``checkout reconcile`` asks for the order's status once no request can be under way any more.
 """
 

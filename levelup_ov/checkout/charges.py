@@ -177,7 +177,7 @@ class Charges:
         if found is not None and self._store.is_another_charging(order):
             # A similar order may be that one, which is settled first.
             return self._next_look(order, order.looks)
-        # Another order's UUID may have become known meanwhile.
+        # Another order's UUID may have become known in between.
         if found := self._unknown_of(order, found):
             uuids = [each.uuid for each in found]
             message = f"an order that was ruled out may have been charged: LevelUp has {', '.join(uuids)}"
@@ -214,7 +214,7 @@ class Charges:
                 raise
             if self.void(sending.row, sending.row.held):
                 raise
-            # This host was suspended meanwhile. To find the charge, another one has completed the proposed order.
+            # This host was suspended in between. To find the charge, another one has completed the proposed order.
             calls.session.placement.begin()
             raise Unanswered("provider_timeout", "another attempt may have charged this order", sent=True) from None
 

@@ -167,7 +167,7 @@ class Connections:
         return self._answered(connection, request, context)
 
     def permissions_answered(self, request_id: int, context: RequestContext) -> None:
-        """A caller claims that a permissions request was answered: ask LevelUp, whoever it was.
+        """A caller claims that a permissions request was answered: ask LevelUp, without believing the caller.
 
         :raises Failure: ``connection_not_found``.
         """

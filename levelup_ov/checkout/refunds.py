@@ -156,7 +156,7 @@ class Refunds:
         if isinstance(failure, _Elsewhere):
             return failure
         is_owed, asked_before = order.problem is not None, before.state == "refunding"
-        # Whoever asked for that may be gone: somebody has to learn that the charge stays.
+        # The request may have ended: somebody has to learn that the charge stays.
         no_meal = is_owed or order.is_canceled
         if isinstance(failure, _InPart) or isinstance(failure, _ForGood) and no_meal:
             kind = "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"

@@ -381,7 +381,7 @@ class Service:
             except Unanswered as failure:
                 if failure.code != "provider_protocol_error":
                     raise
-                # An earlier request may have canceled it, so whoever asks must not stop here.
+                # An earlier request may have canceled it, so the request must not stop here.
                 raise cancellation_unknown(failure.message) from None
             if status.stage not in CALLED_OFF:
                 check_cancelable(order, status)

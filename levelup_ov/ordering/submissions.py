@@ -293,7 +293,7 @@ class Submissions:
         ``fence_order`` makes the provider refuse late requests; None if it cannot do that. Then the provider must be
         without the order for the grace period, while awake.
 
-        ``key`` is what the row is written with once more if the ledger loses it meanwhile and there is an order.
+        ``key`` is what the row is written with again if the ledger loses it and there is an order.
 
         ``find_order`` may raise :class:`Disproved`.
 

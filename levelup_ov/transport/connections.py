@@ -64,7 +64,7 @@ class OwnConnections:
         try:
             connection = future.result(max(exchange.deadline.remaining(), 0))
         except Exception:
-            # Whoever wants to send now connects, and reports what is wrong.
+            # The thread that wants to send connects now, and reports what is wrong.
             future.add_done_callback(_close)
             return None
         if deadline.remaining() <= 0:

@@ -118,7 +118,7 @@ def head_of(request: PreparedRequest, pool: Any) -> bytes | None:
 
 
 def read_answer(request: PreparedRequest, pool: Any, connection: Any, exchange: Exchange) -> Answer:
-    """The answer to a request that was just sent; its body is read by whoever wants it.
+    """The answer to a request that was just sent; its body is read on demand.
 
     :raises OSError: there is none; :class:`TimeoutError`: not in time.
     :raises urllib3.exceptions.HTTPError: it is not HTTP.

@@ -105,6 +105,8 @@ class Profiles:
 
         :raises Rejected: ``profile_unreachable`` or ``profile_malformed``.
         """
+        if not self._origins:
+            return None
         origin, path = parts_of(url)
         if origin not in self._origins:
             return None

@@ -30,7 +30,7 @@ ChangeAnswer = Callable[[Json, Request, Response], None]
 class Wrong:
     """What is wrong: ``request`` changes a request's JSON or environment, ``answer`` an answer's JSON in place.
 
-    ``instead`` answers by itself, or gives None. ``rules`` are those that fail, and no others; ``location`` is
+    ``instead`` answers itself, or gives None. ``rules`` are those that fail, and no others; ``location`` is
     where it shows.
     """
 

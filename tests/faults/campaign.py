@@ -137,7 +137,7 @@ def run(
     """Run a campaign over the ledger at this address.
 
     ``app``: the application under gunicorn. ``patience``: seconds until a client gives up. ``disturbed``:
-    whether processes are killed and frozen, the service is reloaded, names are slow and ports are closed meanwhile.
+    whether processes are killed and frozen, the service is reloaded, names are slow and ports are closed during it.
     ``only``: the one fault that the calls which place an order meet, instead of all faults anywhere. ``more``: further
     variables. ``provider``: one of :data:`~tests.faults.providers.PROVIDERS`. ``postgres``: PostgreSQL's process, to be
     frozen; ``fails_over``: whether a copy that lacks the last second takes over now and then. ``reports``: whether

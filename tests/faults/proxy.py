@@ -420,7 +420,7 @@ class Proxy:
     def closed(self, port: int) -> Iterator[None]:
         """Refuse connections at ``port`` for as long as the block runs; those that are open break."""
         self._close(port)
-        # Bound, but not listening: nobody else can take the port meanwhile.
+        # Bound, but not listening: no other process can take the port.
         with socket.socket() as bound:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(("127.0.0.1", port))

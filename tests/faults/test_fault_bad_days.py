@@ -247,7 +247,7 @@ def test_a_ledger_that_was_lost_is_restored_beside_its_log(tmp_path: Path, how: 
         back_up(path, copy)
         claimed(running, 2)
         path.unlink() if how == "deleted" else os.truncate(path, 0)
-        # A command, or a worker that has not used the ledger yet, begins no empty one.
+        # A command, or a worker that has not used the ledger yet, starts no empty one.
         with closing(open_ledger(f"sqlite:///{path}")) as other, pytest.raises(LedgerUnavailable):
             other.find(limit=1)
         assert not path.exists() or not path.stat().st_size

@@ -92,7 +92,7 @@ def trail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Trail]:
     handle = Flask.handle_user_exception
 
     def note(app: Flask, error: Exception) -> Any:
-        # As whoever catches it would print it: with its causes, and with all that it holds.
+        # As a handler would print it: with its causes, and with all that it holds.
         chain = "".join(traceback.format_exception(error))
         found.tracebacks.append(f"{chain}\n{error!r} {vars(error)}")
         return handle(app, error)

@@ -179,7 +179,7 @@ def test_a_release_works_beside_a_schema_with_additions(url: str) -> None:
     place(before, id)
     assert upgrade(url) == "9999"
     before.close()
-    # And after a rollback: it begins over it.
+    # And after a rollback: it starts over.
     after = open_ledger(url)
     after.ready()
     assert isinstance(claim(after), AlreadyPlaced)
@@ -579,7 +579,7 @@ class SlowDisk:
             raise self._error
 
     def begin(self, pool: ThreadPoolExecutor, ledger: Ledger, ids: list[str]) -> list[Future[BaseException | None]]:
-        """One begins to send; the others come while it waits for the disk. Gives what each fails with."""
+        """One starts to send; the others come while it waits for the disk. Gives what each fails with."""
 
         def attempt(id: str) -> BaseException | None:
             try:

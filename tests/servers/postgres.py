@@ -163,7 +163,7 @@ class PostgresServer:
         return name
 
     def drop_database(self, name: str) -> None:
-        """Delete a database, whoever is connected to it."""
+        """Delete a database, even if it has connections."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 

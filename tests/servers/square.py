@@ -382,7 +382,7 @@ class Square:
         fulfillment[f"{fulfillment['type'].lower()}_details"] |= stamps
 
     def pay_late(self, order_id: str, reference: str) -> None:
-        """A payment that arrives now, whoever sent it."""
+        """A payment that arrives now, from any sender."""
         body = {"order_id": order_id, "location_id": BOSTON, "reference_id": reference}
         amount = self.orders[order_id]["total_money"]
         details = {"type": "OTHER", "source": "LevelUp", "source_id": reference}

@@ -313,7 +313,7 @@ class CheckoutWorld(World):
                 self.kernel.wait(dice.uniform(30, 250))
             elif dice.random() < 0.4:
                 return
-            # A request that was not answered may still rest at a host: whoever takes another key then orders twice.
+            # A request that was not answered may still rest at a host: a site that takes another key then orders twice.
             answered = all(each.code != "connection broken" for each in diner.answers if each.key == key)
             if last.code != "card_declined" and not answered:
                 return
@@ -407,9 +407,9 @@ class CheckoutWorld(World):
             self.ask(self.dice.choice(("A", "B")), self._reconcile, 3600.0)
 
     def _ask_again(self) -> None:
-        """Whoever does not know what became of an order asks once more, when all is well.
+        """A site that does not know what became of an order asks once more, when all is well.
 
-        So does whoever got no answer to one of their requests: it may have rested at a host, and been served last.
+        So does one that got no answer to a request of its own: it may have rested at a host, and been served last.
         """
         for diner in self.diners:
             charges = [each for each in diner.answers if each.asked == "charge"]

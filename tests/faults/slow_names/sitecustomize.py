@@ -1,6 +1,6 @@
 """A resolver that is slow for the one who asks next: first on the path of a service, it is imported at its start.
 
-The file that ``FAULTS_SLOW_NAME`` names holds the seconds; whoever asks next takes it.
+The file that ``FAULTS_SLOW_NAME`` names holds the seconds; the next request takes it.
 """
 
 import os

@@ -118,7 +118,7 @@ def register_user() -> JSON:
 @api.post("/v15/passwords")
 @api.post("/v14/passwords")
 def reset_password() -> Response:
-    """Ask for a new password. The answer is the same whoever asks, and no mail is sent."""
+    """Ask for a new password. The answer is the same for every address, and no mail is sent."""
     reader = ObjectReader("base", body())
     email = reader.text("email")
     if email is None or not _is_email(email):
