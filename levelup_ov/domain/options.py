@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from levelup_ov.domain.failure import Failure
 
@@ -29,14 +30,14 @@ class Option:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+# A tuple is made in a third of the time of a frozen dataclass, and an order has many.
+class Choice(NamedTuple):
     """One chosen option in the provider's own ids, with the options chosen below it."""
 
     group_id: str
     option_id: str
     quantity: int = 1
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = MappingProxyType({})
     children: tuple[Choice, ...] = ()
 
 
