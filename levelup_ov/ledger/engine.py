@@ -61,6 +61,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _ACCEPTED = "the ledger's address must be sqlite:///path/of/a/file or postgresql://user:password@host/name"
+_CHECKPOINT_PAGES = 4000
+"""After how many changed pages SQLite moves them into the file; with its default of 1000, the same pages again and again."""
 _MIGRATING = 0x6C65646765720000
 """The advisory lock of a migration: ``ledger`` in ASCII, away from the random keys of the claims."""
 _POSTGRESQL_DEFAULTS = {
@@ -276,6 +278,7 @@ def _set_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
 
 
 def begin_sqlite(driver: Any) -> None:

@@ -1,4 +1,4 @@
-"""Decides whether an order may exist at the provider (SUB-2, SUB-5). Nothing else does."""
+"""Whether one attempt may have placed an order: was the placing call sent, and what was answered (SUB-2, SUB-5)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ LastLook = Callable[[Mapping[str, Any] | None], None]
 class Placement:
     """One attempt to place the order of one submission.
 
-    No order exists before the placing call is about to be sent. :meth:`begin` asks ``last_look`` whether it may still
-    be sent; from then on, an order may exist. Only proof ends that: no try of the call left the host, or the provider
+    No order exists before the placing call is about to be sent. :meth:`look` asks ``last_look`` whether it may still
+    be sent; from :meth:`begin` on, an order may exist. Only proof ends that: no try of the call left the host, or the provider
     answered every try with a refusal. A refusal proves nothing while another try is unanswered, and a refusal of any
     later call proves nothing about the order.
 
