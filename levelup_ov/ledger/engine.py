@@ -62,7 +62,7 @@ T = TypeVar("T")
 
 _ACCEPTED = "the ledger's address must be sqlite:///path/of/a/file or postgresql://user:password@host/name"
 _CHECKPOINT_PAGES = 4000
-"""After how many changed pages SQLite moves them into the file; with its default of 1000, the same pages again and again."""
+"""After how many changed pages SQLite moves them into the file; its default of 1000 moves the same ones often."""
 _MIGRATING = 0x6C65646765720000
 """The advisory lock of a migration: ``ledger`` in ASCII, away from the random keys of the claims."""
 _POSTGRESQL_DEFAULTS = {

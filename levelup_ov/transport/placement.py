@@ -12,9 +12,9 @@ class Placement:
     """One attempt to place the order of one submission.
 
     No order exists before the placing call is about to be sent. :meth:`look` asks ``last_look`` whether it may still
-    be sent; from :meth:`begin` on, an order may exist. Only proof ends that: no try of the call left the host, or the provider
-    answered every try with a refusal. A refusal proves nothing while another try is unanswered, and a refusal of any
-    later call proves nothing about the order.
+    be sent; from :meth:`begin` on, an order may exist. Only proof ends that: no try of the call left the host, or the
+    provider answered every try with a refusal. A refusal proves nothing while another try is unanswered, and a refusal
+    of any later call proves nothing about the order.
 
     ``last_look`` receives the adapter's trace, and raises a failure if nothing may be sent.
     """
