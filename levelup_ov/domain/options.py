@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from levelup_ov.domain.failure import Failure
 
@@ -30,14 +29,14 @@ class Option:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-# A tuple is made in a third of the time of a frozen dataclass, and an order has many.
-class Choice(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Choice:
     """One chosen option in the provider's own ids, with the options chosen below it."""
 
     group_id: str
     option_id: str
     quantity: int = 1
-    metadata: Mapping[str, Any] = MappingProxyType({})
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     children: tuple[Choice, ...] = ()
 
 
