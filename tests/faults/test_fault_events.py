@@ -53,7 +53,7 @@ def test_deliveries_that_are_wrong_are_found(recorded: list[Delivery], arrived: 
     [
         (RECORDED, "placed", ""),
         (RECORDED[:1], "placed", "the last status"),
-        (RECORDED[1:], "placed", "no chain"),
+        (RECORDED[1:], "placed", "do not form a chain"),
         ([event(1, None, "ready"), event(2, "ready", "ready")], "placed", "two events"),
         ([*RECORDED, event(3, None, "placed", subject="other")], "placed", "has no status"),
         (

@@ -259,10 +259,10 @@ def test_two_orders_of_one_reference_are_both_reported(fftp: responses.RequestsM
 
 
 @pytest.mark.rule("SUB-8")
-def test_a_cancelled_order_is_neither_placed_nor_absent(fftp: responses.RequestsMock, session: Session) -> None:
+def test_a_canceled_order_is_neither_placed_nor_absent(fftp: responses.RequestsMock, session: Session) -> None:
     fftp.post(PAID, json={**PLACED, "status": "cancelled"})
 
-    with pytest.raises(Unanswered, match="cancelled"):
+    with pytest.raises(Unanswered, match="canceled"):
         found(fftp, session, [PLACED])
 
 
