@@ -53,7 +53,7 @@ CONNECT_TIMEOUT = 3.05
 """Seconds for a TCP and TLS connection; just above a multiple of TCP's 3 s retransmission."""
 MAX_ANSWER = 16 * 1024 * 1024
 """The most bytes of an answer, decoded; a big catalog has a few MiB."""
-HEARING_TIME = 2.0
+MIN_TIME_TO_PLACE = 2.0
 """Minimum seconds left before placing an order, so that its answer can arrive."""
 ATTEMPTS = 3
 """The most attempts for a call that is safe to repeat."""
@@ -385,7 +385,7 @@ class Session:
         ``repeatable``: sending it twice has the same effect as once (a price calculation, or a call under an
         idempotency key that the provider honors). Reading always is.
         ``places_order``: it commits the provider to the order. It is not started with less than
-        :data:`HEARING_TIME` left, and sent again only if it provably had no effect, or is ``repeatable`` too.
+        :data:`MIN_TIME_TO_PLACE` left, and sent again only if it provably had no effect, or is ``repeatable`` too.
         ``trace``: a small object, nothing personal, by which the adapter can find that order later.
         ``also``: statuses in addition to 200 (and 201, unless it reads) that the provider documents as success of
         this call. Any other status in which ``error_from`` finds no refusal is a broken protocol.
@@ -437,7 +437,7 @@ class Session:
         breaker = self._transport.breaker(self._account, f"{host} {self._part}".strip())
         breaker.admit()
         if places_order:
-            self._check_hearing_time()
+            self._check_time_to_place()
         placement, before = self.placement, self.placement.may_exist
         look = (lambda: self._look(trace)) if places_order else None
         attempt, sent = 1, False
@@ -464,7 +464,7 @@ class Session:
                 sent = sent or failure.sent
                 again = (repeatable or not failure.sent) and not breaker.is_open
                 pause = _pause(failure, attempt) if again else None
-                if pause is None or self.deadline.remaining() - pause <= (HEARING_TIME if places_order else 0):
+                if pause is None or self.deadline.remaining() - pause <= (MIN_TIME_TO_PLACE if places_order else 0):
                     # An earlier attempt may have arrived, whatever happened to this one.
                     failure.sent = sent
                     if places_order:
@@ -495,11 +495,11 @@ class Session:
     def _look(self, trace: Mapping[str, Any] | None) -> None:
         self.placement.look(trace)
         # The last look may have waited for the ledger, or the host may have been suspended.
-        self._check_hearing_time()
+        self._check_time_to_place()
         self.placement.begin()
 
-    def _check_hearing_time(self) -> None:
-        if self.deadline.remaining() < HEARING_TIME:
+    def _check_time_to_place(self) -> None:
+        if self.deadline.remaining() < MIN_TIME_TO_PLACE:
             raise Unanswered("provider_timeout", "too little time was left to place the order", sent=False)
 
     def _prepare(
