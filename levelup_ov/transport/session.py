@@ -75,11 +75,11 @@ _STATUSES = {
     429: "rate_limited",
     504: "provider_timeout",
 }
-_TURNED_AWAY = ("provider_credentials_refused", "rate_limited")
+_NOT_PROCESSED = ("provider_credentials_refused", "rate_limited")
 """These answers refuse the request before it has any effect."""
-_PASSING = ("provider_unavailable", "provider_timeout", "rate_limited")
+_TRANSIENT = ("provider_unavailable", "provider_timeout", "rate_limited")
 """Failures that another attempt may avoid."""
-_SAYINGS = {
+_MESSAGES = {
     "provider_credentials_refused": "the provider refuses the account's credentials",
     "provider_protocol_error": "the provider answered against its own interface",
     "provider_timeout": "the provider reports a timeout",
@@ -632,8 +632,8 @@ def _check_status(reply: Reply, request: PreparedRequest, also: Collection[int])
     code = _STATUSES.get(reply.status, fault)
     raise Unanswered(
         code,
-        f"{_SAYINGS[code]} (status {reply.status})",
-        sent=code not in _TURNED_AWAY,
+        f"{_MESSAGES[code]} (status {reply.status})",
+        sent=code not in _NOT_PROCESSED,
         status=reply.status,
         retry_after=_retry_after(reply.headers.get("Retry-After", "")),
     )
@@ -651,7 +651,7 @@ def _retry_after(value: str) -> float | None:
 
 def _pause(failure: Unanswered, attempt: int) -> float | None:
     """Seconds to wait before the next attempt; None if another attempt cannot help."""
-    if failure.code not in _PASSING or attempt >= ATTEMPTS:
+    if failure.code not in _TRANSIENT or attempt >= ATTEMPTS:
         return None
     backoff = random.uniform(0.5, 1) * BACKOFF * 2 ** (attempt - 1)
     return max(backoff, failure.retry_after or 0)
