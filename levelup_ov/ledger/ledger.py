@@ -530,7 +530,7 @@ class Ledger:
 
         def work(cursor: Any, _again: bool) -> Submission | None:
             submission = self._read(cursor, id)
-            return submission and self._on_sight(cursor, submission)
+            return submission and self._resolve_expired(cursor, submission)
 
         return self.database.run(work)
 
@@ -539,7 +539,7 @@ class Ledger:
 
         def work(cursor: Any, _again: bool) -> tuple[Submission, ...]:
             rows = self._sql.open.all(cursor, {"limit": limit, "now": self._now()})
-            seen = [self._on_sight(cursor, submission_of(row)) for row in rows]
+            seen = [self._resolve_expired(cursor, submission_of(row)) for row in rows]
             return tuple(submission for submission in seen if submission.state not in SETTLED)
 
         return self.database.run(work)
@@ -671,7 +671,7 @@ class Ledger:
         for digest in digests:
             row = self._sql.match.first(cursor, {"digest": digest, "now": self._now()})
             if row:
-                matches.append(Match(digest, row.kind, self._on_sight(cursor, submission_of(row))))
+                matches.append(Match(digest, row.kind, self._resolve_expired(cursor, submission_of(row))))
         return matches
 
     def _holds(self, cursor: Any, match: Match) -> bool:
@@ -695,7 +695,7 @@ class Ledger:
         slow = None
         for row in self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()}):
             if set(known) & set(row.alike.split()):
-                submission = self._on_sight(cursor, submission_of(row))
+                submission = self._resolve_expired(cursor, submission_of(row))
                 if submission.state == "unknown":
                     return submission
                 if submission.state == "sending" and self._may_be_given_up(cursor, submission, lease):
@@ -762,7 +762,7 @@ class Ledger:
             return Claimed(this, found.reference, found.received_at)
         return _VERDICTS[found.state](found)
 
-    def _on_sight(self, cursor: Any, submission: Submission) -> Submission:
+    def _resolve_expired(self, cursor: Any, submission: Submission) -> Submission:
         """Resolve an expired lease when a row is read."""
         change = {"claimed": "abandon", "sending": "expire"}.get(submission.state)
         if change is None or self._unchanged_for(cursor, submission) < submission.lease:
