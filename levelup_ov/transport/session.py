@@ -223,7 +223,7 @@ class Transport:
 class Session:
     """The calls of one request to one account's provider, all within one deadline.
 
-    ``calls`` lists them, ``secrets`` has what :meth:`conceal` received, ``known`` are further secrets.
+    ``calls`` lists them, ``secrets`` has what :meth:`add_secret` received, ``known`` are further secrets.
 
     Use it in a ``with`` statement, whose failures are then safe to show: this is the one place that takes secrets out
     of them (ERR-4). It also closes the session.
@@ -313,7 +313,7 @@ class Session:
         fresh._is_fresh = True
         return fresh
 
-    def conceal(self, text: str) -> str:
+    def add_secret(self, text: str) -> str:
         """Returns ``text``, and masks it in the provider's messages from now on (ERR-4).
 
         For secrets that arise within this request, such as a new password or a login token. The account's settings,
