@@ -37,7 +37,7 @@ class Negotiated:
     webhook: str | None = None
 
     def require(self, name: str) -> None:
-        """:raises BusinessOutcome: ``capabilities_incompatible``: the operation needs a capability that is not shared."""
+        """:raises BusinessOutcome: ``capabilities_incompatible``: the two sides do not share this capability."""
         if name not in self.capabilities:
             raise outcome("capabilities_incompatible", f"the agent's profile does not declare {name}")
 

@@ -113,8 +113,8 @@ class Toolbox:
         )  # fmt: skip
 
     def _tool(
-        self, name: str, kind: str, work: Callable[[AgentCall, Arguments], Answer], description: str, schema: schemas.Schema,
-        *, writes: bool = False, needs_key: bool = False,
+        self, name: str, kind: str, work: Callable[[AgentCall, Arguments], Answer], description: str,
+        schema: schemas.Schema, *, writes: bool = False, needs_key: bool = False,
     ) -> Tool:  # fmt: skip
         """``kind``: what its answers are about."""
 
