@@ -36,7 +36,7 @@ Send = Callable[[Receiver, EventDelivery], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class EventRequest:
     """A POST of JSON: ``body`` is sent as it is."""
 
     address: Secret
@@ -45,7 +45,7 @@ class Request:
     transport: Transport
 
 
-RequestOf = Callable[[EventDelivery], Request]
+RequestOf = Callable[[EventDelivery], EventRequest]
 """Gives the request for an event, or raises :class:`SendFailed`."""
 
 
@@ -87,10 +87,10 @@ class Sender:
         else:
             body = messages.body(delivery)
             headers = signed(delivery.id, body, self._clock(), receiver.secrets)
-            self._post(receiver, Request(receiver.address, headers, body.encode(), self._transport))
+            self._post(receiver, EventRequest(receiver.address, headers, body.encode(), self._transport))
 
     @staticmethod
-    def _post(receiver: Receiver, request: Request) -> None:
+    def _post(receiver: Receiver, request: EventRequest) -> None:
         session = Session(
             request.transport,
             receiver.group,
