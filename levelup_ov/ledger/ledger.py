@@ -261,7 +261,8 @@ class Ledger:
         """Write a submission that is being sent once more, from its owner's knowledge: the database has lost it.
 
         That happens if a copy of the database takes over that lacks the last changes. For the arguments see
-        :meth:`claim` and :meth:`begin_sending`.
+        :meth:`claim` and :meth:`begin_sending`. Another attempt under this reference that has sent nothing yet is
+        deleted, so that it sends nothing, and its owner learns that it does not know the outcome.
 
         :raises Superseded: its identities belong to another attempt by now.
         """
@@ -286,10 +287,17 @@ class Ledger:
             self._lock(cursor, kinds)
             if self._read(cursor, id) is not None:
                 return  # somebody else who knew it was first
-            for match in self._matches(cursor, kinds):
-                if match.submission.id != id and self._holds(cursor, match):
-                    raise Superseded("restore", match.submission)
+            held = [match.submission for match in self._matches(cursor, kinds) if self._holds(cursor, match)]
+            unsent = {other.id: other for other in held if other.state == "claimed" and other.reference == reference}
+            for other in held:
+                if other.id not in unsent:
+                    raise Superseded("restore", other)
+                row.update(generation=other.generation, previous=other.previous)
             self._sql.insert.run(cursor, {**row, **self._clock()})
+            for other in unsent.values():
+                self._sql.inherit.run(cursor, {"this": id, "other": other.id})
+                if not self._sql.forget.run(cursor, {"this": other.id}).rowcount:
+                    raise Superseded("restore", other)
             self._sql.point.run_each(
                 cursor, [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
             )

@@ -372,6 +372,8 @@ class Statements:
             ),
             *pointer,
         )
+        of_other = IDENTITIES.c.submission == bindparam("other")
+        self.inherit = prepare(update(IDENTITIES).where(of_other).values(submission=bindparam("this")))
         self.widen = prepare(update(SUBMISSIONS).where(this), "content")
         self.changes = {name: prepare(change, *_SET_BY.get(name, ())) for name, change in changes.items()}
         reported = [(name, _C.state == source) for name, source in _REPORTED.items()]
@@ -379,7 +381,7 @@ class Statements:
         self.quiet = {name: prepare(changes[name].where(~said), *_SET_BY.get(name, ())) for name, said in reported}
         self.reported = {name: prepare(changes[name].where(said), *_SET_BY.get(name, ())) for name, said in reported}
         self.purge = prepare(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(PURGED_AT_ONCE))))
-        self.forget = prepare(delete(SUBMISSIONS).where(_C.id == bindparam("this")))
+        self.forget = prepare(delete(SUBMISSIONS).where(this, _C.state == "claimed"))
 
     def insert_unless_in_doubt(self, digests: int) -> Statement:
         """Inserts a row unless a similar one may have been placed.
