@@ -31,7 +31,7 @@ from typing import Any
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.outcome import mischarge
-from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Ended, Finding, State
+from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, Ended, Finding, State
 from levelup_ov.ledger.boot_clock import Observer, this_host
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind
@@ -63,8 +63,6 @@ RETENTION = PERIOD
 SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
 LARGEST_TRACE = 4096
 """The most characters of a trace as JSON."""
-LOOKED_AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
-"""How long after being ruled out a submission is looked up again (SUB-12)."""
 SHORT = timedelta(days=1)
 """Windows up to this length are measured like leases; a clock step does not matter for longer ones."""
 SLOW = timedelta(seconds=2)
@@ -476,7 +474,8 @@ class Ledger:
 
         A finding that is new is an event.
         """
-        settled = submission.settled_at or submission.seen_at
+        # The clock may have been set back since.
+        settled = min(submission.settled_at or submission.seen_at, submission.seen_at)
         count = submission.looked_again + 1
         # One look makes up for several missed ones.
         while count < len(LOOKED_AGAIN) and settled + LOOKED_AGAIN[count] <= submission.seen_at:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     Update,
+    and_,
     bindparam,
     case,
     cast,
@@ -31,8 +33,9 @@ from sqlalchemy import (
     update,
 )
 
-from levelup_ov.domain.submission import SETTLED, TRANSITIONS, State, Transition
+from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, State, Transition
 from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.records import MILLISECOND
 from levelup_ov.ledger.statements import Statement, insert
 
 PURGED_AT_ONCE = 500
@@ -337,7 +340,9 @@ class Statements:
             )
         )
         self.due = prepare(
-            self.all.where(_C.look_again_at <= now, _C.account != bindparam("besides"))
+            self.all.where(
+                is_due(_C.look_again_at, _C.looked_again, LOOKED_AGAIN, now), _C.account != bindparam("besides")
+            )
             .order_by(_C.look_again_at)
             .limit(bindparam("limit", type_=BigInteger))
         )
@@ -402,6 +407,17 @@ def present(own_clock: bool) -> ColumnElement[int]:
     if own_clock:
         return cast(extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
     return bindparam("now", type_=BigInteger)
+
+
+def is_due(
+    look_at: ColumnElement[Any], looks: ColumnElement[Any], pauses: Sequence[timedelta], now: ColumnElement[int]
+) -> ColumnElement[bool]:
+    """Whether a row that was looked at ``looks`` times is to be looked at again ``now``.
+
+    Its time has come, or is further away than its one of ``pauses``: then the clock has been set back.
+    """
+    pause = case({number: pause // MILLISECOND for number, pause in enumerate(pauses)}, value=looks)
+    return or_(look_at <= now, and_(look_at > now, look_at - pause > now))
 
 
 def _in_doubt() -> tuple[ColumnElement[bool], ...]:
