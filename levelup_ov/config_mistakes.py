@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 import click
+from flask.cli import NoAppException
 
 from levelup_ov.redaction import clean, looks_like_key
 
@@ -14,10 +15,14 @@ _LONGEST = 32
 """The most characters of a value that a mistake repeats."""
 
 
-class ConfigError(click.ClickException):
-    """The configuration has mistakes; ``mistakes`` has one line for each."""
+class ConfigError(NoAppException):
+    """The configuration has mistakes; ``mistakes`` has one line for each.
+
+    It is the error for which ``flask --app wsgi --help`` prints no traceback. It is no error of usage, however.
+    """
 
     exit_code = 78  # EX_CONFIG
+    show = click.ClickException.show
 
     def __init__(self, mistakes: Iterable[str]) -> None:
         self.mistakes = tuple(mistakes)

@@ -47,7 +47,9 @@ ALLOWED: Mapping[str, frozenset[str]] = {
 OWNERS: Mapping[str, frozenset[str]] = {
     "requests": frozenset({"transport"}),
     "urllib3": frozenset({"transport"}),
-    "flask": frozenset({"blueprints", "cli", "console", "app", "screens", "standins", "ucp", "workbench"}),
+    "flask": frozenset(
+        {"blueprints", "cli", "config_mistakes", "console", "app", "screens", "standins", "ucp", "workbench"}
+    ),
     "marshmallow": frozenset({"schemas"}),
     "sqlalchemy": frozenset({"ledger", "checkout"}),
     "alembic": frozenset({"ledger"}),

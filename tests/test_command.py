@@ -57,6 +57,18 @@ def test_help_needs_no_configuration(command: list[str], monkeypatch: pytest.Mon
     assert shown.output.startswith(f"Usage: {' '.join(['levelup-ov', *command])} ")
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["adapters", "new", "acme"], ["run"]], ids=" ".join)
+def test_flask_prints_the_mistakes_and_no_traceback(arguments: list[str]) -> None:
+    """``flask --app wsgi`` loads the service before it knows the service's commands."""
+    found = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "wsgi", *arguments],
+        cwd=ROOT, text=True, capture_output=True, env={}, timeout=60,
+    )  # fmt: skip
+    assert found.stderr.startswith("Error: the configuration has 4 mistake(s):\n  - environment, LEVELUP_OV_ACCOUNTS: ")
+    assert "Traceback" not in found.stdout + found.stderr
+    assert found.stdout.startswith("Usage: ") == (found.returncode == 0) == (arguments == ["--help"])
+
+
 def test_short_helps_fit_a_terminal() -> None:
     for command in EVERY_COMMAND:
         shown = CliRunner().invoke(main, [*command, "--help"], terminal_width=80)

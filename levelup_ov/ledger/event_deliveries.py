@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, Text, bindparam, case, delete, func, literal, null, or_, select, update
+from sqlalchemy import BigInteger, Text, bindparam, case, collate, delete, func, literal, null, or_, select, update
 from sqlalchemy.orm import aliased
 
 from levelup_ov.ledger.ledger import Ledger
@@ -110,9 +110,10 @@ class Deliveries:
         self._park = prepare(update(OUTBOX).where(_C.number.in_(oldest)).values(state="parked"))
         stale = select(_C.number).where(_C.accepted_at < now - KEPT // _MILLISECOND).limit(AT_ONCE)
         self._purge = prepare(delete(OUTBOX).where(_C.number.in_(stale)))
-        # By the index of what is not accepted.
+        # By their bytes: in most languages PostgreSQL sorts a name without its dot.
+        name = collate(_C.receiver, "C") if ledger.database.is_postgresql else _C.receiver
         given_up = select(_C.number).where(
-            _C.receiver >= bindparam("prefix", type_=Text), _C.receiver < bindparam("end", type_=Text),
+            name >= bindparam("prefix", type_=Text), name < bindparam("end", type_=Text),
             _C.state != "accepted", _C.state == "parked", _C.since < now - (GIVEN_UP + KEPT) // _MILLISECOND,
         )  # fmt: skip
         self._purge_parked = prepare(delete(OUTBOX).where(_C.number.in_(given_up.limit(AT_ONCE))))

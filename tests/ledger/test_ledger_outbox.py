@@ -237,6 +237,23 @@ def test_what_is_old_is_parked_when_a_receiver_is_down(
     assert [each.subject for each in take(deliveries)] == ["a", "b", "c"]
 
 
+@pytest.mark.rule("UCP-15")
+def test_only_what_is_parked_for_agents_is_deleted(
+    ledger: Ledger, deliveries: Deliveries, add: Callable[..., None], clock: Clock
+) -> None:
+    names = ("agent.a", "agent.zeta", "agents", "channel", "operator.agent.a")
+    ledger.outbox.route = lambda event: names
+    add("parked")
+    clock.advance(GIVEN_UP)
+    for name in names:
+        deliveries.fail(take(deliveries, name)[0], "500", wait=MINUTE)
+    add("waiting")
+    clock.advance(KEPT + MINUTE)
+    assert deliveries.purge_parked("agent") == 2
+    kept = [(each.receiver, each.subject) for each in deliveries.find()]
+    assert sorted(kept) == sorted([*((name, "waiting") for name in names), *((name, "parked") for name in names[2:])])
+
+
 @pytest.mark.rule("EVT-5")
 def test_accepted_events_are_kept_for_a_replay(deliveries: Deliveries, add: Callable[..., None], clock: Clock) -> None:
     add("a", "b")

@@ -28,7 +28,7 @@ from levelup_ov.transport.deadline import Deadline
 from tests.simulation import faults, levelup
 from tests.simulation.levelup import LevelUp, LevelUpRequest
 from tests.simulation.providers import PRICE, Answer, Fftp, Request, Sandbox
-from tests.simulation.world import CLIENTS_END, DEADLINE, LATEST, World, _wall_time
+from tests.simulation.world import CLIENTS_END, DEADLINE, EPOCH, LATEST, World, _wall_time
 
 PAYING = ("create_orders", "read_user_basic_info")
 READING = (*PAYING, "read_user_orders")
@@ -394,7 +394,9 @@ class CheckoutWorld(World):
                 due = [order.look_at for order in self.orders() if order.state == "not_charged" and order.look_at]
                 if not due:
                     return
-                kernel.wait(max(min(due) / 1000 - _wall_time().timestamp(), 0) + 1)
+                # By the clock of the host that runs the command, which may have been set.
+                now = EPOCH + kernel.now + self.processes["A"].step
+                kernel.wait(max(min(due) / 1000 - now, 0) + 1)
             elif kernel.now > 2 * CLIENTS_END:
                 self._settle()
                 kernel.wait(600.0)
