@@ -220,9 +220,10 @@ class StoredOrder:
 
     def is_unfinished(self, now: int) -> bool:
         """Whether there is something to reconcile at ``now``, in milliseconds."""
-        is_due = self.state == "not_charged" and self.look_at is not None
-        # If a look is further away than its pause, the clock has been set back.
-        is_due = is_due and not now < self.look_at <= now + LOOKS[self.looks] // _MILLISECOND
+        is_due = False
+        if self.state == "not_charged" and self.look_at is not None:
+            # If the look is further away than its pause, the clock has been set back.
+            is_due = not now < self.look_at <= now + LOOKS[self.looks] // _MILLISECOND
         is_waiting = self.state == "charged" and self.is_to_be_submitted
         is_waiting |= self.state == "submitted" and self.cancellation is not None
         return self.state in _AT_WORK or is_waiting or is_due or self.operator_case is not None

@@ -35,7 +35,6 @@ from sqlalchemy import (
 
 from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, State, Transition
 from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.records import MILLISECOND
 from levelup_ov.ledger.statements import Statement, insert
 
 PURGED_AT_ONCE = 500
@@ -416,7 +415,7 @@ def is_due(
 
     Its time has come, or is further away than its one of ``pauses``: then the clock has been set back.
     """
-    pause = case({number: pause // MILLISECOND for number, pause in enumerate(pauses)}, value=looks)
+    pause = case({number: pause // timedelta(milliseconds=1) for number, pause in enumerate(pauses)}, value=looks)
     return or_(look_at <= now, and_(look_at > now, look_at - pause > now))
 
 
