@@ -31,7 +31,7 @@ from typing import Any
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.outcome import mischarge
-from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Ended, Finding, State
+from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, Ended, Finding, State
 from levelup_ov.ledger.boot_clock import Observer, this_host
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind
@@ -63,8 +63,6 @@ RETENTION = PERIOD
 SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
 LARGEST_TRACE = 4096
 """The most characters of a trace as JSON."""
-LOOKED_AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
-"""How long after being ruled out a submission is looked up again (SUB-12)."""
 SHORT = timedelta(days=1)
 """Windows up to this length are measured like leases; a clock step does not matter for longer ones."""
 SLOW = timedelta(seconds=2)
@@ -261,7 +259,8 @@ class Ledger:
         """Write a submission that is being sent once more, from its owner's knowledge: the database has lost it.
 
         That happens if a copy of the database takes over that lacks the last changes. For the arguments see
-        :meth:`claim` and :meth:`begin_sending`.
+        :meth:`claim` and :meth:`begin_sending`. Another attempt under this reference that has sent nothing yet is
+        deleted, so that it sends nothing, and its owner learns that it does not know the outcome.
 
         :raises Superseded: its identities belong to another attempt by now.
         """
@@ -286,10 +285,17 @@ class Ledger:
             self._lock(cursor, kinds)
             if self._read(cursor, id) is not None:
                 return  # somebody else who knew it was first
-            for match in self._matches(cursor, kinds):
-                if match.submission.id != id and self._holds(cursor, match):
-                    raise Superseded("restore", match.submission)
+            held = [match.submission for match in self._matches(cursor, kinds) if self._holds(cursor, match)]
+            unsent = {other.id: other for other in held if other.state == "claimed" and other.reference == reference}
+            for other in held:
+                if other.id not in unsent:
+                    raise Superseded("restore", other)
+                row.update(generation=other.generation, previous=other.previous)
             self._sql.insert.run(cursor, {**row, **self._clock()})
+            for other in unsent.values():
+                self._sql.inherit.run(cursor, {"this": id, "other": other.id})
+                if not self._sql.forget.run(cursor, {"this": other.id}).rowcount:
+                    raise Superseded("restore", other)
             self._sql.point.run_each(
                 cursor, [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
             )
@@ -468,7 +474,8 @@ class Ledger:
 
         A finding that is new is an event.
         """
-        settled = submission.settled_at or submission.seen_at
+        # The clock may have been set back since.
+        settled = min(submission.settled_at or submission.seen_at, submission.seen_at)
         count = submission.looked_again + 1
         # One look makes up for several missed ones.
         while count < len(LOOKED_AGAIN) and settled + LOOKED_AGAIN[count] <= submission.seen_at:
