@@ -573,7 +573,7 @@ class Ledger:
     ) -> tuple[Submission, ...]:
         """Submissions for an operator to look at, newest first.
 
-        ``number`` is an order id, a provider's order id, a request id, or an id or reference of ours.
+        ``number`` is an order id, a provider's order id, a request id, or our id or reference.
         ``findings``: only those that a person must look at (SUB-12).
         """
         columns = SUBMISSIONS.c

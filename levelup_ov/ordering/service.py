@@ -476,7 +476,7 @@ class Service:
             self._check_known_stock(routed, self._order(routed, request.order, submits=True))
 
     def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
-        """The id of the validation that an order comes from; None if it has none of ours (META-8)."""
+        """The id of the validation that an order comes from; None if it has no id of this service (META-8)."""
         return self._keeper.open_validation_id(_canonical(location_id), request.metadata)
 
     def submitted_under(self, location_id: str, idempotency_key: str) -> tuple[Submission, ...]:

@@ -114,7 +114,7 @@ class SendState:
         self.deadline = deadline
         self.own = own
         self.sent: bool | None = None
-        """Whether a byte went out to the provider; None while no connection of ours is involved."""
+        """Whether a byte went out to the provider; None while none of our connections is involved."""
         self.connected = False
         """Whether a new connection was opened for it."""
         self.held_back = False
