@@ -34,7 +34,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 from adapters.square_delivery import CHARGE, FORMS, SETTINGS, DeliveryTerms, address_of, check_destination, details_of
 from adapters.square_inventory import FORMS as INVENTORY_FORMS
 from adapters.square_inventory import INVENTORY_SETTINGS, none_left
-from adapters.square_menu import KINDS, NOTE_LIMIT, Catalog, cents, read_location
+from adapters.square_menu import KINDS, NOTE_LIMIT, SquareCatalog, cents, read_location
 from adapters.square_webhooks import NOTICE_SETTINGS, read_notice, takes_notices
 from levelup_ov.adapter import (
     Account,
@@ -181,7 +181,7 @@ class SquareAdapter(Adapter):
         return replace(read_location(row, self._currency), fulfills_deliveries=bool(self._terms.area))
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        return Catalog(_objects(session), location, self._currency, datetime.now(timezone.utc)).menu()
+        return SquareCatalog(_objects(session), location, self._currency, datetime.now(timezone.utc)).menu()
 
     def show_menu_version(self, location: Location, session: Session) -> str:
         """``latest_time`` of a search for the newest changes: when the catalog was updated last."""
@@ -201,7 +201,7 @@ class SquareAdapter(Adapter):
             if not cursor:
                 break
             body["cursor"] = cursor
-        catalog = Catalog(list(known.values()), location, self._currency, now)
+        catalog = SquareCatalog(list(known.values()), location, self._currency, now)
         stock = catalog.stock()
         if self.account.setting("inventory_counts") != "yes":
             return stock

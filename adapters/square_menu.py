@@ -79,7 +79,7 @@ def read_location(answer: JSONObject, currency: str) -> Location:
     )  # fmt: skip
 
 
-class Catalog:
+class SquareCatalog:
     """A seller's catalog, read for one location at one moment; what is not present there is not seen."""
 
     def __init__(self, objects: Sequence[JSONObject], location: Location, currency: str, now: datetime) -> None:

@@ -61,7 +61,7 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "http_sf": frozenset({"ucp"}),
     "http_message_signatures": frozenset({"ucp"}),
     "joserfc": frozenset({"ucp"}),
-    "msgspec": frozenset({"sessions"}),
+    "msgspec": frozenset({"schemas", "sessions"}),
     "smtplib": frozenset({"events"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),

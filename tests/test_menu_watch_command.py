@@ -17,7 +17,7 @@ from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
 from levelup_ov.domain.stock import Stock
 from levelup_ov.errors import Unanswered
-from levelup_ov.ledger.event_deliveries import Deliveries
+from levelup_ov.ledger.event_deliveries import EventDeliveries
 from tests.channel import Clock
 from tests.contract.fakes import MENU, FakeAdapter
 
@@ -92,7 +92,7 @@ def watch(app: Flask, *options: str) -> Result:
 
 def events(app: Flask) -> list[tuple[str, dict[str, Any]]]:
     """All events, with their own members."""
-    found = Deliveries(app.extensions["levelup_ov"].submissions.ledger).find(limit=100)
+    found = EventDeliveries(app.extensions["levelup_ov"].submissions.ledger).find(limit=100)
     data = [(each.kind, json.loads(each.data)) for each in reversed(found)]
     return [(kind, {name: value for name, value in members.items() if not name.endswith("tion_id") and
                     name != "merchant_id"}) for kind, members in data]  # fmt: skip

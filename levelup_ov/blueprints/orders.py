@@ -15,7 +15,6 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.service import Service
 from levelup_ov.ordering.webhooks import ProviderNotices
 from levelup_ov.schemas import responses
-from levelup_ov.schemas.body import parse
 from levelup_ov.schemas.orders import read_submission, read_validation
 from levelup_ov.transport.deadline import Deadline
 
@@ -43,7 +42,7 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
     @orders.post("/locations/<path:location_id>/order_validations")
     def validate_order(location_id: str) -> Response:
         g.context.deadline = Deadline(settings.validation_deadline)
-        order = read_validation(parse(read_body()))
+        order = read_validation(read_body())
         with _rooted("order_validation"):
             return respond("order_validation", service.validate_order(location_id, order, g.context))
 
@@ -51,7 +50,7 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
     def submit_order(location_id: str) -> Response:
         g.context.deadline = Deadline(settings.submission_deadline)
         idempotency_key = read_idempotency_key()
-        order = read_submission(parse(read_body()))
+        order = read_submission(read_body())
         with _rooted("order_submission"):
             response = respond("order_submission", service.submit_order(location_id, order, idempotency_key, g.context))
         if g.context.replayed:

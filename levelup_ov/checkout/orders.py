@@ -22,7 +22,7 @@ from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.canceling import Canceler
 from levelup_ov.checkout.cancellation import bound_bodies, merged
-from levelup_ov.checkout.charges import LOOKS, Charges, body_of, settlement
+from levelup_ov.checkout.charges import Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.failed_orders import (
@@ -38,7 +38,7 @@ from levelup_ov.checkout.failed_orders import (
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import UUID, one_case
 from levelup_ov.checkout.refunds import Refunds
-from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
+from levelup_ov.checkout.store import LOOKS, CheckoutStore, StoredOrder, UuidTaken
 from levelup_ov.checkout.submitting import Submitter
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure

@@ -174,7 +174,7 @@ class Refunds:
                 # An earlier attempt was not answered: it may still arrive and refund the charge.
                 self.release(order)
                 return pending(failure.message)
-            return self._put_back(order, _told(failure))
+            return self._put_back(order, _as_of_refund(failure))
         if failure.code in CUT_OFF and (no_meal or asked_before):
             what = case("not_connected", f"this charge has to go back: {failure.message}", uuid=order.uuid)
             self._store.change_order(order.id, ("refunding",), held=order.held, values={"operator_case": what})
@@ -240,6 +240,6 @@ class _InPart(Failure):
         super().__init__("refund_impossible", f"LevelUp gave back {refunded} of {charged} cents")
 
 
-def _told(failure: _ForGood) -> Failure:
+def _as_of_refund(failure: _ForGood) -> Failure:
     """Rewrites a refusal for a refund: our charge did succeed, so ``base`` refers to the refund."""
     return Failure("refund_refused" if failure.kind == "not_refundable" else failure.code, failure.message)

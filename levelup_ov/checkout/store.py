@@ -38,10 +38,13 @@ from levelup_ov.domain.money import Cents
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.ledger.statements import insert
+from levelup_ov.ledger.tables import is_due
 
 Kind = Literal["merchant", "user"]
 GIVEN_UP_AFTER = timedelta(days=1)
 """The age at which an unfinished OAuth connection is deleted."""
+LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
+"""When to look again for a charge that was ruled out after it was sent, each from the previous look."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 _AT_WORK: tuple[OrderState, ...] = ("charging", "submitting", "refunding", "stuck")
@@ -217,7 +220,10 @@ class StoredOrder:
 
     def is_unfinished(self, now: int) -> bool:
         """Whether there is something to reconcile at ``now``, in milliseconds."""
-        is_due = self.state == "not_charged" and self.look_at is not None and self.look_at <= now
+        is_due = False
+        if self.state == "not_charged" and self.look_at is not None:
+            # If the look is further away than its pause, the clock has been set back.
+            is_due = not now < self.look_at <= now + LOOKS[self.looks] // _MILLISECOND
         is_waiting = self.state == "charged" and self.is_to_be_submitted
         is_waiting |= self.state == "submitted" and self.cancellation is not None
         return self.state in _AT_WORK or is_waiting or is_due or self.operator_case is not None
@@ -461,7 +467,7 @@ _UNFINISHED = (
             _O.state.in_(_AT_WORK),
             and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
             and_(_O.cancellation.is_not(None), _O.state == "submitted"),
-            and_(_O.state == "not_charged", _O.look_at <= bindparam("now")),
+            and_(_O.state == "not_charged", is_due(_O.look_at, _O.looks, LOOKS, bindparam("now"))),
             _O.operator_case.is_not(None),
         )
     )

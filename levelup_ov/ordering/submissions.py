@@ -484,9 +484,10 @@ class Submissions:
             refused = isinstance(error, Refused) and error.proof
             if not attempt.order_may_stand or refused:
                 ended = _ended(error, attempt)
-                self._quietly(lambda: self.ledger.fail(id, ended))
-                raise
-            self._quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
+                if self._quietly(lambda: self.ledger.fail(id, ended)):
+                    raise
+            else:
+                self._quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
             log.error(
                 "outcome_unknown",
                 extra={
@@ -510,13 +511,18 @@ class Submissions:
         self._check_order(id, settlement.placed, facts)
         return settlement
 
-    def _quietly(self, settle: Callable[[], None]) -> None:
-        """Settle if possible. Otherwise the lease resolves it later; the original failure matters more."""
+    def _quietly(self, settle: Callable[[], None]) -> bool:
+        """Settle if possible. Otherwise the lease resolves it later; the original failure matters more.
+
+        False: another attempt has settled or replaced it.
+        """
         try:
             with limits.extended(self.settling_time):
                 settle()
         except (Superseded, LedgerUnavailable) as error:
             log.warning("submission_not_settled", extra={"cause": type(error).__name__})
+            return isinstance(error, LedgerUnavailable)
+        return True
 
     def _report_superseded(self, superseded: Superseded, facts: Mapping[str, Any], settlement: Settlement) -> None:
         """Report an order that was placed, but no longer belongs to this submission."""

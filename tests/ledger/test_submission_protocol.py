@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -453,6 +455,44 @@ def test_who_took_the_place_of_a_lost_submission_keeps_it(world: World, caplog: 
 
     world.submissions.submit(world.key("k"), place_order, world.find_order)
     assert "two_orders_for_one_submission" in caplog.text
+    assert world.submit() == "p-1"
+
+
+@pytest.mark.rule("SUB-2", "SUB-11")
+@pytest.mark.parametrize("outcome", ["placed", "lost"])
+@pytest.mark.parametrize("sends", [True, False])
+def test_an_unsent_attempt_gives_way_to_a_lost_one(world: World, outcome: str, sends: bool) -> None:
+    key, is_lost, is_claimed = world.key("k"), threading.Event(), threading.Event()
+
+    def place_lost(attempt: Attempt) -> Settlement:
+        attempt.placement.begin()
+        attempt.last_look(None)
+        world.sent.append(attempt)
+        _lose_rows(world.ledger)
+        is_lost.set()
+        assert is_claimed.wait(30)
+        if outcome == "lost":
+            raise Unanswered("provider_timeout", "no answer", sent=True)
+        world.orders[attempt.reference] = "p-1"
+        return world._settlement(attempt.reference)
+
+    def place_again(attempt: Attempt) -> Settlement:
+        is_claimed.set()
+        futures.wait([earlier])
+        if sends:
+            attempt.last_look(None)
+            world.sent.append(attempt)
+        raise Failure("provider_timeout", "no connection")
+
+    with futures.ThreadPoolExecutor(1) as pool:
+        earlier = pool.submit(world.submissions.submit, key, place_lost, world.find_order)
+        assert is_lost.wait(30)
+        with pytest.raises(Failure) as later:
+            world.submissions.submit(key, place_again, world.find_order)
+    assert later.value.code == "outcome_unknown"
+    (row,), (attempt,) = world.ledger.find(), world.sent
+    assert (row.id, row.state) == (attempt.id, "unknown" if outcome == "lost" else "placed")
+    world.orders[attempt.reference] = "p-1"
     assert world.submit() == "p-1"
 
 
