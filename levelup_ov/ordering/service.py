@@ -250,6 +250,9 @@ class Service:
         with self._session(adapter, context) as session, reading():
             version = adapter.show_menu_version(location, session) if adapter.versions_menus else None
             stock = adapter.show_stock(location, session) if adapter.reports_stock else Stock()
+            if stock.unread is not None and stock.unread.code != "provider_credentials_refused":
+                # What is missing now is not on sale again; without the permission for it, it is never there.
+                raise stock.unread
             is_known = before is not None and version is not None and version == before.version
             if before is not None and is_known and stock_digest(stock) == before.stock:
                 return []
