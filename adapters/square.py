@@ -40,6 +40,7 @@ from levelup_ov.adapter import (
     Account,
     Adapter,
     Cents,
+    Failure,
     Fee,
     Item,
     JSONObject,
@@ -190,7 +191,10 @@ class SquareAdapter(Adapter):
         return session.post("/v2/catalog/search", body, repeatable=True).object().text("latest_time")
 
     def show_stock(self, location: Location, session: Session) -> Stock:
-        """What is marked as sold out, in the catalog and changed since, or has an inventory count of none."""
+        """What is marked as sold out, in the catalog and changed since, or has an inventory count of none.
+
+        The marks are known even if the counts are not, for example without the permission ``INVENTORY_READ``.
+        """
         now = datetime.now(timezone.utc)
         since = (now - timedelta(seconds=MENU_TTL + MARGIN)).isoformat(timespec="seconds").replace("+00:00", "Z")
         body: dict[str, Any] = {"object_types": ["ITEM", "MODIFIER_LIST"], "begin_time": since}
@@ -205,8 +209,13 @@ class SquareAdapter(Adapter):
         stock = catalog.stock()
         if self.account.setting("inventory_counts") != "yes":
             return stock
-        counted = sorted(catalog.counted() - stock.items)
-        return replace(stock, items=stock.items | none_left(counted, location.provider_id, session))
+        # With a circuit breaker of its own, which stops no other call.
+        counting = session.within(session.deadline.remaining(), "inventory counts")
+        try:
+            counted_out = none_left(sorted(catalog.counted()), location.provider_id, counting)
+        except Failure as failure:
+            return replace(stock, unread=failure)
+        return replace(stock, items=stock.items | counted_out)
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         reply = session.post("/v2/orders/calculate", {"order": self._order(order)}, repeatable=True)

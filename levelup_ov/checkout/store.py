@@ -158,8 +158,8 @@ class StoredOrder:
     to charge. ``doubt``: a charge that LevelUp reported once and that differs from the request, as JSON.
     ``operator_case``: why a person must settle it, as JSON; ``settled``: who did, and why. ``looks`` and ``look_at``:
     how often a ruled-out charge was looked for, and when to look next; ``seen``: UUIDs of other orders at its
-    location. ``tried_at``: when the command last processed it. ``cancellation``: one that was begun, and whose charge
-    is not refunded yet, as :mod:`levelup_ov.checkout.canceling` stores it.
+    location. ``tried_at``: when the command last processed it. ``cancellation``: one that was requested, and whose
+    charge is not refunded yet, as :mod:`levelup_ov.checkout.cancellation` stores it.
     """
 
     id: str
@@ -362,13 +362,14 @@ class CheckoutStore:
         sources: Sequence[OrderState],
         *,
         held: str | None | EllipsisType = ...,
+        cancellation: str | None | EllipsisType = ...,
         values: Mapping[str, Any],
         notify: str | None = None,
     ) -> StoredOrder | None:
         """Change an order that is in one of the states ``sources``; returns it as it is now. None: it was not.
 
-        ``held``: and whose lease still has this mark. ``notify``: what the operator is notified of
-        with it, in addition to a case of another kind than before (EVT-8).
+        ``held``: and whose lease still has this mark. ``cancellation``: and whose cancellation is still this one.
+        ``notify``: what the operator is notified of with it, in addition to a case of another kind than before (EVT-8).
 
         :raises UuidTaken: another order has the UUID.
         """
@@ -376,7 +377,9 @@ class CheckoutStore:
         if held is not ... and held is not None:
             given["by"] = held
         which = "any" if held is ... else "free" if held is None else "by"
-        change = self._database.prepare(_change_of_order(tuple(sources), which), *values)
+        if cancellation is not ...:
+            given["seen"] = cancellation
+        change = self._database.prepare(_change_of_order(tuple(sources), which, cancellation is not ...), *values)
         find = self._database.prepare(_ORDER)
 
         def once(cursor: Any, again: bool) -> Any:
@@ -398,21 +401,6 @@ class CheckoutStore:
             row = self._database.run(reporting if is_reported else once, single=not is_reported)
         except self._database.engine.dialect.loaded_dbapi.IntegrityError:
             raise UuidTaken(values.get("uuid")) from None
-        return StoredOrder(**row._asdict()) if row else None
-
-    def change_cancellation(self, order: StoredOrder, values: Mapping[str, Any]) -> StoredOrder | None:
-        """Change an order that is submitted, if its cancellation is still the one that was read; None: it is not."""
-        change = self._database.prepare(_CHANGE_OF_CANCELLATION, *values)
-        given = {"this": order.id, "seen": order.cancellation, **values}
-
-        def once(cursor: Any, again: bool) -> Any:
-            if row := change.first(cursor, given):
-                return row
-            # The first try may have been committed before its connection broke.
-            row = again and self._database.prepare(_ORDER).first(cursor, given)
-            return row if row and row.cancellation == values["cancellation"] else None
-
-        row = self._database.run(once, single=True)
         return StoredOrder(**row._asdict()) if row else None
 
     def report(self, order: StoredOrder, what: str) -> None:
@@ -489,21 +477,13 @@ _UNFINISHED = (
 _ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
 _LOCKED = _ORDER.with_for_update()
 _NEW_ORDER = ORDERS.insert().returning(_O.id)
-_CHANGE_OF_CANCELLATION = (
-    update(ORDERS)
-    .where(
-        _O.id == bindparam("this"),
-        _O.state == "submitted",
-        _O.cancellation.is_not_distinct_from(bindparam("seen", type_=Text)),
-    )
-    .returning(ORDERS)
-)
+_SEEN = _O.cancellation.is_not_distinct_from(bindparam("seen", type_=Text))
 _HELD = {"any": true(), "free": _O.held.is_(None), "by": _O.held == bindparam("by")}
 
 
 @cache
-def _change_of_order(sources: tuple[OrderState, ...], held: str) -> Executable:
-    conditions = (_O.id == bindparam("this"), _O.state.in_(sources), _HELD[held])
+def _change_of_order(sources: tuple[OrderState, ...], held: str, seen: bool) -> Executable:
+    conditions = (_O.id == bindparam("this"), _O.state.in_(sources), _HELD[held], _SEEN if seen else true())
     return update(ORDERS).where(*conditions).returning(ORDERS)
 
 

@@ -330,7 +330,7 @@ def expired_is_not_placed() -> AbstractContextManager[object]:
     return patch(Ledger, "_resolve_expired", _expired)
 
 
-_resolve_expired = Ledger._on_sight
+_resolve_expired = Ledger._resolve_expired
 
 
 def _expired(self: Ledger, cursor: Any, submission: Submission) -> Submission:
