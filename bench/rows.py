@@ -41,7 +41,8 @@ _SQLITE: Mapping[str, str] = {
     "hex": "printf('%012x', {last} - ({end} - n) * 60)",
     "number": "printf('%012x', n)",
     "digest": "lower(hex(randomblob(32)))",
-    "numbers": "(WITH RECURSIVE c(n) AS (SELECT {start} UNION ALL SELECT n + 1 FROM c WHERE n < {end}) SELECT * FROM c)",
+    "numbers": "(WITH RECURSIVE c(n) AS (SELECT {start} UNION ALL "
+    "SELECT n + 1 FROM c WHERE n < {end}) SELECT n FROM c)",
 }
 _POSTGRESQL: Mapping[str, str] = {
     "ms": "{last} - ({end} - n)::bigint * 60",

@@ -33,7 +33,7 @@ from xml.etree import ElementTree
 from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.conversation import TEST_CARD
 from levelup_ov.certify.report import RESULTS, Check, Result
-from levelup_ov.certify.run import Outcome, Plan
+from levelup_ov.certify.run import Plan, RunResult
 
 Style = Callable[[str, Result], str]
 
@@ -49,7 +49,7 @@ class Findings:
     """An outcome with its plan; ``seconds`` is how long the run took."""
 
     plan: Plan
-    outcome: Outcome
+    outcome: RunResult
     strict: bool
     seconds: float
 

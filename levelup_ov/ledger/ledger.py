@@ -31,7 +31,7 @@ from typing import Any
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.outcome import mischarge
-from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Ended, Finding, State
+from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, Ended, Finding, State
 from levelup_ov.ledger.batches import in_batches
 from levelup_ov.ledger.boot_clock import Observer, this_host
 from levelup_ov.ledger.database import Database
@@ -65,8 +65,6 @@ RETENTION = PERIOD
 SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
 LARGEST_TRACE = 4096
 """The most characters of a trace as JSON."""
-LOOKED_AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
-"""How long after being ruled out a submission is looked up again (SUB-12)."""
 SHORT = timedelta(days=1)
 """Windows up to this length are measured like leases; a clock step does not matter for longer ones."""
 SLOW = timedelta(seconds=2)
@@ -263,7 +261,8 @@ class Ledger:
         """Write a submission that is being sent once more, from its owner's knowledge: the database has lost it.
 
         That happens if a copy of the database takes over that lacks the last changes. For the arguments see
-        :meth:`claim` and :meth:`begin_sending`.
+        :meth:`claim` and :meth:`begin_sending`. Another attempt under this reference that has sent nothing yet is
+        deleted, so that it sends nothing, and its owner learns that it does not know the outcome.
 
         :raises Superseded: its identities belong to another attempt by now.
         """
@@ -288,10 +287,17 @@ class Ledger:
             self._lock(cursor, kinds)
             if self._read(cursor, id) is not None:
                 return  # somebody else who knew it was first
-            for match in self._matches(cursor, kinds):
-                if match.submission.id != id and self._holds(cursor, match):
-                    raise Superseded("restore", match.submission)
+            held = [match.submission for match in self._matches(cursor, kinds) if self._holds(cursor, match)]
+            unsent = {other.id: other for other in held if other.state == "claimed" and other.reference == reference}
+            for other in held:
+                if other.id not in unsent:
+                    raise Superseded("restore", other)
+                row.update(generation=other.generation, previous=other.previous)
             self._sql.insert.run(cursor, {**row, **self._clock()})
+            for other in unsent.values():
+                self._sql.inherit.run(cursor, {"this": id, "other": other.id})
+                if not self._sql.forget.run(cursor, {"this": other.id}).rowcount:
+                    raise Superseded("restore", other)
             self._sql.point.run_each(
                 cursor, [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
             )
@@ -470,7 +476,8 @@ class Ledger:
 
         A finding that is new is an event.
         """
-        settled = submission.settled_at or submission.seen_at
+        # The clock may have been set back since.
+        settled = min(submission.settled_at or submission.seen_at, submission.seen_at)
         count = submission.looked_again + 1
         # One look makes up for several missed ones.
         while count < len(LOOKED_AGAIN) and settled + LOOKED_AGAIN[count] <= submission.seen_at:
@@ -532,7 +539,7 @@ class Ledger:
 
         def work(cursor: Any, _again: bool) -> Submission | None:
             submission = self._read(cursor, id)
-            return submission and self._on_sight(cursor, submission)
+            return submission and self._resolve_expired(cursor, submission)
 
         return self.database.run(work)
 
@@ -541,7 +548,7 @@ class Ledger:
 
         def work(cursor: Any, _again: bool) -> tuple[Submission, ...]:
             rows = self._sql.open.all(cursor, {"limit": limit, "now": self._now()})
-            seen = [self._on_sight(cursor, submission_of(row)) for row in rows]
+            seen = [self._resolve_expired(cursor, submission_of(row)) for row in rows]
             return tuple(submission for submission in seen if submission.state not in SETTLED)
 
         return self.database.run(work)
@@ -568,7 +575,7 @@ class Ledger:
     ) -> tuple[Submission, ...]:
         """Submissions for an operator to look at, newest first.
 
-        ``number`` is an order id, a provider's order id, a request id, or an id or reference of ours.
+        ``number`` is an order id, a provider's order id, a request id, or our id or reference.
         ``findings``: only those that a person must look at (SUB-12).
         """
         search = Search(state=state, account=account, location=location, findings=findings or charge_mismatch)
@@ -658,7 +665,7 @@ class Ledger:
         for digest in digests:
             row = self._sql.match.first(cursor, {"digest": digest, "now": self._now()})
             if row:
-                matches.append(Match(digest, row.kind, self._on_sight(cursor, submission_of(row))))
+                matches.append(Match(digest, row.kind, self._resolve_expired(cursor, submission_of(row))))
         return matches
 
     def _holds(self, cursor: Any, match: Match) -> bool:
@@ -682,7 +689,7 @@ class Ledger:
         slow = None
         for row in self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()}):
             if set(known) & set(row.alike.split()):
-                submission = self._on_sight(cursor, submission_of(row))
+                submission = self._resolve_expired(cursor, submission_of(row))
                 if submission.state == "unknown":
                     return submission
                 if submission.state == "sending" and self._may_be_given_up(cursor, submission, lease):
@@ -749,7 +756,7 @@ class Ledger:
             return Claimed(this, found.reference, found.received_at)
         return _VERDICTS[found.state](found)
 
-    def _on_sight(self, cursor: Any, submission: Submission) -> Submission:
+    def _resolve_expired(self, cursor: Any, submission: Submission) -> Submission:
         """Resolve an expired lease when a row is read."""
         change = {"claimed": "abandon", "sending": "expire"}.get(submission.state)
         if change is None or self._unchanged_for(cursor, submission) < submission.lease:

@@ -268,6 +268,9 @@ class Service:
         with self._session(adapter, context) as session, reading():
             version = adapter.show_menu_version(location, session) if adapter.versions_menus else None
             stock = adapter.show_stock(location, session) if adapter.reports_stock else Stock()
+            if stock.unread is not None and stock.unread.code != "provider_credentials_refused":
+                # What is missing now is not on sale again; without the permission for it, it is never there.
+                raise stock.unread
             is_known = before is not None and version is not None and version == before.version
             if before is not None and is_known and stock_digest(stock) == before.stock:
                 return []
@@ -385,7 +388,7 @@ class Service:
     ) -> TrackedOrder:
         """STAT-6: the order with its status, which proves that it is canceled; arguments as in :meth:`order_status`.
 
-        ``begin`` is called just before the provider is asked to cancel. If it raises a failure, nothing is sent.
+        ``begin`` is called before the provider is asked for anything. If it raises a failure, nothing is sent.
 
         :raises Failure: ``cancellation_refused``, ``cancellation_unknown``, or why nothing was sent.
         """
@@ -393,6 +396,8 @@ class Service:
         if not adapter.cancels:
             raise Failure("cancellation_not_supported", f"{adapter.account.provider} cannot cancel orders")
         with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
+            # The order may be canceled already, and then the next thing to do is a refund.
+            begin()
             try:
                 routed, order = self._placed_order(adapter, location_id, order_id, idempotency_key, context)
                 status = self._ask_status(routed, order, context)
@@ -403,7 +408,6 @@ class Service:
                 raise cancellation_unknown(failure.message) from None
             if status.stage not in CALLED_OFF:
                 check_cancelable(order, status)
-                begin()
                 order = self.tracking.begin_cancellation(order)
                 refusal = self._cancel(routed, order, context)
                 try:
@@ -494,7 +498,7 @@ class Service:
             self._check_known_stock(routed, self._order(routed, request.order, submits=True))
 
     def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
-        """The id of the validation that an order comes from; None if it has none of ours (META-8)."""
+        """The id of the validation that an order comes from; None if it has no id of this service (META-8)."""
         return self._keeper.open_validation_id(_canonical(location_id), request.metadata)
 
     def submitted_under(self, location_id: str, idempotency_key: str) -> tuple[Submission, ...]:

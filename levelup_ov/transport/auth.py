@@ -38,7 +38,7 @@ class Login:
         """
 
         def send(token: Secret) -> Reply:
-            bearer = {"Authorization": f"Bearer {session.conceal(token.reveal())}"}
+            bearer = {"Authorization": f"Bearer {session.add_secret(token.reveal())}"}
             return session.call(method, path, headers={**(headers or {}), **bearer}, **more)
 
         token = self._current(session)
