@@ -374,7 +374,7 @@ def _is_said(sent: Any, returned: Any) -> bool:
 
 
 def _login(token: str, session: Session) -> Mapping[str, str]:
-    return {_SESSION: session.conceal(token)}
+    return {_SESSION: session.add_secret(token)}
 
 
 def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
@@ -389,7 +389,7 @@ def _sign_in(order: Order, session: Session) -> tuple[str, Credentials]:
             ("/v1/sessions", {name: order.customer_account[name].reveal() for name in ("email", "password")})
         )
     if order.user.email is not None:
-        password = session.conceal(secrets.token_urlsafe(24))
+        password = session.add_secret(secrets.token_urlsafe(24))
         person = {"password": password, "name": order.user.name, "phone": order.user.phone}
         local, _, domain = order.user.email.rpartition("@")
         for email in (order.user.email, f"{local}+{secrets.token_hex(6)}@{domain}"):

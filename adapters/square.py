@@ -34,12 +34,13 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 from adapters.square_delivery import CHARGE, FORMS, SETTINGS, DeliveryTerms, address_of, check_destination, details_of
 from adapters.square_inventory import FORMS as INVENTORY_FORMS
 from adapters.square_inventory import INVENTORY_SETTINGS, none_left
-from adapters.square_menu import KINDS, NOTE_LIMIT, Catalog, cents, read_location
+from adapters.square_menu import KINDS, NOTE_LIMIT, SquareCatalog, cents, read_location
 from adapters.square_webhooks import NOTICE_SETTINGS, read_notice, takes_notices
 from levelup_ov.adapter import (
     Account,
     Adapter,
     Cents,
+    Failure,
     Fee,
     Item,
     JSONObject,
@@ -181,7 +182,7 @@ class SquareAdapter(Adapter):
         return replace(read_location(row, self._currency), fulfills_deliveries=bool(self._terms.area))
 
     def show_menu(self, location: Location, session: Session) -> Menu:
-        return Catalog(_objects(session), location, self._currency, datetime.now(timezone.utc)).menu()
+        return SquareCatalog(_objects(session), location, self._currency, datetime.now(timezone.utc)).menu()
 
     def show_menu_version(self, location: Location, session: Session) -> str:
         """``latest_time`` of a search for the newest changes: when the catalog was updated last."""
@@ -190,7 +191,10 @@ class SquareAdapter(Adapter):
         return session.post("/v2/catalog/search", body, repeatable=True).object().text("latest_time")
 
     def show_stock(self, location: Location, session: Session) -> Stock:
-        """What is marked as sold out, in the catalog and changed since, or has an inventory count of none."""
+        """What is marked as sold out, in the catalog and changed since, or has an inventory count of none.
+
+        The marks are known even if the counts are not, for example without the permission ``INVENTORY_READ``.
+        """
         now = datetime.now(timezone.utc)
         since = (now - timedelta(seconds=MENU_TTL + MARGIN)).isoformat(timespec="seconds").replace("+00:00", "Z")
         body: dict[str, Any] = {"object_types": ["ITEM", "MODIFIER_LIST"], "begin_time": since}
@@ -201,12 +205,17 @@ class SquareAdapter(Adapter):
             if not cursor:
                 break
             body["cursor"] = cursor
-        catalog = Catalog(list(known.values()), location, self._currency, now)
+        catalog = SquareCatalog(list(known.values()), location, self._currency, now)
         stock = catalog.stock()
         if self.account.setting("inventory_counts") != "yes":
             return stock
-        counted = sorted(catalog.counted() - stock.items)
-        return replace(stock, items=stock.items | none_left(counted, location.provider_id, session))
+        # With a circuit breaker of its own, which stops no other call.
+        counting = session.within(session.deadline.remaining(), "inventory counts")
+        try:
+            counted_out = none_left(sorted(catalog.counted()), location.provider_id, counting)
+        except Failure as failure:
+            return replace(stock, unread=failure)
+        return replace(stock, items=stock.items | counted_out)
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         reply = session.post("/v2/orders/calculate", {"order": self._order(order)}, repeatable=True)
@@ -492,7 +501,7 @@ def _check_echo(answer: JSONObject, call: str, **wanted: str) -> None:
 
 
 def _check_lines(held: JSONObject, order: Order) -> Sequence[Hashable]:
-    """The lines of ours, which Square's order must have (ITEM-11)."""
+    """Our lines, which Square's order must have (ITEM-11)."""
     ordered = [_line(item, "$") for item in order.items]
     ours = [(line["catalog_object_id"], line["quantity"], *_modifiers(JSONObject(line))) for line in ordered]
     check_basket(ours, _lines_of(held), f"{held.path}.line_items")

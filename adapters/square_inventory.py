@@ -7,12 +7,15 @@ specification (release 2025-08-20); not verified on a live account:
   changes with each sale, and nothing says that a mark of Square's is a change of the catalog, which is cached.
 - Nothing says that an order for more than the count is refused, so that is left to Square.
 - A variation without a count in state ``IN_STOCK`` was never counted: nothing is known about it.
+- A count is the whole quantity in its state, and the newest come first. Of several for one variation, as when one
+  changes between two pages, the one with the newest ``calculated_at`` counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime, timezone
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -27,6 +30,7 @@ MOST_AT_ONCE = 1000
 """Variations that one call asks for; also the most counts of a page, by the specification."""
 MOST_CALLS = 5
 """Calls for one location at most; about the rest nothing is known."""
+_UNKNOWN = datetime.min.replace(tzinfo=timezone.utc)
 
 
 def none_left(variations: Sequence[str], location_id: str, session: Session) -> frozenset[str]:
@@ -34,14 +38,15 @@ def none_left(variations: Sequence[str], location_id: str, session: Session) -> 
 
     :raises levelup_ov.errors.Unanswered: the answer cannot be understood.
     """
-    asked = frozenset(variations)
-    return frozenset(
-        each.identifier("catalog_object_id")
-        for each in _counts(variations, location_id, session)
-        if (each.text("state"), each.text("location_id")) == ("IN_STOCK", location_id)
-        and each.identifier("catalog_object_id") in asked
-        and _quantity(each) <= 0
-    )
+    asked, newest = frozenset(variations), dict[str, tuple[datetime, Decimal]]()
+    for each in _counts(variations, location_id, session):
+        variation = each.identifier("catalog_object_id")
+        if (each.text("state"), each.text("location_id")) != ("IN_STOCK", location_id) or variation not in asked:
+            continue
+        at = each.instant("calculated_at", _UNKNOWN)
+        if variation not in newest or at > newest[variation][0]:
+            newest[variation] = at, _quantity(each)
+    return frozenset(variation for variation, (_, quantity) in newest.items() if quantity <= 0)
 
 
 def _counts(variations: Sequence[str], location_id: str, session: Session) -> Iterator[JSONObject]:

@@ -1,6 +1,6 @@
 """Square's locations and catalog in the contract's terms (LOC-1, LOC-2, MENU-1 to MENU-5).
 
-An item's variation is an item of ours: an order names it, and it has the price. The menu leaves out what the contract
+An item's variation is one of our items: an order names it, and it has the price. The menu leaves out what the contract
 cannot express: prices set at the sale, quantities that are not counts, items that need the customer's words, and
 things that are not food. What is sold out or not present at the location is not part of its menu; references to it,
 or to deleted objects, are dropped.
@@ -11,7 +11,7 @@ Minimum and maximum of a modifier list: 0 is none, -1 is not set; if an item has
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -79,7 +79,7 @@ def read_location(answer: JSONObject, currency: str) -> Location:
     )  # fmt: skip
 
 
-class Catalog:
+class SquareCatalog:
     """A seller's catalog, read for one location at one moment; what is not present there is not seen."""
 
     def __init__(self, objects: Sequence[JSONObject], location: Location, currency: str, now: datetime) -> None:
@@ -102,14 +102,11 @@ class Catalog:
         nowhere = Category("menu", "Menu", ())
         groups: dict[str, OptionGroup] = {}
         shelves: dict[str, list[MenuItem]] = {key: [] for key in headings}
-        for item_id, item in self._things["ITEM"].items():
-            if item.boolean("is_archived", False) or item.text("product_type", PRODUCTS[0]) not in PRODUCTS:
-                continue
-            if (own := self._groups(item_id, item)) is not None:
-                groups |= own
-                named = [each.text("id", "") for each in item.each("categories", [])] + [item.text("category_id", "")]
-                first = next((key for key in named if key in headings), "")
-                shelves.setdefault(first, []).extend(self._items(item, tuple(own)))
+        for item, own in self._listed():
+            groups |= own
+            named = [each.text("id", "") for each in item.each("categories", [])] + [item.text("category_id", "")]
+            first = next((key for key in named if key in headings), "")
+            shelves.setdefault(first, []).extend(self._items(item, tuple(own)))
         filled = [replace(headings.get(key, nowhere), items=tuple(items)) for key, items in shelves.items() if items]
         parents = {each.category_group: None for each in filled if each.category_group in headings}
         return Menu(
@@ -136,11 +133,11 @@ class Catalog:
         return Stock(found["ITEM"], found["MODIFIER_LIST"], by_last_part=True)
 
     def counted(self) -> frozenset[str]:
-        """The variations whose stock is counted at the location, each as its own."""
+        """The variations on the menu whose stock is counted at the location, each as its own."""
         return frozenset(
             each.identifier("id")
-            for item in self._things["ITEM"].values()
-            for each in filter(self._has, item.each("variations", []))
+            for item, _ in self._listed()
+            for each, _ in self._priced(item)
             if self._is_counted(each.member("item_variation_data"))
         )
 
@@ -162,18 +159,31 @@ class Catalog:
     def _lacks(self, layer: JSONObject) -> bool:
         return layer.boolean("sold_out", False) and layer.instant("sold_out_valid_until", self._now) >= self._now
 
-    def _items(self, item: JSONObject, groups: tuple[str, ...]) -> list[MenuItem]:
-        """The item's variations that are sold by the piece at a fixed price."""
-        found, variations, name = [], item.each("variations", []), item.text("name", "")
-        about = item.text("description_plaintext", "") or item.text("description", "") or None
-        images = self._things["IMAGE"]
-        for each in filter(self._has, variations):
+    def _listed(self) -> Iterator[tuple[JSONObject, dict[str, OptionGroup]]]:
+        """The items that may be on the menu, with their groups."""
+        for item_id, item in self._things["ITEM"].items():
+            if item.boolean("is_archived", False) or item.text("product_type", PRODUCTS[0]) not in PRODUCTS:
+                continue
+            if (groups := self._groups(item_id, item)) is not None:
+                yield item, groups
+
+    def _priced(self, item: JSONObject) -> Iterator[tuple[JSONObject, int]]:
+        """The item's variations that are sold by the piece at a fixed price and not marked as sold out, with it."""
+        for each in filter(self._has, item.each("variations", [])):
             data = each.member("item_variation_data")
             price = self._price(data, f"item_provider_id={each.identifier('id')}")
-            if price is None or data.has("measurement_unit_id") or not data.boolean("sellable", True):
-                continue
+            if price is not None and not data.has("measurement_unit_id") and data.boolean("sellable", True):
+                yield each, price
+
+    def _items(self, item: JSONObject, groups: tuple[str, ...]) -> list[MenuItem]:
+        """The item's variations, as items of the menu."""
+        found, is_only, name = [], len(item.each("variations", [])) == 1, item.text("name", "")
+        about = item.text("description_plaintext", "") or item.text("description", "") or None
+        images = self._things["IMAGE"]
+        for each, price in self._priced(item):
+            data = each.member("item_variation_data")
             pictures = [*data.texts("image_ids", []), *item.texts("image_ids", [])]
-            title = name if len(variations) == 1 else f"{name} ({data.text('name', '')})"
+            title = name if is_only else f"{name} ({data.text('name', '')})"
             image = next((images[key].text("url", None) for key in pictures if key in images), None)
             found.append(MenuItem(each.identifier("id"), title, price, about, image, option_groups=groups))
         return found

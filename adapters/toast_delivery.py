@@ -30,7 +30,7 @@ SETTINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ToastService:
     """What Toast calls the parts of a restaurant that belong to one way to fulfill orders."""
 
     behavior: str
@@ -38,10 +38,10 @@ class Service:
     """Of the names in ``prepTimes``."""
 
 
-TAKEOUT, DELIVERY = Service("TAKE_OUT", "takeout"), Service("DELIVERY", "delivery")
+TAKEOUT, DELIVERY = ToastService("TAKE_OUT", "takeout"), ToastService("DELIVERY", "delivery")
 
 
-def service_of(order: Order) -> Service:
+def service_of(order: Order) -> ToastService:
     return DELIVERY if is_delivery(order) else TAKEOUT
 
 

@@ -12,7 +12,7 @@ from itertools import takewhile
 
 import pytz
 
-from adapters.toast_delivery import TAKEOUT, Service, service_of
+from adapters.toast_delivery import TAKEOUT, ToastService, service_of
 from levelup_ov.adapter import (
     SLOT_WINDOW,
     WEEKDAYS,
@@ -124,7 +124,9 @@ def plan(order: Order, restaurant: JSONObject, schedule: JSONObject) -> tuple[da
     return promised, Ready(soonest, (soonest, *later) if schedules else None)
 
 
-def read_timetable(location: Location, schedule: JSONObject, times: JSONObject, kind: Service = TAKEOUT) -> Timetable:
+def read_timetable(
+    location: Location, schedule: JSONObject, times: JSONObject, kind: ToastService = TAKEOUT
+) -> Timetable:
     """When orders of a kind are accepted: the schedule without its margins after opening and before closing."""
     margins = [timedelta(minutes=times.integer(f"{kind.prefix}Time{when}", 0)) for when in ("AfterOpen", "BeforeClose")]
     zone = location.time_zone or schedule.text("timeZoneId")

@@ -237,7 +237,7 @@ class VendureAdapter(Adapter):
         place, amount = order.location.provider_id, total + order.tip
         variables = {
             "key": self.account.setting("tender_key"),
-            "token": session.conceal(cart.token),
+            "token": session.add_secret(cart.token),
             "code": cart.code,
             "reference": order.reference,
             "amount": amount,
@@ -280,7 +280,7 @@ class VendureAdapter(Adapter):
         content = content_of(order)
         for customer in _customers(order, guest):
             if customer["password"]:
-                session.conceal(customer["password"])
+                session.add_secret(customer["password"])
             variables = {"input": {"key": key, "customer": customer, **content}}
             query = OPEN_DELIVERY if order.fulfillment_type == "delivery" else OPEN
             try:
@@ -295,7 +295,7 @@ class VendureAdapter(Adapter):
                 quote = replace(read_quote(answer, order), customer_account=account)
                 held = answer.member("order")
                 total = held.cents("totalWithTax") - (quote.tip or 0)
-                token = session.conceal(answer.text("token"))
+                token = session.add_secret(answer.text("token"))
                 cart = Cart(held.text("code"), token, total, digest_of(order), delivery_digest(order))
                 return replace(quote, cart={"cart": Secret(json.dumps(cart))}), cart
         raise refusal
@@ -304,7 +304,7 @@ class VendureAdapter(Adapter):
 def _ask(session: Session, channel: str, query: str, variables: Mapping[str, Any] | None = None, **how: Any) -> Reply:
     """Send one document. All except the one that places the order may be repeated: a lost cart costs nothing."""
     # The channel's token is not a secret, but it means nothing to people.
-    headers = {"vendure-token": session.conceal(channel)}
+    headers = {"vendure-token": session.add_secret(channel)}
     how = how or {"repeatable": True}
     return session.call("POST", "/shop-api", body={"query": query, "variables": variables}, headers=headers, **how)
 

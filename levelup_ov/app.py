@@ -26,7 +26,7 @@ from levelup_ov.transport.response_cache import CacheStore
 from levelup_ov.transport.session import Transport
 
 if TYPE_CHECKING:
-    from levelup_ov.ledger.event_deliveries import Deliveries
+    from levelup_ov.ledger.event_deliveries import EventDeliveries
 
 SANDBOX_HOST = "sandbox.internal"
 """The host name of the embedded sandbox, which is called in process instead of over a port."""
@@ -77,9 +77,9 @@ def create_app(
         webhooks = OrderWebhooks(settings, ledger.outbox, clock)
     if settings.events.is_on or webhooks is not None:
         from levelup_ov.events import deliver  # only who reports anything loads it
-        from levelup_ov.ledger.event_deliveries import Deliveries
+        from levelup_ov.ledger.event_deliveries import EventDeliveries
 
-        deliveries = Deliveries(ledger)
+        deliveries = EventDeliveries(ledger)
         app.extensions[EVENTS] = deliver(
             settings.events, deliveries, ledger.outbox, clock, in_process, proxy, webhooks.request if webhooks else None
         )
@@ -124,7 +124,7 @@ def _sandbox(settings: Settings, clock: Callable[[], datetime]) -> Mapping[str, 
     return {SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock)}
 
 
-def _check(ledger: Ledger, deliveries: Deliveries | None) -> status.InLedger:
+def _check(ledger: Ledger, deliveries: EventDeliveries | None) -> status.InLedger:
     """Whether submissions can be taken; gives what is not settled, and what is not delivered."""
     ledger.ready()
     return ledger.count_open(), () if deliveries is None else deliveries.backlog()

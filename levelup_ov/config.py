@@ -41,7 +41,7 @@ from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.redaction import clean, in_address
 from levelup_ov.registry import Registry, RegistryError, check_adapters_package
 from levelup_ov.sealing import signing_key
-from levelup_ov.transport.session import HEARING_TIME
+from levelup_ov.transport.session import MIN_TIME_TO_PLACE
 
 __all__ = [
     "DEVELOPMENT_API_KEY", "KEY_BYTES", "VARIABLES", "CheckoutSettings", "ConfigError", "Settings", "Variable",
@@ -111,7 +111,7 @@ def _choice(choices: Mapping[str, Any], text: str) -> Any:
 
 
 _seconds = partial(_number, 0.1, 600)
-_placing = partial(_number, HEARING_TIME + 0.5, 600)
+_placing = partial(_number, MIN_TIME_TO_PLACE + 0.5, 600)
 _LEVELS = {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR")}
 _TRUE_OR_FALSE = {"true": True, "false": False, "1": True, "0": False}
 

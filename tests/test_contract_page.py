@@ -198,9 +198,10 @@ def test_there_are_examples_and_the_page_shows_and_links_each() -> None:
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name.startswith("requests/")])
 def test_an_example_request_is_valid_without_unknown_members(name: str) -> None:
-    request = body.parse((DOCS / name).read_bytes())
+    content = (DOCS / name).read_bytes()
+    request = body.parse(content)
     (root,) = request
-    {"order_validation": read_validation, "order_submission": read_submission}[root](request)
+    {"order_validation": read_validation, "order_submission": read_submission}[root](content)
     assert set(members(request[root])) <= {*table(VALIDATION), *table("Further members of an order submission")}
 
 

@@ -17,7 +17,7 @@ from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
 from levelup_ov.domain.stock import Stock
 from levelup_ov.errors import Unanswered
-from levelup_ov.ledger.event_deliveries import Deliveries
+from levelup_ov.ledger.event_deliveries import EventDeliveries
 from tests.channel import Clock
 from tests.contract.fakes import MENU, FakeAdapter
 
@@ -92,7 +92,7 @@ def watch(app: Flask, *options: str) -> Result:
 
 def events(app: Flask) -> list[tuple[str, dict[str, Any]]]:
     """All events, with their own members."""
-    found = Deliveries(app.extensions["levelup_ov"].submissions.ledger).find(limit=100)
+    found = EventDeliveries(app.extensions["levelup_ov"].submissions.ledger).find(limit=100)
     data = [(each.kind, json.loads(each.data)) for each in reversed(found)]
     return [(kind, {name: value for name, value in members.items() if not name.endswith("tion_id") and
                     name != "merchant_id"}) for kind, members in data]  # fmt: skip
@@ -171,3 +171,16 @@ def test_a_provider_that_fails_changes_nothing(make_host: Callable[..., Flask], 
     assert failed.exit_code == 1 and code in failed.stdout and events(app) == []
     kitchen.stock = Stock()
     assert watch(app).exit_code == 0 and events(app) == []
+
+
+@pytest.mark.rule("MENU-8")
+def test_what_a_provider_cannot_say_now_is_not_a_change(make_host: Callable[..., Flask], kitchen: Kitchen) -> None:
+    app = make_host()
+    kitchen.stock = Stock(items=frozenset({first_item(kitchen)}))
+    watch(app)
+    kitchen.stock = Stock(unread=Unanswered("provider_timeout", "no counts", sent=True))
+    assert watch(app).exit_code == 1 and events(app) == []
+    # Without a permission it never says more.
+    kitchen.stock = Stock(unread=Unanswered("provider_credentials_refused", "no permission", sent=False))
+    assert watch(app).exit_code == 0
+    assert events(app) == [("item.sold_out", {"item_id": first_item(kitchen), "sold_out": False})]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from levelup_ov.domain.failure import Failure
-from levelup_ov.schemas.base import WireSchema
+from levelup_ov.schemas.base import WireSchema, read_quickly
 from levelup_ov.schemas.body import parse
 from levelup_ov.schemas.orders import OrderSubmissionSchema, OrderValidationSchema, read_submission, read_validation
 
@@ -83,15 +84,18 @@ def outcome(read: Any, data: Any) -> Any:
 @given(mutated())
 def test_both_ways_of_reading_agree(case: tuple[str, Any]) -> None:
     root, data = case
-    before = copy.deepcopy(data)
-    assert outcome(SCHEMAS[root].one_pass, data) == outcome(SCHEMAS[root].load, data)
-    assert data == before
+    before = repr(data)
+    quick, plain = outcome(partial(read_quickly, SCHEMAS[root]), data), outcome(SCHEMAS[root].load, data)
+    if quick != "refused":
+        assert quick == plain
+        assert repr(quick) == repr(plain)  # 1, 1.0 and True are equal
+    assert repr(data) == before
 
 
 @pytest.mark.parametrize("body", EXAMPLES, ids=lambda body: next(iter(body)))
 def test_sound_bodies_take_the_fast_way(body: Any) -> None:
     ((root, data),) = body.items()
-    assert SCHEMAS[root].one_pass(data) == SCHEMAS[root].load(data)
+    assert read_quickly(SCHEMAS[root], data) == SCHEMAS[root].load(data)
 
 
 @pytest.mark.rule("EP-9", "ERR-1")
@@ -99,7 +103,9 @@ def test_sound_bodies_take_the_fast_way(body: Any) -> None:
 def test_a_body_is_read_or_refused_with_a_path_in_it(case: tuple[str, Any]) -> None:
     root, data = case
     try:
-        {"order_validation": read_validation, "order_submission": read_submission}[root]({root: data})
+        {"order_validation": read_validation, "order_submission": read_submission}[root](
+            json.dumps({root: data}).encode()
+        )
     except Failure as failure:
         assert failure.code == "invalid_member"
         assert failure.path is not None and failure.path.startswith(f"$.{root}")
@@ -112,7 +118,7 @@ def test_a_wrong_card_is_not_repeated(member: str) -> None:
     body = next(copy.deepcopy(body) for body in EXAMPLES if body.get("order_submission", {}).get("credit_card"))
     body["order_submission"]["credit_card"][member] = "4012-8888-8888-1881"
     with pytest.raises(Failure) as caught:
-        read_submission(body)
+        read_submission(json.dumps(body).encode())
     assert caught.value.path == f"$.order_submission.credit_card.{member}"
     assert "8888" not in caught.value.message
 
@@ -191,9 +197,9 @@ def test_a_member_that_appears_twice_is_named_by_its_path(body: str, path: str) 
 @pytest.mark.parametrize("number", ["9" * 5_000, "-" + "9" * 5_000, "1e999999", "0." + "9" * 5_000])
 def test_huge_numbers_are_ignored_if_unknown_else_refused(number: str) -> None:
     body = json.dumps(EXAMPLES[-1])
-    assert read_validation(parse(body.replace("{", f'{{"unknown": {number}, ', 2).encode()))
+    assert read_validation(body.replace("{", f'{{"unknown": {number}, ', 2).encode())
     with pytest.raises(Failure) as caught:
-        read_validation(parse(body.replace('"tip": ', f'"tip": {number}, "was": ').encode()))
+        read_validation(body.replace('"tip": ', f'"tip": {number}, "was": ').encode())
     assert (caught.value.code, caught.value.path) == ("invalid_member", "$.order_validation.tip")
 
 

@@ -111,7 +111,7 @@ class BasketAdapter(Adapter):
         for item in order.items:
             headers = {"Cookie": f"basket={basket}"} if basket else {}
             reply = self._login.call(session, "POST", "/basket/lines", body=line_of(item), headers=headers)
-            basket, answer = basket or session.conceal(cookie_of(reply, "basket")), reply.object()
+            basket, answer = basket or session.add_secret(cookie_of(reply, "basket")), reply.object()
         check_basket(map(_line, map(line_of, order.items)), _lines(answer), "$.lines in the answer to /basket/lines")
         return basket, answer.amount("total")
 

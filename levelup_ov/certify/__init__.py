@@ -8,6 +8,6 @@ This package imports only ``domain`` and the list of errors from this project, a
 """
 
 from levelup_ov.certify.client import CannotRun
-from levelup_ov.certify.run import Outcome, Plan, run
+from levelup_ov.certify.run import Plan, RunResult, run
 
-__all__ = ["CannotRun", "Outcome", "Plan", "run"]
+__all__ = ["CannotRun", "Plan", "RunResult", "run"]

@@ -40,7 +40,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunResult:
     """``places`` are the checked ids, ``left_out`` is how many active ones were not checked.
 
     ``stopped``: why the run stopped early, if it did.
@@ -58,7 +58,7 @@ def run(
     progress: Callable[[str], object] = lambda step: None,
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     report: Report | None = None,
-) -> Outcome:
+) -> RunResult:
     """Check a service against the contract. ``progress`` is called for each step, ``clock`` is the service's.
 
     ``report`` collects the results, if the caller wants to watch them.
@@ -93,7 +93,7 @@ def run(
             report.expect("EP-4", title, bodies_done, detail="none does")
         except LimitReached:
             stopped = f"the limit of {plan.requests} requests or {plan.seconds:g} seconds is reached"
-        return Outcome(report, tuple(place.id for place in places), active - len(places), client.count, stopped)
+        return RunResult(report, tuple(place.id for place in places), active - len(places), client.count, stopped)
 
 
 def _check_place(

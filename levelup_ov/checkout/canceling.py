@@ -1,61 +1,59 @@
 """Canceling: the order at its provider first, the refund after the proof, also if it is interrupted (STAT-6, STAT-7).
 
-Before a provider is asked to cancel an order, the order's row says so. If the request ends there, the row remains, and
-``checkout reconcile`` asks for the order's status once no request can be under way any more.
+Before a provider is asked for anything, the order's row says that it is to be canceled. If the request ends there, the
+row remains, and ``checkout reconcile`` asks for the order's status once no request can be under way any more.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 
-from levelup_ov.checkout.failed_orders import in_progress
+from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, merged, proven
+from levelup_ov.checkout.failed_orders import case, in_progress
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.checkout.submitting import key_of
+from levelup_ov.domain.checkout import OrderState
 from levelup_ov.domain.failure import Failure
-from levelup_ov.domain.status import CALLED_OFF
+from levelup_ov.domain.status import CALLED_OFF, Stage
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.records import from_ms, to_ms
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.tracking import cancellation_unknown
 
-MOST_REFUND_KEYS = 20
-"""The most keys under which one refund may be requested and later replayed."""
+PATIENCE = timedelta(days=1)
+"""The age at which a cancellation of unknown outcome becomes a case for a person."""
+
+_OPEN: tuple[OrderState, ...] = ("submitted", "refunding")
+"""The states in which it is open what becomes of the charge."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Cancellation:
-    """A cancellation whose charge is not refunded yet.
-
-    ``asked``: digests of the key under which a site asked for it, and of the body, as in an order's ``refund_key``.
-    ``mark``: when the provider was last asked to cancel the order, as :class:`levelup_ov.checkout.leases.Leases` makes
-    it; None: the order's status has proven that it is canceled.
-    """
-
-    asked: str
-    mark: str | None = None
-
-    def stored(self) -> str:
-        """The form in which it is stored with its order."""
-        return json.dumps(asdict(self))
-
-
 class Canceler:
-    """Cancels submitted orders at their providers."""
+    """Cancels submitted orders at their providers; ``clock`` returns the current time, aware."""
 
-    def __init__(self, store: CheckoutStore, service: Service, refunds: Refunds, leases: Leases) -> None:
+    def __init__(
+        self,
+        store: CheckoutStore,
+        service: Service,
+        refunds: Refunds,
+        leases: Leases,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._store = store
         self._service = service
         self._refunds = refunds
         self._leases = leases
+        self._clock = clock
 
     def cancel(self, order: StoredOrder, asked: str, context: RequestContext) -> None:
-        """Cancel an order at its provider; ``asked`` is as in :class:`Cancellation`.
+        """Cancel an order at its provider and record the proof; ``asked``: digests of the request's key and body.
 
         :raises Failure: it is not known to be canceled.
         """
@@ -63,11 +61,8 @@ class Canceler:
 
         def begin() -> None:
             nonlocal begun
-            # Otherwise it is known already what becomes of the charge.
-            if order.state == "submitted":
-                values = {"cancellation": Cancellation(asked, self._leases.new()).stored()}
-                if (begun := self._store.change_cancellation(order, values)) is None:
-                    raise in_progress("another request is processing this order")
+            if order.state in _OPEN:
+                begun = self._begin(order, asked)
 
         try:
             self._service.cancel_order(*_place(order), context, begin=begin)
@@ -75,66 +70,110 @@ class Canceler:
             # An earlier request may still be under way; whether that one cancels the order is not known yet.
             if begun and order.cancellation is None and failure.code != "cancellation_unknown":
                 with suppress(LedgerUnavailable):
-                    self._store.change_cancellation(begun, {"cancellation": None})
+                    self._change(begun, None)
             raise
+        while begun and begun.state in _OPEN and not self._change(begun, proven(begun, asked)):
+            # Another cancellation has begun in the meantime, or the charge was refunded.
+            begun = self._store.order(order.id)
+
+    def is_open(self, order: StoredOrder) -> bool:
+        """Whether a cancellation was requested, and it is open what becomes of the charge."""
+        return order.state in _OPEN and order.cancellation is not None
 
     def is_under_way(self, order: StoredOrder) -> bool:
         """Whether a provider may just be canceling the order for somebody."""
-        begun = _cancellation_of(order)
+        begun = cancellation_of(order)
         return begun is not None and not self._leases.has_ended(begun.mark)
 
     def finish(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Find out what became of a cancellation that was begun, and refund the order if it is canceled.
 
+        It is a case for a person if that is not known after :data:`PATIENCE`, or if the order was proven to be
+        canceled, and its status is another one now.
+
         :raises Failure: it is not known, or the refund failed.
         """
-        begun = _cancellation_of(order)
-        if begun is None or self.is_under_way(order) or (taken := self._leases.take(order)) is None:
-            raise in_progress("another request is processing this order")
+        if (taken := self._leases.take(order)) is None:
+            raise _busy()
+        begun = cancellation_of(taken)
+        if begun is None or self.is_under_way(taken):
+            self._refunds.release(taken)
+            raise _busy()
         try:
-            status = self._service.order_status(*_place(order), context)
-            if status.status is None:
-                raise cancellation_unknown(f"the order's status is {status.provider_status}")
+            stage = self._stage(taken, context)
+        except Failure as failure:
+            if begun.mark is not None:
+                is_old = self._clock() - from_ms(begun.since) >= PATIENCE
+                return self._leave_open(taken, failure, is_case=is_old)
+            # It was proven before.
+            stage = None
         except BaseException:
             self._refunds.release(taken)
             raise
-        is_canceled = status.status in CALLED_OFF
-        facts = {"order": order.id, "stage": status.status}
-        if not is_canceled:
-            log.info("interrupted_cancellation_not_made", extra=facts)
-            done = self._store.change_cancellation(taken, {"cancellation": None, "held": None})
-            if done is None:
-                raise in_progress("another request is processing this order")
-            return done
-        values = {"state": "refunding", "held": self._leases.new(), **proven(order, begun.asked)}
-        refunding = self._store.change_order(order.id, ("submitted",), held=taken.held, values=values)
+        if stage is None or stage in CALLED_OFF:
+            return self._refund(taken, stage, context)
+        if begun.mark is None:
+            contradiction = Failure("cancellation_unknown", f"the order was canceled, and is {stage} now")
+            return self._leave_open(taken, contradiction, is_case=True)
+        log.info("interrupted_cancellation_not_made", extra={"order": order.id, "stage": stage})
+        values = {"cancellation": None, "operator_case": None, "held": None}
+        done = self._store.change_order(order.id, ("submitted",), cancellation=taken.cancellation, values=values)
+        if done is None:
+            raise _busy()
+        return done
+
+    def _begin(self, order: StoredOrder, asked: str) -> StoredOrder:
+        """Record that the order is to be canceled; a proof that it is canceled stays one."""
+        earlier = cancellation_of(order) or Cancellation("", "", to_ms(self._clock()))
+        mark = None if earlier.mark is None else self._leases.new()
+        begun = self._change(order, Cancellation(merged(earlier.asked, asked), mark, earlier.since))
+        if begun is None:
+            raise _busy()
+        return begun
+
+    def _change(self, order: StoredOrder, cancellation: Cancellation | None) -> StoredOrder | None:
+        """Change the cancellation of an order, if it is still the one that was read; None: it is not."""
+        values = {"cancellation": cancellation and cancellation.stored()}
+        return self._store.change_order(order.id, _OPEN, cancellation=order.cancellation, values=values)
+
+    def _stage(self, order: StoredOrder, context: RequestContext) -> Stage:
+        """The stage of the order's status. :raises Failure: it is not known."""
+        status = self._service.order_status(*_place(order), context)
+        if status.status is None:
+            raise cancellation_unknown(f"the order's status is {status.provider_status}")
+        return status.status
+
+    def _leave_open(self, order: StoredOrder, failure: Failure, *, is_case: bool) -> StoredOrder:
+        """Release an order whose cancellation is not finished. :raises Failure: it is not a case for a person."""
+        values: dict[str, str | None] = {"held": None}
+        if is_case:
+            values["operator_case"] = case("cancellation_unproven", failure.message, uuid=order.uuid)
+        done = self._store.change_order(order.id, ("submitted",), held=order.held, values=values)
+        if done is None or done.operator_case is None:
+            raise failure
+        return done
+
+    def _refund(self, order: StoredOrder, stage: Stage | None, context: RequestContext) -> StoredOrder:
+        """Refund an order that is canceled. :raises Failure: the refund failed."""
+        cancellation = proven(order)
+        values = {
+            "state": "refunding", "held": self._leases.new(), "operator_case": None,
+            "cancellation": cancellation.stored(), "refund_key": merged(order.refund_key, cancellation.asked),
+        }  # fmt: skip
+        refunding = self._store.change_order(order.id, ("submitted",), held=order.held, values=values)
         if refunding is None:
-            raise in_progress("another request is processing this order")
-        log.warning("interrupted_cancellation_refunded", extra=facts)
+            raise _busy()
+        log.warning("interrupted_cancellation_refunded", extra={"order": order.id, "stage": stage})
         try:
-            return self._refunds.take_back(refunding, None, context, before=taken)
+            return self._refunds.take_back(refunding, None, context, before=order)
         except Failure as failure:
             if failure.code == "already_refunded":
                 return self._store.order(order.id) or order
             raise
 
 
-def proven(order: StoredOrder, asked: str) -> dict[str, str]:
-    """What changes in the row of an order that is proven to be canceled, and whose charge is to be refunded."""
-    return {"cancellation": Cancellation(asked).stored(), **with_key(order, asked)}
-
-
-def with_key(order: StoredOrder, asked: str) -> dict[str, str]:
-    """What changes in the row of an order whose refund is requested as ``asked`` says."""
-    earlier = (order.refund_key or "").split()
-    key = asked.partition("=")[0]
-    if len(earlier) >= MOST_REFUND_KEYS or any(each.partition("=")[0] == key for each in earlier):
-        return {}
-    return {"refund_key": " ".join([*earlier, asked])}
-
-
-def _cancellation_of(order: StoredOrder) -> Cancellation | None:
-    return None if order.cancellation is None else Cancellation(**json.loads(order.cancellation))
+def _busy() -> Failure:
+    return in_progress("another request is processing this order")
 
 
 def _place(order: StoredOrder) -> tuple[str, str, str]:

@@ -23,7 +23,7 @@ from levelup_ov.checkout.failed_orders import case, in_progress, problem
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import Charge, PastOrder, differences, may_be_ours
 from levelup_ov.checkout.refusals import LevelUpRefused
-from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
+from levelup_ov.checkout.store import LOOKS, CheckoutStore, StoredOrder, UuidTaken
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -38,8 +38,6 @@ from levelup_ov.sealing import Sealer
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import Placement
 
-LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
-"""When to look again for a charge that was ruled out after it was sent, each from the previous look."""
 MOST_PAGES = 20
 """The most pages of a user's orders read for one look."""
 

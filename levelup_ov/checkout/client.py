@@ -408,7 +408,7 @@ class LevelUpSession:
         """Refund a whole order; returns it as it is now. Never repeated, because a second refund would be refused."""
         body = None
         if confirmation is not None:
-            body = {"refund": {"manager_confirmation": self.session.conceal(confirmation.reveal())}}
+            body = {"refund": {"manager_confirmation": self.session.add_secret(confirmation.reveal())}}
         reply = self.session.post(f"/v15/orders/{uuid}/refund", body, headers=self._header(merchant=merchant))
         order = _the_order(reply, uuid)
         if order.refunded_at is None:
@@ -466,7 +466,7 @@ class LevelUpSession:
     def _header(self, **tokens: Secret | None) -> dict[str, str]:
         for token in tokens.values():
             if token is not None:
-                self.session.conceal(token.reveal())
+                self.session.add_secret(token.reveal())
         return header(**tokens)
 
     def _permissions_request(self, reply: Reply) -> PermissionsRequest:
@@ -480,7 +480,7 @@ def _token(answer: JSONObject, name: str, session: Session) -> Secret:
     token = answer.text(name)
     if not _TOKEN.fullmatch(token):
         raise broken_protocol("LevelUp sent a value that cannot be a token")
-    return Secret(session.conceal(token))
+    return Secret(session.add_secret(token))
 
 
 def _expected(reply: Reply) -> JSONObject:

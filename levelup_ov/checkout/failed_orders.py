@@ -36,7 +36,8 @@ def refund_impossible(order: StoredOrder) -> Failure:
 
 def settled(order: StoredOrder) -> Failure:
     """The failure for an order that a person has settled."""
-    why = json.loads(order.problem or "{}").get("message", "it is not known whether this order was charged")
+    what = "charged" if order.submitted is None else "canceled"
+    why = json.loads(order.problem or "{}").get("message", f"it is not known whether this order was {what}")
     return Failure("refund_impossible", f"{why} (the operator has settled this order)")
 
 

@@ -20,8 +20,9 @@ from typing import Any
 from levelup_ov import sealing
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
-from levelup_ov.checkout.canceling import Canceler, proven, with_key
-from levelup_ov.checkout.charges import LOOKS, Charges, body_of, settlement
+from levelup_ov.checkout.canceling import Canceler
+from levelup_ov.checkout.cancellation import bound_bodies, merged
+from levelup_ov.checkout.charges import Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.failed_orders import (
@@ -37,7 +38,7 @@ from levelup_ov.checkout.failed_orders import (
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import UUID, one_case
 from levelup_ov.checkout.refunds import Refunds
-from levelup_ov.checkout.store import CheckoutStore, StoredOrder, UuidTaken
+from levelup_ov.checkout.store import LOOKS, CheckoutStore, StoredOrder, UuidTaken
 from levelup_ov.checkout.submitting import Submitter
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
@@ -134,7 +135,7 @@ class Orders:
         self._charges = Charges(store, levelup, connections, leases, sealer, clock)
         self._refunds = Refunds(store, levelup, connections, leases)
         self._submitter = Submitter(store, service, self._refunds, leases, clock)
-        self._canceler = Canceler(store, service, self._refunds, leases)
+        self._canceler = Canceler(store, service, self._refunds, leases, clock)
 
     def preview(self, order: CheckoutOrder, context: RequestContext) -> Preview:
         """A preview of ``order``. :raises Failure: like :meth:`charge`."""
@@ -233,24 +234,18 @@ class Orders:
             raise Failure("order_not_found", "no such order was made through this service")
         return order
 
-    def refund(
-        self, id: str, key: str, confirmation: Secret | None, context: RequestContext, *, is_canceled: bool = False
-    ) -> StoredOrder:
+    def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
         """Refund a whole order, once; ``context.replayed`` says whether this ``key`` has done so before.
-
-        ``is_canceled``: its status has proven that its provider does not make it.
 
         :raises Failure: ``order_not_found``, ``outcome_unknown``, ``already_refunded``, ``idempotency_key_reused``,
             ``submission_in_progress``, ``refund_pending``, ``refund_impossible``, or LevelUp's refusal.
         """
         with limits.within(context.deadline.remaining()):
-            order, this = self.show(id), self._asked(key, confirmation)
-            # A request that was made before the outcome was known now gets it. Older rows do not have the body.
-            asked = dict(each.partition("=")[::2] for each in (order.refund_key or "").split())
-            if asked.get(digest(key), "") not in ("", self._body_digest(confirmation)):
-                raise Failure("idempotency_key_reused", "this refund was requested before with a different body")
+            order = self.show(id)
+            this = self._asked(order, key, confirmation)
             if order.state == "refunded":
-                if digest(key) not in asked:
+                # A request that was made before the outcome was known now gets it.
+                if digest(key) not in bound_bodies(order):
                     raise Failure("already_refunded", "this order has been refunded")
                 context.replayed = True
                 return order
@@ -262,8 +257,7 @@ class Orders:
                 raise Failure("order_not_found", "this order was not charged")
             if order.state in ("stuck", "settled"):
                 raise refund_impossible(order) if order.state == "stuck" else settled(order)
-            more = proven(order, this) if is_canceled else with_key(order, this)
-            values: dict[str, Any] = {"state": "refunding", **more}
+            values: dict[str, Any] = {"state": "refunding", "refund_key": merged(order.refund_key, this)}
             waiting = order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted
             done = order.state in ("charged", "submitted")
             taken = None if waiting else self._leases.take(order, held=done, **values)
@@ -280,9 +274,10 @@ class Orders:
             order = self.show(id)
             if order.provider_location_id is None:
                 raise Failure("order_not_found", "this order was not submitted to a provider")
+            asked = self._asked(order, key, confirmation)
             if order.submitted is not None:
-                self._canceler.cancel(order, self._asked(key, confirmation), context)
-            return self.refund(id, key, confirmation, context, is_canceled=order.submitted is not None)
+                self._canceler.cancel(order, asked, context)
+            return self.refund(id, key, confirmation, context)
 
     def reconcile(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Finish an interrupted order; submits nothing, and refunds what was not submitted.
@@ -340,14 +335,19 @@ class Orders:
         """
         order = self.show(id)
         if order.operator_case is None:
-            raise Failure("invalid_member", f"this order needs no settling; its state is {order.state}")
+            if not self._canceler.is_open(order):
+                raise Failure("invalid_member", f"this order needs no settling; its state is {order.state}")
+            if self._canceler.is_under_way(order) or not self._leases.has_ended(order.held):
+                raise in_progress("another request is processing this order")
         if uuid is not None and order.uuid is not None:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")
         if uuid is not None and not UUID.fullmatch(uuid):
             raise Failure("invalid_member", "this is not a UUID")
         uuid = uuid and one_case(uuid)
         note = settlement_note(by, why, self._clock(), order)
-        values: dict[str, Any] = {"operator_case": None, "settled": note, "body": None, "look_at": None, "held": None}
+        values: dict[str, Any] = {
+            "operator_case": None, "cancellation": None, "settled": note, "body": None, "look_at": None, "held": None,
+        }  # fmt: skip
         if uuid is not None:
             nobody_waits = Failure("charge_refunded", "the charge was found after it was abandoned")
             # What it was for is read where it is refunded.
@@ -411,12 +411,14 @@ class Orders:
         values = {"state": "refunding", "problem": problem(why), "held": None}
         return self._store.change_order(order.id, ("charged",), values=values) or self.show(order.id)
 
-    def _asked(self, key: str, confirmation: Secret | None) -> str:
-        return f"{digest(key)}={self._body_digest(confirmation)}"
-
-    def _body_digest(self, confirmation: Secret | None) -> str:
+    def _asked(self, order: StoredOrder, key: str, confirmation: Secret | None) -> str:
+        """Digests of a request's key and body. :raises Failure: ``idempotency_key_reused``."""
         text = "" if confirmation is None else f"confirmed by {confirmation.reveal()}"
-        return hmac.new(self._body_key, text.encode(), hashlib.sha256).hexdigest()
+        body = hmac.new(self._body_key, text.encode(), hashlib.sha256).hexdigest()
+        # Older rows do not have the body.
+        if bound_bodies(order).get(digest(key), "") not in ("", body):
+            raise Failure("idempotency_key_reused", "this refund was requested before with a different body")
+        return f"{digest(key)}={body}"
 
     def _key(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> SubmissionKey:
         scope = _scope(order.merchant)

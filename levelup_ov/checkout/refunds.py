@@ -13,6 +13,7 @@ import json
 import logging
 from contextlib import suppress
 
+from levelup_ov.checkout.cancellation import cancellation_of, merged
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.failed_orders import SETTLE, case, case_of, in_progress, pending, refund_impossible
@@ -173,7 +174,7 @@ class Refunds:
                 # An earlier attempt was not answered: it may still arrive and refund the charge.
                 self.release(order)
                 return pending(failure.message)
-            return self._put_back(order, _told(failure))
+            return self._put_back(order, _as_of_refund(failure))
         if failure.code in CUT_OFF and (no_meal or asked_before):
             what = case("not_connected", f"this charge has to go back: {failure.message}", uuid=order.uuid)
             self._store.change_order(order.id, ("refunding",), held=order.held, values={"operator_case": what})
@@ -189,18 +190,25 @@ class Refunds:
     def _put_back(self, order: StoredOrder, failure: Failure) -> Failure:
         """Nothing was refunded: the order gets its former state, and the site gets the refusal."""
         back = "submitted" if order.submitted is not None else "charged"
-        values = {"state": back, "held": None, "refund_key": None}
+        values = {"state": back, "held": None, "refund_key": None, "operator_case": None}
         self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
         return failure
 
     def _refunded(self, order: StoredOrder, reported: PastOrder, **more: str | None) -> StoredOrder:
         assert reported.refunded_at is not None
-        values = {
-            "state": "refunded", "refunded_at": to_ms(reported.refunded_at), "held": None, "operator_case": None,
-            "cancellation": None, **more,
-        }  # fmt: skip
-        refunded = self._store.change_order(order.id, ("refunding", "stuck"), values=values)
-        return refunded or self._store.order(order.id) or order
+        sources: tuple[OrderState, ...] = ("refunding", "stuck")
+        while order.state in sources:
+            values = {
+                "state": "refunded", "refunded_at": to_ms(reported.refunded_at), "held": None, "operator_case": None,
+                "cancellation": None, **more,
+            }  # fmt: skip
+            if (requested := cancellation_of(order)) is not None:
+                values.setdefault("refund_key", merged(order.refund_key, requested.asked))
+            if done := self._store.change_order(order.id, sources, cancellation=order.cancellation, values=values):
+                return done
+            # A cancellation has begun in the meantime, or somebody else has recorded the refund.
+            order = self._store.order(order.id) or order
+        return order
 
 
 class _Unclear(Failure):
@@ -232,6 +240,6 @@ class _InPart(Failure):
         super().__init__("refund_impossible", f"LevelUp gave back {refunded} of {charged} cents")
 
 
-def _told(failure: _ForGood) -> Failure:
+def _as_of_refund(failure: _ForGood) -> Failure:
     """Rewrites a refusal for a refund: our charge did succeed, so ``base`` refers to the refund."""
     return Failure("refund_refused" if failure.kind == "not_refundable" else failure.code, failure.message)

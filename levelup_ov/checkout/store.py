@@ -38,10 +38,13 @@ from levelup_ov.domain.money import Cents
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.ledger.statements import insert
+from levelup_ov.ledger.tables import is_due
 
 Kind = Literal["merchant", "user"]
 GIVEN_UP_AFTER = timedelta(days=1)
 """The age at which an unfinished OAuth connection is deleted."""
+LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
+"""When to look again for a charge that was ruled out after it was sent, each from the previous look."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 _AT_WORK: tuple[OrderState, ...] = ("charging", "submitting", "refunding", "stuck")
@@ -155,8 +158,8 @@ class StoredOrder:
     to charge. ``doubt``: a charge that LevelUp reported once and that differs from the request, as JSON.
     ``operator_case``: why a person must settle it, as JSON; ``settled``: who did, and why. ``looks`` and ``look_at``:
     how often a ruled-out charge was looked for, and when to look next; ``seen``: UUIDs of other orders at its
-    location. ``tried_at``: when the command last processed it. ``cancellation``: one that was begun, and whose charge
-    is not refunded yet, as :mod:`levelup_ov.checkout.canceling` stores it.
+    location. ``tried_at``: when the command last processed it. ``cancellation``: one that was requested, and whose
+    charge is not refunded yet, as :mod:`levelup_ov.checkout.cancellation` stores it.
     """
 
     id: str
@@ -217,7 +220,10 @@ class StoredOrder:
 
     def is_unfinished(self, now: int) -> bool:
         """Whether there is something to reconcile at ``now``, in milliseconds."""
-        is_due = self.state == "not_charged" and self.look_at is not None and self.look_at <= now
+        is_due = False
+        if self.state == "not_charged" and self.look_at is not None:
+            # If the look is further away than its pause, the clock has been set back.
+            is_due = not now < self.look_at <= now + LOOKS[self.looks] // _MILLISECOND
         is_waiting = self.state == "charged" and self.is_to_be_submitted
         is_waiting |= self.state == "submitted" and self.cancellation is not None
         return self.state in _AT_WORK or is_waiting or is_due or self.operator_case is not None
@@ -234,7 +240,7 @@ class StoredOrder:
 
 
 class UuidTaken(Exception):
-    """LevelUp's UUID belongs to another order of ours."""
+    """LevelUp's UUID belongs to another of our orders."""
 
 
 class CheckoutStore:
@@ -346,7 +352,7 @@ class CheckoutStore:
         self._database.run(once, single=True)
 
     def order(self, id: str) -> StoredOrder | None:
-        """The order with this id of ours or this UUID of LevelUp's."""
+        """The order that has this id or this LevelUp UUID."""
         row = self._row(_ORDER, this=id)
         return StoredOrder(**row._asdict()) if row else None
 
@@ -356,13 +362,14 @@ class CheckoutStore:
         sources: Sequence[OrderState],
         *,
         held: str | None | EllipsisType = ...,
+        cancellation: str | None | EllipsisType = ...,
         values: Mapping[str, Any],
         notify: str | None = None,
     ) -> StoredOrder | None:
         """Change an order that is in one of the states ``sources``; returns it as it is now. None: it was not.
 
-        ``held``: and whose lease still has this mark. ``notify``: what the operator is notified of
-        with it, in addition to a case of another kind than before (EVT-8).
+        ``held``: and whose lease still has this mark. ``cancellation``: and whose cancellation is still this one.
+        ``notify``: what the operator is notified of with it, in addition to a case of another kind than before (EVT-8).
 
         :raises UuidTaken: another order has the UUID.
         """
@@ -370,7 +377,9 @@ class CheckoutStore:
         if held is not ... and held is not None:
             given["by"] = held
         which = "any" if held is ... else "free" if held is None else "by"
-        change = self._database.prepare(_change_of_order(tuple(sources), which), *values)
+        if cancellation is not ...:
+            given["seen"] = cancellation
+        change = self._database.prepare(_change_of_order(tuple(sources), which, cancellation is not ...), *values)
         find = self._database.prepare(_ORDER)
 
         def once(cursor: Any, again: bool) -> Any:
@@ -392,21 +401,6 @@ class CheckoutStore:
             row = self._database.run(reporting if is_reported else once, single=not is_reported)
         except self._database.engine.dialect.loaded_dbapi.IntegrityError:
             raise UuidTaken(values.get("uuid")) from None
-        return StoredOrder(**row._asdict()) if row else None
-
-    def change_cancellation(self, order: StoredOrder, values: Mapping[str, Any]) -> StoredOrder | None:
-        """Change an order that is submitted, if its cancellation is still the one that was read; None: it is not."""
-        change = self._database.prepare(_CHANGE_OF_CANCELLATION, *values)
-        given = {"this": order.id, "seen": order.cancellation, **values}
-
-        def once(cursor: Any, again: bool) -> Any:
-            if row := change.first(cursor, given):
-                return row
-            # The first try may have been committed before its connection broke.
-            row = again and self._database.prepare(_ORDER).first(cursor, given)
-            return row if row and row.cancellation == values["cancellation"] else None
-
-        row = self._database.run(once, single=True)
         return StoredOrder(**row._asdict()) if row else None
 
     def report(self, order: StoredOrder, what: str) -> None:
@@ -443,7 +437,7 @@ class CheckoutStore:
             return transaction.execute(query).first() is not None
 
     def known_uuids(self, uuids: Sequence[str]) -> set[str]:
-        """Which of ``uuids`` belong to orders of ours."""
+        """Which of ``uuids`` belong to our orders."""
         with self._database.connection() as transaction:
             return set(transaction.scalars(select(_O.uuid).where(_O.uuid.in_(uuids))))
 
@@ -473,7 +467,7 @@ _UNFINISHED = (
             _O.state.in_(_AT_WORK),
             and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
             and_(_O.cancellation.is_not(None), _O.state == "submitted"),
-            and_(_O.state == "not_charged", _O.look_at <= bindparam("now")),
+            and_(_O.state == "not_charged", is_due(_O.look_at, _O.looks, LOOKS, bindparam("now"))),
             _O.operator_case.is_not(None),
         )
     )
@@ -483,21 +477,13 @@ _UNFINISHED = (
 _ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
 _LOCKED = _ORDER.with_for_update()
 _NEW_ORDER = ORDERS.insert().returning(_O.id)
-_CHANGE_OF_CANCELLATION = (
-    update(ORDERS)
-    .where(
-        _O.id == bindparam("this"),
-        _O.state == "submitted",
-        _O.cancellation.is_not_distinct_from(bindparam("seen", type_=Text)),
-    )
-    .returning(ORDERS)
-)
+_SEEN = _O.cancellation.is_not_distinct_from(bindparam("seen", type_=Text))
 _HELD = {"any": true(), "free": _O.held.is_(None), "by": _O.held == bindparam("by")}
 
 
 @cache
-def _change_of_order(sources: tuple[OrderState, ...], held: str) -> Executable:
-    conditions = (_O.id == bindparam("this"), _O.state.in_(sources), _HELD[held])
+def _change_of_order(sources: tuple[OrderState, ...], held: str, seen: bool) -> Executable:
+    conditions = (_O.id == bindparam("this"), _O.state.in_(sources), _HELD[held], _SEEN if seen else true())
     return update(ORDERS).where(*conditions).returning(ORDERS)
 
 

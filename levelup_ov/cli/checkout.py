@@ -81,18 +81,20 @@ def _reconcile(orders: Orders, settings: Settings, limit: int, seconds: int) -> 
     left = 0
 
     def work(order: StoredOrder) -> tuple[bool, str]:
+        # A submitted order is here only if it is to be canceled.
+        waits = "still being canceled" if order.state == "submitted" else f"still {order.state}"
         if time.monotonic() >= until:
-            return False, f"still {order.state}: there was no time for it in this run"
+            return False, f"{waits}: there was no time for it in this run"
         try:
             orders.tried(order)
             deadline = min(settings.submission_deadline, PATIENCE, until - time.monotonic() + 1)
             return True, orders.reconcile(order, RequestContext(Deadline(deadline))).state
         except Failure as failure:
-            return False, f"still {order.state}: {failure.message}"
+            return False, f"{waits}: {failure.message}"
         except Exception as error:
             # One order must not block the others.
             log.error("order_not_reconciled", extra={"order": order.id}, exc_info=error)
-            return False, f"still {order.state}: {type(error).__name__}"
+            return False, f"{waits}: {type(error).__name__}"
 
     with ThreadPoolExecutor(workers) as pool:
         working = {pool.submit(work, order): order for order in found}

@@ -11,7 +11,7 @@ import click
 
 from levelup_ov.cli.configured import check_ledger_writable, shown, the_deliverer, the_service
 from levelup_ov.event_settings import PREFIX
-from levelup_ov.ledger.event_deliveries import Deliveries, Delivery, State
+from levelup_ov.ledger.event_deliveries import EventDeliveries, EventDelivery, State
 
 SECRET_BYTES = 32
 
@@ -93,11 +93,11 @@ def secret() -> None:
     click.echo(PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode())
 
 
-def _deliveries() -> Deliveries:
-    return Deliveries(the_service().submissions.ledger)
+def _deliveries() -> EventDeliveries:
+    return EventDeliveries(the_service().submissions.ledger)
 
 
-def _line(delivery: Delivery) -> str:
+def _line(delivery: EventDelivery) -> str:
     at = delivery.created_at.isoformat(timespec="seconds")
     end = f" {delivery.state}" + (f" ({delivery.problem})" if delivery.problem else "")
     place = f"{delivery.location} {delivery.kind} for {delivery.receiver}"

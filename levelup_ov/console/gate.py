@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from levelup_ov import screens
 from levelup_ov.blueprints.http import MAX_OPEN_BODY
 from levelup_ov.config import Settings
-from levelup_ov.console.sessions import SESSION_SECONDS, Sessions
+from levelup_ov.console.sessions import SESSION_SECONDS, ConsoleSessions
 from levelup_ov.console.throttle import Throttle
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
@@ -41,7 +41,7 @@ _TOO_SLOW = "The ledger did not answer in time, or not at all. Narrow the search
 
 def guard(pages: Blueprint, settings: Settings) -> None:
     """Places, sessions, forms, headers and errors, for all pages; signing in and out."""
-    sessions = Sessions(settings.console_keys, settings.secret_keys)
+    sessions = ConsoleSessions(settings.console_keys, settings.secret_keys)
     throttle = Throttle()
     places = threading.BoundedSemaphore(AT_ONCE)
     # With this prefix a browser takes it over TLS only, and from this host only.

@@ -24,14 +24,14 @@ FORM_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ConsoleSession:
     """``name`` is that of the key it was opened with; empty before anybody has signed in."""
 
     id: str
     name: str = ""
 
 
-class Sessions:
+class ConsoleSessions:
     """``keys``: the console's keys by name; ``secret_keys``: the newest first."""
 
     def __init__(self, keys: Mapping[str, Secret], secret_keys: Sequence[Secret]) -> None:
@@ -45,26 +45,26 @@ class Sessions:
         same = {name: hmac.compare_digest(candidate, key.reveal().encode()) for name, key in self._keys.items()}
         return next((name for name, is_same in same.items() if is_same), None)
 
-    def begin(self, name: str = "") -> tuple[Session, str]:
+    def begin(self, name: str = "") -> tuple[ConsoleSession, str]:
         """A new session and its cookie."""
-        session = Session(uuid.uuid4().hex, name)
+        session = ConsoleSession(uuid.uuid4().hex, name)
         return session, str(self._serializer(f"session {self._bound_to(name)}").dumps([session.id, name]))
 
-    def read(self, cookie: str) -> Session | None:
+    def read(self, cookie: str) -> ConsoleSession | None:
         """The session of a cookie; None if it is forged, too old, or its key is gone."""
         for name in ("", *self._keys):
             try:
                 content = self._serializer(f"session {self._bound_to(name)}").loads(cookie, max_age=SESSION_SECONDS)
             except BadData:
                 continue
-            return Session(*content)
+            return ConsoleSession(*content)
         return None
 
-    def form(self, session: Session, purpose: str) -> str:
+    def form(self, session: ConsoleSession, purpose: str) -> str:
         """A token for one form of a page, by which only this session can do only this."""
         return str(self._serializer("form").dumps([session.id, purpose, uuid.uuid4().hex]))
 
-    def used_form(self, session: Session, purpose: str, token: str) -> str | None:
+    def used_form(self, session: ConsoleSession, purpose: str, token: str) -> str | None:
         """The id of the form that was sent; None if the token is forged, too old, or was made for something else."""
         try:
             owner, meant, form = self._serializer("form").loads(token, max_age=FORM_SECONDS)

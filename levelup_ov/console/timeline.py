@@ -26,7 +26,7 @@ _ACTS = {"take_back": "Settlement taken back", "close_finding": "Finding closed"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TimelineStep:
     """``at``: None if the time was not recorded. ``look``: the class of its dot."""
 
     at: datetime | None
@@ -35,41 +35,41 @@ class Step:
     look: str = ""
 
 
-def of_submission(life: Life, changed: datetime | None) -> list[Step]:
+def of_submission(life: Life, changed: datetime | None) -> list[TimelineStep]:
     """The steps; ``changed``: when its state changed last, where that is known and not recorded."""
     steps = list(_steps(life, changed))
     dated = sorted((step for step in steps if step.at is not None), key=lambda step: step.at or datetime.max)
     return dated + [step for step in steps if step.at is None]
 
 
-def _steps(life: Life, changed: datetime | None) -> Iterator[Step]:
+def _steps(life: Life, changed: datetime | None) -> Iterator[TimelineStep]:
     this = life.submission
-    yield Step(this.claimed_at, "Claimed", f"by {this.owner}, request {this.request_id or 'without an id'}")
+    yield TimelineStep(this.claimed_at, "Claimed", f"by {this.owner}, request {this.request_id or 'without an id'}")
     if this.sending_at is not None:
-        yield Step(this.sending_at, "Sending", f"under the reference {this.reference}")
+        yield TimelineStep(this.sending_at, "Sending", f"under the reference {this.reference}")
     if this.state == "unknown":
-        yield Step(changed, "Outcome unknown", "no answer proves whether the order exists", "bad-step")
+        yield TimelineStep(changed, "Outcome unknown", "no answer proves whether the order exists", "bad-step")
     by = f"settled by {this.settled_by}" if this.settled_by else ""
     if this.state == "placed":
         proof = "the provider named our reference" if this.proven else ""
         words = ", ".join(filter(None, (f"order {this.order_id}", proof, by)))
-        yield Step(this.settled_at, "Placed", words, "good-step")
+        yield TimelineStep(this.settled_at, "Placed", words, "good-step")
     if this.state == "not_placed":
-        yield Step(this.settled_at, "Not placed", ", ".join(filter(None, (_ENDED[this.ended], by))))
+        yield TimelineStep(this.settled_at, "Not placed", ", ".join(filter(None, (_ENDED[this.ended], by))))
     if this.looked_again:
-        yield Step(None, "Looked up again", f"{this.looked_again} times")
+        yield TimelineStep(None, "Looked up again", f"{this.looked_again} times")
     if this.look_again_at is not None:
-        yield Step(this.look_again_at, "To be looked up again", "by `levelup-ov submissions reconcile`")
+        yield TimelineStep(this.look_again_at, "To be looked up again", "by `levelup-ov submissions reconcile`")
     if life.word is not None:
-        yield Step(life.changed_at, f"Status: {life.stage or 'unknown'}", f"the provider says {life.word}")
+        yield TimelineStep(life.changed_at, f"Status: {life.stage or 'unknown'}", f"the provider says {life.word}")
     yield from map(_of_action, life.actions)
 
 
-def _of_action(action: OperatorAction) -> Step:
+def _of_action(action: OperatorAction) -> TimelineStep:
     if action.act is not None:
-        return Step(action.at, f"{_ACTS[action.act]} by {action.operator}", _reason(action))
+        return TimelineStep(action.at, f"{_ACTS[action.act]} by {action.operator}", _reason(action))
     words = f"{action.outcome or 'has not ended'}; request {action.request_id}"
-    return Step(action.at, f"Reconciled by {action.operator}", words)
+    return TimelineStep(action.at, f"Reconciled by {action.operator}", words)
 
 
 def _reason(action: OperatorAction) -> str:
@@ -80,27 +80,29 @@ def _reason(action: OperatorAction) -> str:
     return f"{action.why}; {until or 'charge_mismatch'}"
 
 
-def of_order(order: StoredOrder, actions: Iterable[OperatorAction]) -> list[Step]:
+def of_order(order: StoredOrder, actions: Iterable[OperatorAction]) -> list[TimelineStep]:
     """The steps of an order of web checkout that were recorded, and what operators did to it."""
     settled: dict[str, Any] = json.loads(order.settled or "{}")
-    steps = [Step(from_ms(order.created_at), "Created")]
+    steps = [TimelineStep(from_ms(order.created_at), "Created")]
     if order.uuid is not None:
-        steps.append(Step(None, "Charged", f"LevelUp's UUID {order.uuid}", "good-step"))
+        steps.append(TimelineStep(None, "Charged", f"LevelUp's UUID {order.uuid}", "good-step"))
     if order.submitted is not None:
-        steps.append(Step(None, "Submitted", f"order {json.loads(order.submitted).get('order_id')}", "good-step"))
+        steps.append(
+            TimelineStep(None, "Submitted", f"order {json.loads(order.submitted).get('order_id')}", "good-step")
+        )
     if order.problem is not None:
         why = json.loads(order.problem)
-        steps.append(Step(None, "Not placed", f"{why.get('code')}: {why.get('message')}", "bad-step"))
+        steps.append(TimelineStep(None, "Not placed", f"{why.get('code')}: {why.get('message')}", "bad-step"))
     if order.is_canceled:
         steps.append(
-            Step(None, "Canceled", "the provider does not make it; its charge is not refunded yet", "bad-step")
+            TimelineStep(None, "Canceled", "the provider does not make it; its charge is not refunded yet", "bad-step")
         )
     elif order.cancellation is not None:
         words = "`levelup-ov checkout reconcile` asks what became of it"
-        steps.append(Step(None, "Cancellation begun", words, "bad-step"))
+        steps.append(TimelineStep(None, "Cancellation begun", words, "bad-step"))
     if order.refunded_at is not None:
-        steps.append(Step(from_ms(order.refunded_at), "Refunded"))
+        steps.append(TimelineStep(from_ms(order.refunded_at), "Refunded"))
     if settled:
         at = datetime.fromisoformat(settled["at"])
-        steps.append(Step(at, f"Settled by {settled['by']}", str(settled["why"]), "good-step"))
+        steps.append(TimelineStep(at, f"Settled by {settled['by']}", str(settled["why"]), "good-step"))
     return steps + [_of_action(action) for action in actions]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.menu import Menu, MenuItem, MenuOption
 from levelup_ov.domain.options import decode_path
 
@@ -13,13 +14,15 @@ class Stock:
     """What is sold out now, and whether the location takes no orders at the moment.
 
     ``items`` and ``options`` are ids of our menu; with ``by_last_part`` the last parts of them, for a provider that
-    names an item or option by one id that is unique, wherever it is on the menu.
+    names an item or option by one id that is unique, wherever it is on the menu. ``unread``: why more may be sold out
+    than is said here; None if nothing is missing.
     """
 
     items: frozenset[str] = frozenset()
     options: frozenset[str] = frozenset()
     paused: bool = False
     by_last_part: bool = False
+    unread: Failure | None = None
 
     def lacks_item(self, provider_id: str) -> bool:
         """Whether the item with this id of our menu is sold out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 State = Literal["claimed", "sending", "unknown", "placed", "not_placed"]
@@ -13,6 +14,8 @@ order and refuses whatever comes under its reference; the provider had no order 
 asked the restaurant and said so."""
 Finding = Literal["order_exists_but_ruled_out", "two_orders_for_one_submission", "card_may_be_charged"]
 """What a person must look at."""
+LOOKED_AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
+"""How long after being ruled out a submission is looked up again (SUB-12)."""
 SETTLED: tuple[State, ...] = ("placed", "not_placed")
 
 

@@ -9,7 +9,7 @@ from levelup_ov.event_settings import EventSettings
 from levelup_ov.events.deliverer import LANES, Deliverer
 from levelup_ov.events.receivers import Receivers
 from levelup_ov.events.sending import RequestOf, Sender
-from levelup_ov.ledger.event_deliveries import Deliveries
+from levelup_ov.ledger.event_deliveries import EventDeliveries
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.transport.in_process import WSGIApplication
 from levelup_ov.transport.session import Transport
@@ -19,7 +19,7 @@ __all__ = ["Deliverer", "deliver"]
 
 def deliver(
     settings: EventSettings,
-    deliveries: Deliveries,
+    deliveries: EventDeliveries,
     outbox: Outbox,
     clock: Callable[[], datetime],
     in_process: Mapping[str, WSGIApplication] | None,

@@ -21,7 +21,7 @@ from datetime import timedelta
 from levelup_ov.events.receivers import AGENT, CHANNEL, OPERATOR, Receiver, Receivers, is_agent
 from levelup_ov.events.sending import PATIENCE, Send, SendFailed
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.event_deliveries import AT_ONCE, Deliveries, Delivery
+from levelup_ov.ledger.event_deliveries import AT_ONCE, EventDeliveries, EventDelivery
 
 POLL = 0.25
 """Seconds between two looks while nothing is due."""
@@ -71,7 +71,7 @@ class Deliverer:
     """Delivers for one process. ``now`` measures pauses, in seconds."""
 
     def __init__(
-        self, deliveries: Deliveries, receivers: Receivers, send: Send, now: Callable[[], float] = time.monotonic
+        self, deliveries: EventDeliveries, receivers: Receivers, send: Send, now: Callable[[], float] = time.monotonic
     ) -> None:
         self.counts: Counter[str] = Counter()
         """How many events came to which end: accepted, waiting (they are tried again) or parked."""
@@ -81,7 +81,7 @@ class Deliverer:
         self._now = now
         self._gates: dict[str, _Gate] = {}
         self._room = dict(CLAIMED)
-        self._accepted: list[Delivery] = []
+        self._accepted: list[EventDelivery] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopped = threading.Event()
@@ -153,7 +153,7 @@ class Deliverer:
             began += len(claimed)
         return began
 
-    def _deliver(self, receiver: Receiver, gate: _Gate, delivery: Delivery, until: float) -> None:
+    def _deliver(self, receiver: Receiver, gate: _Gate, delivery: EventDelivery, until: float) -> None:
         """``until``: an attempt that starts later may end after the claim."""
         failed: SendFailed | None = None
         is_sent = gate.closed_until <= self._now() < until
@@ -199,7 +199,7 @@ class Deliverer:
             raise
         self.counts["accepted"] += len(accepted)
 
-    def _record_failure(self, delivery: Delivery, failed: SendFailed) -> None:
+    def _record_failure(self, delivery: EventDelivery, failed: SendFailed) -> None:
         wait = max(_backoff(delivery.attempts, LONGEST_BACKOFF), failed.wait)
         state = self._deliveries.fail(delivery, failed.problem, wait=timedelta(seconds=wait))
         facts = {

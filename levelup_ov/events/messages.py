@@ -6,17 +6,17 @@ import json
 from datetime import datetime
 
 from levelup_ov.domain.attention import REMEDIES
-from levelup_ov.ledger.event_deliveries import Delivery
+from levelup_ov.ledger.event_deliveries import EventDelivery
 
 
-def body(delivery: Delivery) -> str:
+def body(delivery: EventDelivery) -> str:
     """The body of a request, the same for every attempt: type, timestamp and data of the event."""
     data = json.loads(delivery.data)
     content = {"type": delivery.kind, "timestamp": instant(delivery.created_at), "data": data}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
-def mail(delivery: Delivery) -> tuple[str, str]:
+def mail(delivery: EventDelivery) -> tuple[str, str]:
     """Subject and text of a mail about what a person must do."""
     data = json.loads(delivery.data)
     what = data["what"]

@@ -20,7 +20,7 @@ from levelup_ov.errors import Unanswered
 from levelup_ov.event_settings import EventSettings, is_email, mail_server
 from levelup_ov.events import messages
 from levelup_ov.events.receivers import AGENT, Receiver
-from levelup_ov.ledger.event_deliveries import Delivery
+from levelup_ov.ledger.event_deliveries import EventDelivery
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Session, Transport
 
@@ -32,11 +32,11 @@ OF_THE_EVENT = frozenset({400, 409, 413, 415, 422})
 LONGEST_WAIT = 600.0
 """Seconds that a receiver may ask us to wait."""
 
-Send = Callable[[Receiver, Delivery], None]
+Send = Callable[[Receiver, EventDelivery], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class EventRequest:
     """A POST of JSON: ``body`` is sent as it is."""
 
     address: Secret
@@ -45,7 +45,7 @@ class Request:
     transport: Transport
 
 
-RequestOf = Callable[[Delivery], Request]
+RequestOf = Callable[[EventDelivery], EventRequest]
 """Gives the request for an event, or raises :class:`SendFailed`."""
 
 
@@ -77,7 +77,7 @@ class Sender:
         self._clock = clock
         self._to_agent = to_agent
 
-    def __call__(self, receiver: Receiver, delivery: Delivery) -> None:
+    def __call__(self, receiver: Receiver, delivery: EventDelivery) -> None:
         """:raises SendFailed: the receiver has not accepted it."""
         if receiver.group == AGENT:
             assert self._to_agent is not None
@@ -87,10 +87,10 @@ class Sender:
         else:
             body = messages.body(delivery)
             headers = signed(delivery.id, body, self._clock(), receiver.secrets)
-            self._post(receiver, Request(receiver.address, headers, body.encode(), self._transport))
+            self._post(receiver, EventRequest(receiver.address, headers, body.encode(), self._transport))
 
     @staticmethod
-    def _post(receiver: Receiver, request: Request) -> None:
+    def _post(receiver: Receiver, request: EventRequest) -> None:
         session = Session(
             request.transport,
             receiver.group,
@@ -109,7 +109,7 @@ class Sender:
         except Failure as failure:
             raise SendFailed(failure.code.removeprefix("provider_"), is_down=True) from None
 
-    def _mail(self, receiver: Receiver, delivery: Delivery) -> None:
+    def _mail(self, receiver: Receiver, delivery: EventDelivery) -> None:
         assert self._settings.smtp is not None
         mail = EmailMessage()
         mail["From"], mail["To"] = self._settings.mail_from, receiver.address.reveal()

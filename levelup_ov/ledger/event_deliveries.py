@@ -33,7 +33,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class EventDelivery:
     """An event for one receiver. ``id`` is the event's; ``data`` is JSON text. Times are aware, in UTC.
 
     ``attempts``: how many were started. ``problem``: why the last one failed, in one word or status.
@@ -65,7 +65,7 @@ class Waiting:
     age: timedelta
 
 
-class Deliveries:
+class EventDeliveries:
     """The rows of the outbox of ``ledger``. Its methods raise as those of the ledger do."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -138,12 +138,12 @@ class Deliveries:
         rows = self._run_all(self._receivers, {})
         return tuple(row.name for row in rows)
 
-    def claim(self, receiver: str, *, limit: int, term: timedelta) -> tuple[Delivery, ...]:
+    def claim(self, receiver: str, *, limit: int, term: timedelta) -> tuple[EventDelivery, ...]:
         """Claim events that are due for ``term``, those that waited longest first."""
         rows = self._run_all(self._claim, {"receiver": receiver, "limit": limit, "wait": term // _MILLISECOND})
         return tuple(map(_delivery, sorted(rows, key=lambda row: int(row.number))))
 
-    def accept(self, *delivered: Delivery) -> None:
+    def accept(self, *delivered: EventDelivery) -> None:
         """The receiver has accepted these; the next one of each subject is due."""
 
         def work(cursor: Any, _again: bool) -> None:
@@ -154,11 +154,11 @@ class Deliveries:
 
         self._database.run(work)
 
-    def give_back(self, delivery: Delivery) -> None:
+    def give_back(self, delivery: EventDelivery) -> None:
         """It was claimed and not sent: it is due, as before."""
         self._run_count(self._give_back, {"this": delivery.number, "was": delivery.attempts})
 
-    def fail(self, delivery: Delivery, problem: str, *, wait: timedelta) -> State:
+    def fail(self, delivery: EventDelivery, problem: str, *, wait: timedelta) -> State:
         """The receiver has not accepted it: it is due again after ``wait``; after :data:`GIVEN_UP`, it is parked.
 
         Later events of its subject wait with it, or are parked. Returns its state.
@@ -212,7 +212,7 @@ class Deliveries:
         subject: str | None = None,
         event: str | None = None,
         limit: int = 100,
-    ) -> tuple[Delivery, ...]:
+    ) -> tuple[EventDelivery, ...]:
         """Events for an operator to look at, newest first."""
         query = select(OUTBOX).order_by(_C.number.desc()).limit(limit)
         wanted = ((_C.state, state), (_C.receiver, receiver), (_C.subject, subject), (_C.event, event))
@@ -221,7 +221,7 @@ class Deliveries:
                 query = query.where(column == value)
         return tuple(map(_delivery, self._run_all(Statement(self._database.engine.dialect, query), {})))
 
-    def _hold_later(self, cursor: Any, delivery: Delivery, wait: int, state: State) -> None:
+    def _hold_later(self, cursor: Any, delivery: EventDelivery, wait: int, state: State) -> None:
         values = {"this": delivery.number, "receiver": delivery.receiver, "subject": delivery.subject}
         self._hold.run(cursor, {**values, "wait": wait, "as": state, "now": self._ledger.now()})
 
@@ -234,8 +234,8 @@ class Deliveries:
         return int(self._database.run(lambda cursor, _: statement.run(cursor, values).rowcount, single=True))
 
 
-def _delivery(row: Any) -> Delivery:
-    return Delivery(
+def _delivery(row: Any) -> EventDelivery:
+    return EventDelivery(
         number=row.number,
         id=row.event,
         receiver=row.receiver,

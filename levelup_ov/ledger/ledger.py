@@ -31,7 +31,8 @@ from typing import Any
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.outcome import mischarge
-from levelup_ov.domain.submission import SETTLED, TRANSITIONS, Ended, Finding, State
+from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, Ended, Finding, State
+from levelup_ov.ledger.batches import in_batches
 from levelup_ov.ledger.boot_clock import Observer, this_host
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind
@@ -55,16 +56,15 @@ from levelup_ov.ledger.records import (
     to_ms,
 )
 from levelup_ov.ledger.references import Match, following
+from levelup_ov.ledger.searches import Search, conditions, has_number
 from levelup_ov.ledger.statements import Statement
-from levelup_ov.ledger.tables import IS_MISCHARGED, PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements
+from levelup_ov.ledger.tables import IS_MISCHARGED, SUBMISSIONS, Statements
 
 RETENTION = PERIOD
 """After this time an identity has different references (SUB-11), and settled submissions may be deleted."""
 SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
 LARGEST_TRACE = 4096
 """The most characters of a trace as JSON."""
-LOOKED_AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
-"""How long after being ruled out a submission is looked up again (SUB-12)."""
 SHORT = timedelta(days=1)
 """Windows up to this length are measured like leases; a clock step does not matter for longer ones."""
 SLOW = timedelta(seconds=2)
@@ -261,7 +261,8 @@ class Ledger:
         """Write a submission that is being sent once more, from its owner's knowledge: the database has lost it.
 
         That happens if a copy of the database takes over that lacks the last changes. For the arguments see
-        :meth:`claim` and :meth:`begin_sending`.
+        :meth:`claim` and :meth:`begin_sending`. Another attempt under this reference that has sent nothing yet is
+        deleted, so that it sends nothing, and its owner learns that it does not know the outcome.
 
         :raises Superseded: its identities belong to another attempt by now.
         """
@@ -286,10 +287,17 @@ class Ledger:
             self._lock(cursor, kinds)
             if self._read(cursor, id) is not None:
                 return  # somebody else who knew it was first
-            for match in self._matches(cursor, kinds):
-                if match.submission.id != id and self._holds(cursor, match):
-                    raise Superseded("restore", match.submission)
+            held = [match.submission for match in self._matches(cursor, kinds) if self._holds(cursor, match)]
+            unsent = {other.id: other for other in held if other.state == "claimed" and other.reference == reference}
+            for other in held:
+                if other.id not in unsent:
+                    raise Superseded("restore", other)
+                row.update(generation=other.generation, previous=other.previous)
             self._sql.insert.run(cursor, {**row, **self._clock()})
+            for other in unsent.values():
+                self._sql.inherit.run(cursor, {"this": id, "other": other.id})
+                if not self._sql.forget.run(cursor, {"this": other.id}).rowcount:
+                    raise Superseded("restore", other)
             self._sql.point.run_each(
                 cursor, [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
             )
@@ -468,7 +476,8 @@ class Ledger:
 
         A finding that is new is an event.
         """
-        settled = submission.settled_at or submission.seen_at
+        # The clock may have been set back since.
+        settled = min(submission.settled_at or submission.seen_at, submission.seen_at)
         count = submission.looked_again + 1
         # One look makes up for several missed ones.
         while count < len(LOOKED_AGAIN) and settled + LOOKED_AGAIN[count] <= submission.seen_at:
@@ -530,7 +539,7 @@ class Ledger:
 
         def work(cursor: Any, _again: bool) -> Submission | None:
             submission = self._read(cursor, id)
-            return submission and self._on_sight(cursor, submission)
+            return submission and self._resolve_expired(cursor, submission)
 
         return self.database.run(work)
 
@@ -539,7 +548,7 @@ class Ledger:
 
         def work(cursor: Any, _again: bool) -> tuple[Submission, ...]:
             rows = self._sql.open.all(cursor, {"limit": limit, "now": self._now()})
-            seen = [self._on_sight(cursor, submission_of(row)) for row in rows]
+            seen = [self._resolve_expired(cursor, submission_of(row)) for row in rows]
             return tuple(submission for submission in seen if submission.state not in SETTLED)
 
         return self.database.run(work)
@@ -566,24 +575,18 @@ class Ledger:
     ) -> tuple[Submission, ...]:
         """Submissions for an operator to look at, newest first.
 
-        ``number`` is an order id, a provider's order id, a request id, or an id or reference of ours.
+        ``number`` is an order id, a provider's order id, a request id, or our id or reference.
         ``findings``: only those that a person must look at (SUB-12).
         """
+        search = Search(state=state, account=account, location=location, findings=findings or charge_mismatch)
         columns = SUBMISSIONS.c
-        query = self._sql.all.order_by(columns.claimed_at.desc()).limit(limit)
-        for column, value in ((columns.state, state), (columns.account, account), (columns.location, location)):
-            if value is not None:
-                query = query.where(column == value)
+        query = self._sql.all.where(*conditions(search)).order_by(columns.id.desc()).limit(limit)
         if number is not None:
-            written = [number, json.dumps(number)]
-            as_order_id = columns.order_id.in_(written) | columns.found_order_id.in_(written)
-            ids = (columns.provider_order_id == number) | (columns.request_id == number) | (columns.id == number)
-            ids = ids | (columns.found_provider_order_id == number)
-            query = query.where(as_order_id | ids | (columns.reference == number))
+            query = query.where(has_number(number))
         if charge_mismatch:
-            query = query.where(IS_MISCHARGED, columns.finding_closed_at.is_(None))
+            query = query.where(IS_MISCHARGED)
         if findings:
-            query = query.where(columns.finding.is_not(None), columns.finding_closed_at.is_(None))
+            query = query.where(columns.finding.is_not(None))
         statement = Statement(self.database.engine.dialect, query)
         rows = self.database.run(lambda cursor, _: statement.all(cursor, {"now": self._now()}))
         return tuple(map(submission_of, rows))
@@ -596,20 +599,11 @@ class Ledger:
         if retention < SHORTEST_RETENTION:
             raise ValueError(f"submissions are kept for at least {SHORTEST_RETENTION.days} days")
 
-        def purge_some(cursor: Any, _again: bool) -> int:
-            values = {"retention": retention // MILLISECOND, "now": self._now()}
+        def purge_some(cursor: Any, most: int) -> int:
+            values = {"retention": retention // MILLISECOND, "now": self._now(), "most": most}
             return int(self._sql.purge.run(cursor, values).rowcount)
 
-        gone = 0
-        while True:
-            part = self.database.run(purge_some)
-            gone += part
-            if part < PURGED_AT_ONCE:
-                self.database.check_point()
-                return gone
-            # The write-ahead log grows until it is copied into the database.
-            if gone % PURGED_BEFORE_CHECKPOINT == 0:
-                self.database.check_point()
+        return in_batches(self.database, purge_some)
 
     def ready(self) -> None:
         """Make sure that submissions can be recorded, by writing one and rolling it back (SUB-2).
@@ -671,7 +665,7 @@ class Ledger:
         for digest in digests:
             row = self._sql.match.first(cursor, {"digest": digest, "now": self._now()})
             if row:
-                matches.append(Match(digest, row.kind, self._on_sight(cursor, submission_of(row))))
+                matches.append(Match(digest, row.kind, self._resolve_expired(cursor, submission_of(row))))
         return matches
 
     def _holds(self, cursor: Any, match: Match) -> bool:
@@ -695,7 +689,7 @@ class Ledger:
         slow = None
         for row in self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()}):
             if set(known) & set(row.alike.split()):
-                submission = self._on_sight(cursor, submission_of(row))
+                submission = self._resolve_expired(cursor, submission_of(row))
                 if submission.state == "unknown":
                     return submission
                 if submission.state == "sending" and self._may_be_given_up(cursor, submission, lease):
@@ -762,7 +756,7 @@ class Ledger:
             return Claimed(this, found.reference, found.received_at)
         return _VERDICTS[found.state](found)
 
-    def _on_sight(self, cursor: Any, submission: Submission) -> Submission:
+    def _resolve_expired(self, cursor: Any, submission: Submission) -> Submission:
         """Resolve an expired lease when a row is read."""
         change = {"claimed": "abandon", "sending": "expire"}.get(submission.state)
         if change is None or self._unchanged_for(cursor, submission) < submission.lease:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     Update,
+    and_,
     bindparam,
     case,
     cast,
@@ -31,13 +33,12 @@ from sqlalchemy import (
     update,
 )
 
-from levelup_ov.domain.submission import SETTLED, TRANSITIONS, State, Transition
+from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, State, Transition
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.statements import Statement, insert
 
 PURGED_AT_ONCE = 500
-PURGED_BEFORE_CHECKPOINT = 10 * PURGED_AT_ONCE
-"""How many submissions are deleted in one step; small, so that claims do not wait."""
+"""How many sessions are emptied or deleted in one step; small, so that claims do not wait."""
 
 METADATA = MetaData()
 SUBMISSIONS = Table(
@@ -337,7 +338,9 @@ class Statements:
             )
         )
         self.due = prepare(
-            self.all.where(_C.look_again_at <= now, _C.account != bindparam("besides"))
+            self.all.where(
+                is_due(_C.look_again_at, _C.looked_again, LOOKED_AGAIN, now), _C.account != bindparam("besides")
+            )
             .order_by(_C.look_again_at)
             .limit(bindparam("limit", type_=BigInteger))
         )
@@ -372,14 +375,16 @@ class Statements:
             ),
             *pointer,
         )
+        of_other = IDENTITIES.c.submission == bindparam("other")
+        self.inherit = prepare(update(IDENTITIES).where(of_other).values(submission=bindparam("this")))
         self.widen = prepare(update(SUBMISSIONS).where(this), "content")
         self.changes = {name: prepare(change, *_SET_BY.get(name, ())) for name, change in changes.items()}
         reported = [(name, _C.state == source) for name, source in _REPORTED.items()]
         # The same in two statements, for those who report: without an event, and with one.
         self.quiet = {name: prepare(changes[name].where(~said), *_SET_BY.get(name, ())) for name, said in reported}
         self.reported = {name: prepare(changes[name].where(said), *_SET_BY.get(name, ())) for name, said in reported}
-        self.purge = prepare(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(PURGED_AT_ONCE))))
-        self.forget = prepare(delete(SUBMISSIONS).where(_C.id == bindparam("this")))
+        self.purge = prepare(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(bindparam("most", type_=BigInteger)))))
+        self.forget = prepare(delete(SUBMISSIONS).where(this, _C.state == "claimed"))
 
     def insert_unless_in_doubt(self, digests: int) -> Statement:
         """Inserts a row unless a similar one may have been placed.
@@ -400,6 +405,17 @@ def present(own_clock: bool) -> ColumnElement[int]:
     if own_clock:
         return cast(extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
     return bindparam("now", type_=BigInteger)
+
+
+def is_due(
+    look_at: ColumnElement[Any], looks: ColumnElement[Any], pauses: Sequence[timedelta], now: ColumnElement[int]
+) -> ColumnElement[bool]:
+    """Whether a row that was looked at ``looks`` times is to be looked at again ``now``.
+
+    Its time has come, or is further away than its one of ``pauses``: then the clock has been set back.
+    """
+    pause = case({number: pause // timedelta(milliseconds=1) for number, pause in enumerate(pauses)}, value=looks)
+    return or_(look_at <= now, and_(look_at > now, look_at - pause > now))
 
 
 def _in_doubt() -> tuple[ColumnElement[bool], ...]:

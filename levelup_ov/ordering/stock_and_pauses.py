@@ -71,6 +71,8 @@ class KnownStock:
             older = entry or _Entry(None, 0.0, 0.0)
             self._entries[location] = _Entry(older.stock, older.read_at, net.now())
         else:
+            if stock.unread is not None:
+                log.warning("stock_read_in_part", extra={"location": location, "code": stock.unread.code})
             self._entries[location] = _Entry(stock, net.now(), net.now())
 
 

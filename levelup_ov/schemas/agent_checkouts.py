@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from marshmallow import RAISE, ValidationError, fields, validate
+from msgspec import UNSET
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import DeliveryAddress
@@ -288,13 +289,10 @@ class ModificationSchema(WireSchema):
     quantity = optional(AgentQuantity)
     modifications = optional(Anything)
 
-    _read_id = Identifier().read
-
-    def one_pass(self, data: Any) -> Any:
-        if type(data) is dict and len(data) == 1 and "id" in data:
-            # A basket has many of these, and most have nothing else.
-            return self._read_id(data["id"]), 1
-        return super().one_pass(data)
+    def finish(self, found: Any) -> Any:
+        if found.quantity is UNSET and found.modifications is UNSET:
+            return found.id, 1  # a basket has many of these, and most have nothing else
+        return super().finish(found)
 
     def build(self, values: dict[str, Any]) -> Any:
         if values["modifications"] not in (None, []):
@@ -400,11 +398,6 @@ class TipSchema(WireSchema):
     selected_option_id = optional(Text)
     custom_amount = optional(AgentCents)
     options = optional(Anything)
-
-    def one_pass(self, data: Any) -> Any:
-        if type(data) is dict and not data.keys() <= self.load_fields.keys():
-            raise ValueError
-        return super().one_pass(data)
 
     def build(self, values: dict[str, Any]) -> TipRequest:
         option, amount = values["selected_option_id"], values["custom_amount"]

@@ -18,7 +18,7 @@ from levelup_ov.domain.failure import Failure
 MAX_VALUES = 125_000
 """The most values (objects, lists, strings, numbers...) a body may have; each takes up to 300 bytes (EP-9)."""
 
-_SMALL = 32 * 1024
+SMALL = 32 * 1024
 """Bodies up to this many bytes try the quick way first; an order is smaller."""
 _ONE_LARGE = threading.Lock()
 """Larger ones are read one at a time: side by side they take no less time, but their values would fill the memory
@@ -47,7 +47,7 @@ def parse(body: bytes) -> Any:
 
     :raises Failure: ``malformed_json`` and ``duplicate_member``, both naming the place; ``payload_too_large``.
     """
-    if len(body) > _SMALL:
+    if len(body) > SMALL:
         with _ONE_LARGE:
             return _read_thoroughly(body)
     quick = _read_quickly(body)

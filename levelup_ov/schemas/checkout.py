@@ -14,7 +14,7 @@ from levelup_ov.domain.checkout import CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.schemas.base import Reader, WireSchema, read_root
-from levelup_ov.schemas.orders import _EMAIL, Cents, Identifier, Pattern, Text, read_submission
+from levelup_ov.schemas.orders import _EMAIL, Cents, Identifier, Pattern, Text, read_parsed_submission
 
 USER_PERMISSIONS = (
     "create_orders",
@@ -299,7 +299,7 @@ def read_order(body: Any) -> tuple[CheckoutOrder, Delivery | None]:
         return order, None
     if type(location_id) is not str or not location_id:
         raise _invalid("$.provider_location_id", "expected the id of a location, since there is an order_submission")
-    submission = read_submission(body)
+    submission = read_parsed_submission(body)
     if submission.tender.kind != "levelup":
         raise _invalid("$.order_submission.credit_card", "expected no card: LevelUp is the tender")
     for name, expected in (("tip", order.check.tip), ("merchant_funded_discount", order.discount)):

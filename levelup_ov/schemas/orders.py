@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from levelup_ov.domain.order import DeliveryAddress, Item, User
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, LevelUp
-from levelup_ov.schemas.base import Reader, WireSchema, WrapperSchema, read_root
+from levelup_ov.schemas.base import Body, Reader, WireSchema, WrapperSchema
 
 MAX_QUANTITY = 9_999
 MAX_ID_LENGTH = 1_000
@@ -32,6 +32,8 @@ _INT64 = 2**63
 class Text(Reader, fields.String):
     """Any string without control characters."""
 
+    exact = str
+
     def read(self, value: Any) -> str:
         if type(value) is not str:
             raise ValueError("expected a string")
@@ -44,6 +46,7 @@ class Identifier(Text):
     """An id from our menu (ITEM-1)."""
 
     documented = {"minLength": 1, "maxLength": MAX_ID_LENGTH}
+    exact = str
 
     def read(self, value: Any) -> str:
         # The most frequent member of an order, so it saves a function call where possible.
@@ -57,6 +60,7 @@ class AddressPart(Text):
     """A part of a delivery address."""
 
     documented = {"maxLength": MAX_ADDRESS_PART}
+    exact = str
 
     def read(self, value: Any) -> str:
         text = super().read(value)
@@ -103,6 +107,7 @@ class Cents(Reader, fields.Integer):
     """An amount in integer cents (MONEY-1)."""
 
     documented = {"minimum": 0, "maximum": money.MAX_CENTS}
+    exact = int
 
     def read(self, value: Any) -> int:
         if not money.is_cents(value):
@@ -114,6 +119,7 @@ class Quantity(Reader, fields.Integer):
     """A quantity (ITEM-6)."""
 
     documented = {"minimum": 1, "maximum": MAX_QUANTITY}
+    exact = int
 
     def read(self, value: Any) -> int:
         if type(value) is not int or not 1 <= value <= MAX_QUANTITY:
@@ -123,6 +129,8 @@ class Quantity(Reader, fields.Integer):
 
 class FreeInteger(Reader, fields.Integer):
     """An integer that is not used for a decision."""
+
+    exact = int
 
     def read(self, value: Any) -> int:
         if type(value) is not int:
@@ -143,6 +151,8 @@ class ReadyTime(Reader, fields.String):
 
 class Metadata(Reader, fields.Dict):
     """An object whose members are passed through unless they are ours (META-9)."""
+
+    exact = dict[str, Any]
 
     def read(self, value: Any) -> dict[str, Any]:
         if type(value) is not dict:
@@ -165,7 +175,7 @@ class OrderOptionSchema(WireSchema):
     metadata = Metadata(load_default=None, allow_none=True)
 
     def build(self, values: dict[str, Any]) -> Option:
-        return Option(values["provider_id"], values["quantity"] or 1, _ours(values["metadata"]))
+        return _option(self.struct(**values))
 
 
 class OptionWrapperSchema(WrapperSchema):
@@ -188,15 +198,12 @@ class OrderItemSchema(WireSchema):
     metadata = Metadata(load_default=None, allow_none=True)
     options = fields.List(fields.Nested(OptionWrapperSchema), load_default=(), allow_none=True)
 
+    def finish(self, found: Any) -> Item:
+        # An order has many items and options, so they are made without a dictionary between.
+        return _item(found, [_option(each.option) for each in found.options or ()])
+
     def build(self, values: dict[str, Any]) -> Item:
-        return Item(
-            values["provider_id"],
-            values["quantity"],
-            tuple(values["options"] or ()),
-            values["special_instructions"] or None,
-            values["recipient_name"] or None,
-            _ours(values["metadata"]),
-        )
+        return _item(self.struct(**values), values["options"])
 
 
 class ItemWrapperSchema(WrapperSchema):
@@ -306,18 +313,41 @@ class OrderSubmissionSchema(OrderValidationSchema):
         )
 
 
-_VALIDATION = OrderValidationSchema()
-_SUBMISSION = OrderSubmissionSchema()
+_VALIDATION = Body("order_validation", OrderValidationSchema())
+_SUBMISSION = Body("order_submission", OrderSubmissionSchema())
 
 
-def read_validation(body: Any) -> OrderRequest:
-    """The order validation in parsed JSON. :raises Failure: ``invalid_member``."""
-    return read_root(_VALIDATION, "order_validation", body)
+def read_validation(body: bytes) -> OrderRequest:
+    """The order validation in a body. :raises Failure: see :meth:`Body.read`."""
+    order: OrderRequest = _VALIDATION.read(body)
+    return order
 
 
-def read_submission(body: Any) -> SubmissionRequest:
+def read_submission(body: bytes) -> SubmissionRequest:
+    """The order submission in a body. :raises Failure: see :meth:`Body.read`."""
+    order: SubmissionRequest = _SUBMISSION.read(body)
+    return order
+
+
+def read_parsed_submission(body: Any) -> SubmissionRequest:
     """The order submission in parsed JSON. :raises Failure: ``invalid_member``."""
-    return read_root(_SUBMISSION, "order_submission", body)
+    order: SubmissionRequest = _SUBMISSION.read_parsed(body)
+    return order
+
+
+def _option(found: Any) -> Option:
+    return Option(found.provider_id, found.quantity or 1, _ours(found.metadata))
+
+
+def _item(found: Any, options: Sequence[Option] | None) -> Item:
+    return Item(
+        found.provider_id,
+        found.quantity,
+        tuple(options or ()),
+        found.special_instructions or None,
+        found.recipient_name or None,
+        _ours(found.metadata),
+    )
 
 
 def _ours(metadata: Mapping[str, Any] | None) -> dict[str, Any]:

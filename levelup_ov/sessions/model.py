@@ -106,7 +106,7 @@ class PricedLine(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class NamedAmount:
     """A named amount, above zero: a fee or a discount."""
 
     name: str
@@ -120,8 +120,8 @@ class Totals:
     subtotal: Cents
     tax: Cents
     tip: Cents
-    fees: tuple[Charge, ...] = ()
-    discounts: tuple[Charge, ...] = ()
+    fees: tuple[NamedAmount, ...] = ()
+    discounts: tuple[NamedAmount, ...] = ()
 
     @property
     def total(self) -> Cents:

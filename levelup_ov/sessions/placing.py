@@ -35,7 +35,7 @@ CHARGED_IN = "USD"
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedOrder:
+class OrderAtProvider:
     """An order that a provider has: its number, its ready time as on the wire, and the key of its submission.
 
     ``mischarged``: the cents that were asked for and those that were charged to a card instead (PAY-4).
@@ -47,7 +47,7 @@ class PlacedOrder:
     mischarged: tuple[Cents, Cents] | None = None
 
 
-class Placing:
+class OrderPlacer:
     """Places orders by ``service``, and charges them by ``checkout``, if that is configured."""
 
     def __init__(self, service: Service, checkout: Checkout | None) -> None:
@@ -69,7 +69,7 @@ class Placing:
         tender: CreditCard | LevelUpTender,
         last_look: Callable[[], None],
         context: RequestContext,
-    ) -> PlacedOrder:
+    ) -> OrderAtProvider:
         """Place the order of a session, or find the one that was placed.
 
         :raises Failure: why there is none, or that it is unknown.
@@ -79,14 +79,14 @@ class Placing:
         request = SubmissionRequest(request_of(content.basket, content.metadata), tender)
         key = _key(row)
         answer = self._service.submit_order(row.location, request, key, context, last_look=last_look)
-        order = PlacedOrder(str(answer.order_id), answer.expected_ready_at, key)
+        order = OrderAtProvider(str(answer.order_id), answer.expected_ready_at, key)
         with suppress(LedgerUnavailable):
             order = replace(order, mischarged=_mischarged(self._service.submitted_under(row.location, key)))
         return order
 
     def find(
         self, row: StoredSession, content: Content, last_look: Callable[[], None], context: RequestContext
-    ) -> PlacedOrder | None:
+    ) -> OrderAtProvider | None:
         """The order of a session whose completion was interrupted; None: none was started, or none was placed.
 
         A charge that was started is continued, which may place its order.
@@ -138,7 +138,7 @@ class Placing:
         tender: LevelUpTender,
         last_look: Callable[[], None],
         context: RequestContext,
-    ) -> PlacedOrder:
+    ) -> OrderAtProvider:
         assert content.price is not None
         delivery = Delivery(row.location, SubmissionRequest(request_of(content.basket, content.metadata)))
         order = _charged(content.price, tender)
@@ -177,8 +177,8 @@ def _submitted(order: StoredOrder) -> Mapping[str, Any]:
     return answer
 
 
-def _placed(answer: Mapping[str, Any], key: str) -> PlacedOrder:
-    return PlacedOrder(str(answer["order_id"]), answer.get("expected_ready_at"), key)
+def _placed(answer: Mapping[str, Any], key: str) -> OrderAtProvider:
+    return OrderAtProvider(str(answer["order_id"]), answer.get("expected_ready_at"), key)
 
 
 def _mischarged(submissions: Sequence[Submission]) -> tuple[Cents, Cents] | None:

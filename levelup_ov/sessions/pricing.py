@@ -22,7 +22,7 @@ from levelup_ov.ordering.locations import RoutedLocation
 from levelup_ov.ordering.service import QuotedOrder, RequestContext, Service
 from levelup_ov.sessions.content import Content
 from levelup_ov.sessions.menu_prices import KnownMenuPrices, MenuPrices
-from levelup_ov.sessions.model import Basket, Buyer, Charge, Line, Price, PricedLine, Problem, Totals
+from levelup_ov.sessions.model import Basket, Buyer, Line, NamedAmount, Price, PricedLine, Problem, Totals
 from levelup_ov.sessions.problems import TOTALS_CHANGED, is_about_basket, lacking, problem_of, undeliverable
 from levelup_ov.sessions.times import untimely, with_earlier_offers
 
@@ -50,7 +50,7 @@ class Priced:
     known: tuple[PricedLine, ...] = ()
 
 
-class Pricing:
+class BasketPricer:
     """Prices baskets by ``service``."""
 
     def __init__(self, service: Service) -> None:
@@ -186,8 +186,8 @@ def totals_of(quote: Quote, subtotal: Cents) -> Totals:
         subtotal,
         quote.tax,
         quote.tip or 0,
-        tuple(Charge(fee.name, fee.amount) for fee in quote.fees if fee.amount),
-        tuple(Charge(DISCOUNT, amount) for amount in given if amount),
+        tuple(NamedAmount(fee.name, fee.amount) for fee in quote.fees if fee.amount),
+        tuple(NamedAmount(DISCOUNT, amount) for amount in given if amount),
     )
 
 

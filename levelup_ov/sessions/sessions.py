@@ -44,8 +44,8 @@ from levelup_ov.sessions.model import (
     SessionState,
     SessionTender,
 )
-from levelup_ov.sessions.placing import PlacedOrder, Placing
-from levelup_ov.sessions.pricing import Pricing, is_fresh, is_same_order, missing, repriced, with_basket
+from levelup_ov.sessions.placing import OrderAtProvider, OrderPlacer
+from levelup_ov.sessions.pricing import BasketPricer, is_fresh, is_same_order, missing, repriced, with_basket
 from levelup_ov.sessions.problems import is_about_basket, is_about_tender, mischarged, needs_another_basket, problem_of
 
 LIFETIME = timedelta(hours=24)
@@ -96,7 +96,7 @@ class Sessions:
         self,
         store: StoredSessions,
         service: Service,
-        placing: Placing,
+        placing: OrderPlacer,
         leases: Leases,
         sealer: Sealer,
         keys: Keys,
@@ -105,7 +105,7 @@ class Sessions:
     ) -> None:
         self._store = store
         self._service = service
-        self._pricing = Pricing(service)
+        self._pricing = BasketPricer(service)
         self._placing = placing
         self._leases = leases
         self._sealer = sealer
@@ -290,7 +290,7 @@ class Sessions:
         return self._change(row, open_again, _not_completed(content)) or self._now(row)
 
     def _completed(
-        self, row: StoredSession, content: Content, placed: PlacedOrder, key: StoredKey | None
+        self, row: StoredSession, content: Content, placed: OrderAtProvider, key: StoredKey | None
     ) -> CheckoutSession:
         """Record that the order exists. This needs no lease, because it is a fact."""
         problems = () if placed.mischarged is None else (mischarged(*placed.mischarged),)
@@ -500,7 +500,9 @@ def open_sessions(
     lease = round((settings.submission_deadline + settings.reconcile_grace) * 1000)
     leases = Leases(CheckoutStore(ledger.database), ledger.observer, lease)
     keys = Keys(secrets, store)
-    return Sessions(store, service, Placing(service, checkout), leases, Sealer(secrets, "session"), keys, clock, follow)
+    return Sessions(
+        store, service, OrderPlacer(service, checkout), leases, Sealer(secrets, "session"), keys, clock, follow
+    )
 
 
 def _state(content: Content) -> SessionState:

@@ -76,7 +76,7 @@ class Secrecy:
             reported = scrub(run.failure.message, known)
             spoken = [Secret(value) for value in _header_secrets(run)]
             spoken += [Secret(value) for value in _made_up(usual, run)]
-            _check_silent(reported, spoken, "an error repeats what was sent; use session.conceal()")
+            _check_silent(reported, spoken, "an error repeats what was sent; use session.add_secret()")
             for call in run.session.calls:
                 _check_silent(call.path, [*known, *spoken], "the path of a call, which is logged")
 

@@ -45,7 +45,7 @@ class AdapterContract(
     def bench(self, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Bench:
         """The adapter with its provider. Attempts have no pauses, and orders may start at the last moment."""
         monkeypatch.setattr(transport, "BACKOFF", 0.0)
-        monkeypatch.setattr(transport, "HEARING_TIME", 0.05)
+        monkeypatch.setattr(transport, "MIN_TIME_TO_PLACE", 0.05)
         clock = Clock()
         monkeypatch.setattr(net, "now", clock.now)
         monkeypatch.setattr(net, "sleep", clock.sleep)

@@ -14,8 +14,8 @@ from levelup_ov.transport.session import Reply
 def cookie_of(reply: Reply, name: str) -> str:
     """The value of the cookie that an answer sets; send it as the header ``Cookie: name=value``.
 
-    It opens the cart, so it is a secret: pass it to :meth:`Session.conceal
-    <levelup_ov.transport.session.Session.conceal>`, and keep it in ``Quote.cart``, nowhere else.
+    It opens the cart, so it is a secret: pass it to :meth:`Session.add_secret
+    <levelup_ov.transport.session.Session.add_secret>`, and keep it in ``Quote.cart``, nowhere else.
 
     :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``: the answer sets no cookie with this name.
     """

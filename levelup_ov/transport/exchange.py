@@ -44,7 +44,7 @@ _OWN = frozenset({"host", "user-agent", "transfer-encoding"})
 """What urllib3 and http.client write by rules of their own."""
 
 
-class Exchange(Protocol):
+class AnswerState(Protocol):
     """What callers need to know of the exchange that an answer belongs to."""
 
     deadline: Deadline
@@ -117,7 +117,7 @@ def head_of(request: PreparedRequest, pool: Any) -> bytes | None:
     return f"{request.method} {target} HTTP/1.1\r\nHost: {host}\r\n{_AGENT}{fields}\r\n".encode()
 
 
-def read_answer(request: PreparedRequest, pool: Any, connection: Any, exchange: Exchange) -> Answer:
+def read_answer(request: PreparedRequest, pool: Any, connection: Any, exchange: AnswerState) -> Answer:
     """The answer to a request that was just sent; its body is read on demand.
 
     :raises OSError: there is none; :class:`TimeoutError`: not in time.
@@ -200,7 +200,7 @@ class _Body:
     """The body of an answer, read once; at its end the connection goes to where it came from."""
 
     def __init__(
-        self, incoming: _Incoming, length: int, headers: Fields, pool: Any, connection: Any, exchange: Exchange
+        self, incoming: _Incoming, length: int, headers: Fields, pool: Any, connection: Any, exchange: AnswerState
     ) -> None:
         self._incoming = incoming
         self._closes = headers.get("Connection", "").lower() == "close"

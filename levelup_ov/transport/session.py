@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import random
 import re
 import threading
@@ -53,7 +54,7 @@ CONNECT_TIMEOUT = 3.05
 """Seconds for a TCP and TLS connection; just above a multiple of TCP's 3 s retransmission."""
 MAX_ANSWER = 16 * 1024 * 1024
 """The most bytes of an answer, decoded; a big catalog has a few MiB."""
-HEARING_TIME = 2.0
+MIN_TIME_TO_PLACE = 2.0
 """Minimum seconds left before placing an order, so that its answer can arrive."""
 ATTEMPTS = 3
 """The most attempts for a call that is safe to repeat."""
@@ -75,11 +76,11 @@ _STATUSES = {
     429: "rate_limited",
     504: "provider_timeout",
 }
-_TURNED_AWAY = ("provider_credentials_refused", "rate_limited")
+_NOT_PROCESSED = ("provider_credentials_refused", "rate_limited")
 """These answers refuse the request before it has any effect."""
-_PASSING = ("provider_unavailable", "provider_timeout", "rate_limited")
+_TRANSIENT = ("provider_unavailable", "provider_timeout", "rate_limited")
 """Failures that another attempt may avoid."""
-_SAYINGS = {
+_MESSAGES = {
     "provider_credentials_refused": "the provider refuses the account's credentials",
     "provider_protocol_error": "the provider answered against its own interface",
     "provider_timeout": "the provider reports a timeout",
@@ -220,10 +221,21 @@ class Transport:
         return Counter(account for (account, _), breaker in breakers if breaker.is_open)
 
 
+@dataclass(slots=True)
+class Freshness:
+    """Until when all the answers that a session got would be the same from the cache, in seconds since 1970.
+
+    Zero: one of them did not come from the cache. Infinite: there was none.
+    """
+
+    until: float = math.inf
+
+
 class Session:
     """The calls of one request to one account's provider, all within one deadline.
 
-    ``calls`` lists them, ``secrets`` has what :meth:`conceal` received, ``known`` are further secrets.
+    ``calls`` lists them, ``secrets`` has what :meth:`add_secret` received, ``known`` are further secrets.
+    ``freshness`` says how long their answers would be the same.
 
     Use it in a ``with`` statement, whose failures are then safe to show: this is the one place that takes secrets out
     of them (ERR-4). It also closes the session.
@@ -264,6 +276,7 @@ class Session:
         self.placement = placement or Placement()
         self.deadline = deadline
         self.calls = [] if calls is None else calls
+        self.freshness = Freshness()
         self.secrets: list[Secret] = []
         self._known = known
 
@@ -313,7 +326,7 @@ class Session:
         fresh._is_fresh = True
         return fresh
 
-    def conceal(self, text: str) -> str:
+    def add_secret(self, text: str) -> str:
         """Returns ``text``, and masks it in the provider's messages from now on (ERR-4).
 
         For secrets that arise within this request, such as a new password or a login token. The account's settings,
@@ -385,7 +398,7 @@ class Session:
         ``repeatable``: sending it twice has the same effect as once (a price calculation, or a call under an
         idempotency key that the provider honors). Reading always is.
         ``places_order``: it commits the provider to the order. It is not started with less than
-        :data:`HEARING_TIME` left, and sent again only if it provably had no effect, or is ``repeatable`` too.
+        :data:`MIN_TIME_TO_PLACE` left, and sent again only if it provably had no effect, or is ``repeatable`` too.
         ``trace``: a small object, nothing personal, by which the adapter can find that order later.
         ``also``: statuses in addition to 200 (and 201, unless it reads) that the provider documents as success of
         this call. Any other status in which ``error_from`` finds no refusal is a broken protocol.
@@ -399,6 +412,7 @@ class Session:
         request = self._prepare(method, path, body, form, params, headers)
         repeatable = repeatable or method in _READING
         if cache_for is None or self._is_fresh:
+            self.freshness.until = 0.0
             if self._own is not None and method in _READING:
                 # A look-up must not be answered from an intermediate cache.
                 request.headers["Cache-Control"] = _FRESH
@@ -422,7 +436,9 @@ class Session:
 
         url = request.url or ""
         key = cache_key(self._account, self._headers, method, url, headers or {}, _bytes(request))
-        return Reply(200, {}, self._transport.cache.body(key, cache_for, self.deadline, fetch, read))
+        kept = self._transport.cache.answer(key, cache_for, self.deadline, fetch, read)
+        self.freshness.until = min(self.freshness.until, kept.fresh_until)
+        return Reply(200, {}, kept.body)
 
     def _exchange(
         self,
@@ -437,7 +453,7 @@ class Session:
         breaker = self._transport.breaker(self._account, f"{host} {self._part}".strip())
         breaker.admit()
         if places_order:
-            self._check_hearing_time()
+            self._check_time_to_place()
         placement, before = self.placement, self.placement.may_exist
         look = (lambda: self._look(trace)) if places_order else None
         attempt, sent = 1, False
@@ -464,7 +480,7 @@ class Session:
                 sent = sent or failure.sent
                 again = (repeatable or not failure.sent) and not breaker.is_open
                 pause = _pause(failure, attempt) if again else None
-                if pause is None or self.deadline.remaining() - pause <= (HEARING_TIME if places_order else 0):
+                if pause is None or self.deadline.remaining() - pause <= (MIN_TIME_TO_PLACE if places_order else 0):
                     # An earlier attempt may have arrived, whatever happened to this one.
                     failure.sent = sent
                     if places_order:
@@ -495,11 +511,11 @@ class Session:
     def _look(self, trace: Mapping[str, Any] | None) -> None:
         self.placement.look(trace)
         # The last look may have waited for the ledger, or the host may have been suspended.
-        self._check_hearing_time()
+        self._check_time_to_place()
         self.placement.begin()
 
-    def _check_hearing_time(self) -> None:
-        if self.deadline.remaining() < HEARING_TIME:
+    def _check_time_to_place(self) -> None:
+        if self.deadline.remaining() < MIN_TIME_TO_PLACE:
             raise Unanswered("provider_timeout", "too little time was left to place the order", sent=False)
 
     def _prepare(
@@ -632,8 +648,8 @@ def _check_status(reply: Reply, request: PreparedRequest, also: Collection[int])
     code = _STATUSES.get(reply.status, fault)
     raise Unanswered(
         code,
-        f"{_SAYINGS[code]} (status {reply.status})",
-        sent=code not in _TURNED_AWAY,
+        f"{_MESSAGES[code]} (status {reply.status})",
+        sent=code not in _NOT_PROCESSED,
         status=reply.status,
         retry_after=_retry_after(reply.headers.get("Retry-After", "")),
     )
@@ -650,8 +666,11 @@ def _retry_after(value: str) -> float | None:
 
 
 def _pause(failure: Unanswered, attempt: int) -> float | None:
-    """Seconds to wait before the next attempt; None if another attempt cannot help."""
-    if failure.code not in _PASSING or attempt >= ATTEMPTS:
+    """Seconds to wait before the next attempt; None if another attempt cannot help.
+
+    Not urllib3's Retry, which knows neither the deadline nor whether anything was sent.
+    """
+    if failure.code not in _TRANSIENT or attempt >= ATTEMPTS:
         return None
     backoff = random.uniform(0.5, 1) * BACKOFF * 2 ** (attempt - 1)
     return max(backoff, failure.retry_after or 0)

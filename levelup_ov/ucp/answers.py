@@ -29,7 +29,7 @@ _IN_PROGRESS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class AnswerContext:
     """What an answer contains besides the session.
 
     ``claims``: what the agent says that the buyer is entitled to. ``instrument``: where the one that was to be charged
@@ -90,7 +90,7 @@ def lines(session: CheckoutSession) -> Iterator[tuple[Line, PricedLine | None]]:
 
 
 def messages(
-    session: CheckoutSession, shown: Shown, wire_path: Mapping[str, str], of_face: Iterable[Message] = ()
+    session: CheckoutSession, shown: AnswerContext, wire_path: Mapping[str, str], of_face: Iterable[Message] = ()
 ) -> list[dict[str, Any]]:
     """What must be said about a session. ``wire_path``: JSONPaths by the names of :attr:`Problem.path`."""
     problems = (_problem(each, session, wire_path, shown.instrument) for each in session.problems)

@@ -18,7 +18,7 @@ from levelup_ov.schemas.agent_checkouts import (
     TipRequest,
 )
 from levelup_ov.sessions.model import Basket, Buyer, CheckoutSession, Line
-from levelup_ov.ucp.problems import Message, Outcome, Rejected, outcome
+from levelup_ov.ucp.problems import BusinessOutcome, Message, Rejected, outcome
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ _FACE, _TIP, _SHOWN, _FOLLOWER = "face", "tip", "shown", "follower"
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class BasketDraft:
     """A basket to be priced, and what must be said beside it.
 
     ``positions``: where each of its lines, by its reference, is in the request.
@@ -64,10 +64,10 @@ def follower(basket: Basket) -> Follower | None:
     return Follower(*known) if known else None
 
 
-def food_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Draft:
+def food_basket(request: CheckoutRequest, session: CheckoutSession | None) -> BasketDraft:
     """The basket of a food checkout; ``session``: what it updates.
 
-    :raises Outcome: no location is named, or another one than before.
+    :raises BusinessOutcome: no location is named, or another one than before.
     :raises Rejected: ``invalid_request``: an id was never offered.
     """
     before = session.basket if session else None
@@ -89,13 +89,13 @@ def food_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Dr
         **_tipped(basket, request.tip),
     )
     positions = {line.reference: position for position, line in enumerate(basket.lines)}
-    return Draft(basket, positions, tuple(_contradictions(request.method, basket)))
+    return BasketDraft(basket, positions, tuple(_contradictions(request.method, basket)))
 
 
-def shopping_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Draft:
+def shopping_basket(request: CheckoutRequest, session: CheckoutSession | None) -> BasketDraft:
     """The basket of a shopping checkout; ``session``: what it updates.
 
-    :raises Outcome: its items are of two locations, or none of them can be on our menu.
+    :raises BusinessOutcome: its items are of two locations, or none of them can be on our menu.
     """
     before = session.basket if session else None
     parted = [line.item_id.partition(SEPARATOR) for line in request.lines]
@@ -116,12 +116,12 @@ def shopping_basket(request: CheckoutRequest, session: CheckoutSession | None) -
         replace(line, item_id=parted[position][2]) for position, line in enumerate(request.lines) if position in ours
     )
     basket = replace(basket, lines=lines, buyer=_buyer(request.buyer, basket.buyer))
-    return Draft(basket, {line.reference: at for line, at in zip(lines, sorted(ours), strict=True)}, messages)
+    return BasketDraft(basket, {line.reference: at for line, at in zip(lines, sorted(ours), strict=True)}, messages)
 
 
-def nothing_left(messages: Iterable[Message]) -> Outcome:
+def nothing_left(messages: Iterable[Message]) -> BusinessOutcome:
     """The outcome if every item was left out, for the reasons of ``messages``."""
-    return Outcome(*(replace(each, type="error", severity="unrecoverable") for each in messages))
+    return BusinessOutcome(*(replace(each, type="error", severity="unrecoverable") for each in messages))
 
 
 def unavailable(position: int, item_id: str, words: str, code: str = "item_unavailable") -> Message:
@@ -209,7 +209,7 @@ def _fulfilled(basket: Basket, method: MethodRequest | None | Omitted, offered: 
 
 
 def _desired(method: MethodRequest, before: datetime | None, offered: Collection[datetime]) -> datetime | None:
-    """A selected option is one of ours, whose id is its time; it counts more than a requested time."""
+    """The id of a selected option is its time. It counts more than a requested time."""
     option = method.selected_option
     if option is None or isinstance(option, Omitted):
         return _given(method.requested_time, before)

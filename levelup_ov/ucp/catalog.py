@@ -14,7 +14,7 @@ from levelup_ov.schemas import responses
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.ucp.baskets import SEPARATOR
 from levelup_ov.ucp.food import establishment
-from levelup_ov.ucp.operations import Call, in_words_of_ucp
+from levelup_ov.ucp.operations import AgentCall, in_words_of_ucp
 from levelup_ov.ucp.problems import Message, Rejected, outcome
 from levelup_ov.ucp.products import Product, products
 from levelup_ov.ucp.profile import envelope
@@ -33,7 +33,7 @@ class Catalog:
         self._service = service
         self._settings = settings
 
-    def search(self, call: Call, body: Any) -> dict[str, Any]:
+    def search(self, call: AgentCall, body: Any) -> dict[str, Any]:
         """The products that match, from page to page. A location that cannot be read is left out."""
         call.negotiated.require(SEARCH)
         self._begin(call)
@@ -47,7 +47,7 @@ class Catalog:
             "pagination": pagination,
         }
 
-    def lookup(self, call: Call, body: Any) -> dict[str, Any]:
+    def lookup(self, call: AgentCall, body: Any) -> dict[str, Any]:
         """The products with these ids; what there is not is a message."""
         call.negotiated.require(LOOKUP)
         self._begin(call)
@@ -64,8 +64,8 @@ class Catalog:
             **({"messages": messages} if messages else {}),
         }
 
-    def product(self, call: Call, body: Any) -> dict[str, Any]:
-        """One product. :raises Outcome: ``not_found``, or it needs options."""
+    def product(self, call: AgentCall, body: Any) -> dict[str, Any]:
+        """One product. :raises BusinessOutcome: ``not_found``, or it needs options."""
         call.negotiated.require(LOOKUP)
         self._begin(call)
         with in_words_of_ucp():
@@ -77,23 +77,23 @@ class Catalog:
             raise outcome(message.code, message.content, "$.id")
         return {"ucp": envelope("lookup", call.negotiated), "product": product.wire()}
 
-    def establishments(self, call: Call) -> dict[str, Any]:
+    def establishments(self, call: AgentCall) -> dict[str, Any]:
         """Every location of every account; UCP has no operation for that."""
         self._begin(call)
         found = [establishment(place) for place in self._places(call)]
         return {"ucp": envelope("food", call.negotiated), "food_establishments": found}
 
-    def menu(self, call: Call, location_id: str) -> dict[str, Any]:
-        """The menu of a location, as our own contract has it (MENU-1). :raises Outcome: ``not_found``."""
+    def menu(self, call: AgentCall, location_id: str) -> dict[str, Any]:
+        """The menu of a location, as our own contract has it (MENU-1). :raises BusinessOutcome: ``not_found``."""
         self._begin(call)
         with in_words_of_ucp():
             menu = self._service.menu(location_id, call.context)
         return {"ucp": envelope("food", call.negotiated), **responses.menu(menu)}
 
-    def _begin(self, call: Call) -> None:
+    def _begin(self, call: AgentCall) -> None:
         call.context.deadline = Deadline(self._settings.reading_deadline)
 
-    def _places(self, call: Call) -> Iterator[RoutedLocation]:
+    def _places(self, call: AgentCall) -> Iterator[RoutedLocation]:
         """The locations that take orders."""
         for merchant in self._service.merchants():
             try:
@@ -103,7 +103,7 @@ class Catalog:
                 continue
             yield from (place for place in found if place.location.active and not place.location.terminated)
 
-    def _page(self, call: Call, request: requests.SearchRequest) -> tuple[list[Product], str | None]:
+    def _page(self, call: AgentCall, request: requests.SearchRequest) -> tuple[list[Product], str | None]:
         """The products of a page, and where the next one starts; None: nowhere.
 
         The cursor is the number of items to skip at a location, and its id.
@@ -125,13 +125,13 @@ class Catalog:
             offset = 0
         return found, None
 
-    def _products(self, call: Call, place: RoutedLocation) -> list[Product]:
+    def _products(self, call: AgentCall, place: RoutedLocation) -> list[Product]:
         try:
             return list(products(self._service.menu(place.id, call.context), place))
         except Failure:
             return []
 
-    def _find(self, call: Call, ids: tuple[str, ...]) -> Mapping[str, Product]:
+    def _find(self, call: AgentCall, ids: tuple[str, ...]) -> Mapping[str, Product]:
         """The products with these ids, with one menu for each location."""
         found: dict[str, Product] = {}
         locations = dict.fromkeys(id.partition(SEPARATOR)[0] for id in ids if SEPARATOR in id)

@@ -12,7 +12,7 @@ import pytz
 from levelup_ov.domain.order import DeliveryAddress
 from levelup_ov.ordering.locations import RoutedLocation
 from levelup_ov.sessions.model import CheckoutSession, Line, PricedLine, PricedOption
-from levelup_ov.ucp.answers import Shown, common, instant, line_totals, lines, messages, without_none
+from levelup_ov.ucp.answers import AnswerContext, common, instant, line_totals, lines, messages, without_none
 from levelup_ov.ucp.baskets import ASAP, TIPS, chosen_tip
 from levelup_ov.ucp.problems import Message
 
@@ -36,7 +36,7 @@ _PATHS: Mapping[str, str] = {
 }
 
 
-def answer(session: CheckoutSession, ucp: Mapping[str, Any], shown: Shown) -> dict[str, Any]:
+def answer(session: CheckoutSession, ucp: Mapping[str, Any], shown: AnswerContext) -> dict[str, Any]:
     """The checkout as the draft has it."""
     members = {
         "ucp": ucp,

@@ -15,7 +15,7 @@ _ANSWER = ("result", "error")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RPCRequest:
     """A call, or a notification if ``id`` is None."""
 
     method: str
@@ -34,7 +34,7 @@ class RPCError(Exception):
         self.status = status
 
 
-def read_request(value: Any) -> Request:
+def read_request(value: Any) -> RPCRequest:
     """The request in a body's JSON.
 
     :raises RPCError: it is not a request; for example a batch, which the Model Context Protocol does not have.
@@ -52,7 +52,7 @@ def read_request(value: Any) -> Request:
         raise RPCError(INVALID_REQUEST, "expected a method")
     if not isinstance(params, dict):
         raise RPCError(INVALID_PARAMS, "expected params as an object")
-    return Request(method, params, id_of(value))
+    return RPCRequest(method, params, id_of(value))
 
 
 def id_of(value: Any) -> str | int | None:

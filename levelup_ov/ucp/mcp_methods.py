@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from levelup_ov.ucp.agents import Headers
-from levelup_ov.ucp.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, Request, RPCError
+from levelup_ov.ucp.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, RPCError, RPCRequest
 
 MODERN = "2026-07-28"
 """The version whose requests need no session."""
@@ -63,7 +63,7 @@ class Server:
         return {"name": self.name, "title": self.title, "version": self.version}
 
 
-def is_modern(request: Request, headers: Headers) -> bool:
+def is_modern(request: RPCRequest, headers: Headers) -> bool:
     """Whether a request needs no session.
 
     :raises RPCError: it contradicts its own headers, or has a version that is not spoken.
@@ -87,7 +87,7 @@ def is_modern(request: Request, headers: Headers) -> bool:
     return True
 
 
-def answer(request: Request, server: Server, tools: Mapping[str, Tool], *, modern: bool) -> dict[str, Any]:
+def answer(request: RPCRequest, server: Server, tools: Mapping[str, Tool], *, modern: bool) -> dict[str, Any]:
     """The result of every method but ``tools/call``. :raises RPCError: it is not spoken."""
     match request.method:
         case "tools/list":
@@ -113,13 +113,13 @@ def answer(request: Request, server: Server, tools: Mapping[str, Tool], *, moder
     raise RPCError(METHOD_NOT_FOUND, f"there is no method {request.method[:64]!r}", status=404)
 
 
-def _listed(request: Request, tools: Mapping[str, Tool]) -> dict[str, Any]:
+def _listed(request: RPCRequest, tools: Mapping[str, Tool]) -> dict[str, Any]:
     if request.params.get("cursor") is not None:
         raise RPCError(INVALID_PARAMS, "there is no further page")
     return {"tools": [tool.entry() for tool in tools.values()], **_kept()}
 
 
-def called(request: Request, tools: Mapping[str, Tool]) -> tuple[Tool, Mapping[str, Any]]:
+def called(request: RPCRequest, tools: Mapping[str, Tool]) -> tuple[Tool, Mapping[str, Any]]:
     """The tool that ``tools/call`` names, and its arguments."""
     name, arguments = request.params.get("name"), request.params.get("arguments", {})
     if not isinstance(name, str) or (tool := tools.get(name)) is None:

@@ -37,7 +37,7 @@ class Negotiated:
     webhook: str | None = None
 
     def require(self, name: str) -> None:
-        """:raises Outcome: ``capabilities_incompatible``: the operation needs a capability that is not shared."""
+        """:raises BusinessOutcome: ``capabilities_incompatible``: the two sides do not share this capability."""
         if name not in self.capabilities:
             raise outcome("capabilities_incompatible", f"the agent's profile does not declare {name}")
 
@@ -86,7 +86,7 @@ def negotiate(agent: Agent, profile: Mapping[str, Any] | None) -> Negotiated:
     """What the agent of a request may use: everything, unless its ``profile`` is fetched and says less.
 
     :raises Rejected: its profile cannot be used.
-    :raises Outcome: ``capabilities_incompatible``.
+    :raises BusinessOutcome: ``capabilities_incompatible``.
     """
     if profile is None:
         return _EVERYTHING

@@ -1,7 +1,7 @@
 """The operations of both faces: an object in, an object out. REST and MCP call these, and only these.
 
 A protocol error is raised as :class:`levelup_ov.ucp.problems.Rejected`, an answer without a resource as
-:class:`levelup_ov.ucp.problems.Outcome`; every other answer is returned.
+:class:`levelup_ov.ucp.problems.BusinessOutcome`; every other answer is returned.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from levelup_ov.sessions import Sessions
 from levelup_ov.sessions.model import OPEN, CheckoutSession, Problem, RequestKey
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.ucp import baskets, food, payment, shopping
-from levelup_ov.ucp.answers import Shown
-from levelup_ov.ucp.baskets import Draft
+from levelup_ov.ucp.answers import AnswerContext
+from levelup_ov.ucp.baskets import BasketDraft
 from levelup_ov.ucp.negotiation import Negotiated
 from levelup_ov.ucp.problems import STANDARD, Message, Rejected, outcome, plain, rejected
 from levelup_ov.ucp.profile import envelope
@@ -38,7 +38,7 @@ _UNSELLABLE: Mapping[str, tuple[str, str]] = {
 
 
 @dataclass(slots=True)
-class Call:
+class AgentCall:
     """One call of an agent, whatever its transport.
 
     ``caller``: the name of its key; it owns its sessions. ``key``: its idempotency key and its body, for operations
@@ -62,8 +62,8 @@ class Face:
 
     name: FaceName
     read: Callable[[Any], requests.CheckoutRequest]
-    basket: Callable[[requests.CheckoutRequest, CheckoutSession | None], Draft]
-    answer: Callable[[CheckoutSession, Mapping[str, Any], Shown], dict[str, Any]]
+    basket: Callable[[requests.CheckoutRequest, CheckoutSession | None], BasketDraft]
+    answer: Callable[[CheckoutSession, Mapping[str, Any], AnswerContext], dict[str, Any]]
 
 
 FACES: Mapping[FaceName, Face] = {
@@ -82,8 +82,8 @@ class Operations:
         self._links = tuple({"type": type, "url": url} for type, url in settings.agent_links.items())
         self._has_checkout = settings.checkout is not None
 
-    def create(self, call: Call, body: Any) -> dict[str, Any]:
-        """Create a checkout. :raises Outcome: there is nothing that it could hold."""
+    def create(self, call: AgentCall, body: Any) -> dict[str, Any]:
+        """Create a checkout. :raises BusinessOutcome: there is nothing that it could hold."""
         self._begin(call, self._settings.validation_deadline)
         with in_words_of_ucp():
             request = self._read(call, body)
@@ -91,13 +91,13 @@ class Operations:
             session = self._sessions.create(call.caller, draft.basket, call.key, call.context)
             return self._settled(call, request, draft, session, is_new=True)
 
-    def read(self, call: Call, id: str) -> dict[str, Any]:
+    def read(self, call: AgentCall, id: str) -> dict[str, Any]:
         """The checkout as it is now; one in progress is reconciled first."""
         self._begin(call, self._settings.submission_deadline)
         with in_words_of_ucp():
             return self._answer(call, self._mine(call, id))
 
-    def update(self, call: Call, id: str, body: Any) -> dict[str, Any]:
+    def update(self, call: AgentCall, id: str, body: Any) -> dict[str, Any]:
         """Replace what ``body`` names; what it leaves out stays."""
         self._begin(call, self._settings.validation_deadline)
         with in_words_of_ucp():
@@ -108,7 +108,7 @@ class Operations:
             session = self._sessions.replace(call.caller, id, draft.basket, call.key, call.context)
             return self._settled(call, request, draft, session)
 
-    def complete(self, call: Call, id: str, body: Any) -> dict[str, Any]:
+    def complete(self, call: AgentCall, id: str, body: Any) -> dict[str, Any]:
         """Place the order and charge the instrument of ``body``."""
         self._begin(call, self._settings.submission_deadline)
         with in_words_of_ucp():
@@ -129,14 +129,14 @@ class Operations:
             session = self._sessions.complete(call.caller, id, tender, call.key, call.context)
             return self._answer(call, session, instrument=request.position)
 
-    def cancel(self, call: Call, id: str) -> dict[str, Any]:
+    def cancel(self, call: AgentCall, id: str) -> dict[str, Any]:
         """Give a checkout up."""
         self._begin(call, self._settings.validation_deadline)
         with in_words_of_ucp():
             self._mine(call, id)
             return self._answer(call, self._sessions.cancel(call.caller, id, call.key, call.context))
 
-    def order(self, call: Call, id: str) -> dict[str, Any]:
+    def order(self, call: AgentCall, id: str) -> dict[str, Any]:
         """The order that came out of a checkout (shopping only)."""
         call.negotiated.require(ORDER)
         call.context.deadline = Deadline(self._settings.submission_deadline)
@@ -154,23 +154,23 @@ class Operations:
                 return found
             return shopping.order(session, ucp, call.base_url, tracked)
 
-    def _begin(self, call: Call, seconds: float) -> None:
+    def _begin(self, call: AgentCall, seconds: float) -> None:
         call.negotiated.require(CHECKOUT[self.face.name])
         call.context.deadline = Deadline(seconds)
 
-    def _read(self, call: Call, body: Any) -> requests.CheckoutRequest:
+    def _read(self, call: AgentCall, body: Any) -> requests.CheckoutRequest:
         """The body of a create or an update, without what the agent has not declared (UCP-3)."""
         request = self.face.read(body)
         return request if FULFILLMENT in call.negotiated.capabilities else replace(request, method=requests.OMITTED)
 
-    def _followed(self, call: Call, draft: Draft) -> Draft:
+    def _followed(self, call: AgentCall, draft: BasketDraft) -> BasketDraft:
         """The draft with the address that changes of its order are sent to (UCP-15)."""
         if self.face.name != "shopping" or not self._settings.agent_signing_keys:
             return draft
         return replace(draft, basket=baskets.followed(draft.basket, call.negotiated.webhook, call.base_url))
 
-    def _mine(self, call: Call, id: str) -> CheckoutSession:
-        """The session of this caller and this face. :raises Outcome: ``not_found``."""
+    def _mine(self, call: AgentCall, id: str) -> CheckoutSession:
+        """The session of this caller and this face. :raises BusinessOutcome: ``not_found``."""
         session = self._sessions.read(call.caller, id, call.context)
         if baskets.face_of(session.basket) != self.face.name:
             raise outcome("not_found", "there is no such checkout")
@@ -178,9 +178,9 @@ class Operations:
 
     def _settled(
         self,
-        call: Call,
+        call: AgentCall,
         request: requests.CheckoutRequest,
-        draft: Draft,
+        draft: BasketDraft,
         session: CheckoutSession,
         *,
         is_new: bool = False,
@@ -194,7 +194,7 @@ class Operations:
         return self._answer(call, session, tuple(messages), request.claims)
 
     def _without_unsellable(
-        self, call: Call, draft: Draft, session: CheckoutSession, messages: list[Message], is_new: bool
+        self, call: AgentCall, draft: BasketDraft, session: CheckoutSession, messages: list[Message], is_new: bool
     ) -> CheckoutSession:
         """The session without the lines that this face cannot sell, each with a message (UCP-12).
 
@@ -227,7 +227,7 @@ class Operations:
 
     def _answer(
         self,
-        call: Call,
+        call: AgentCall,
         session: CheckoutSession,
         messages: tuple[Message, ...] = (),
         claims: tuple[str, ...] = (),
@@ -235,7 +235,7 @@ class Operations:
     ) -> dict[str, Any]:
         call.context.replayed = session.replayed
         ucp = envelope(self.face.name, call.negotiated, self._tenders(session))
-        answer = self.face.answer(session, ucp, Shown(call.base_url, self._links, messages, claims, instrument))
+        answer = self.face.answer(session, ucp, AnswerContext(call.base_url, self._links, messages, claims, instrument))
         if FULFILLMENT not in call.negotiated.capabilities:
             answer.pop("fulfillment", None)
         return answer
@@ -259,7 +259,7 @@ def in_words_of_ucp() -> Iterator[None]:
     """Turns a failure into what UCP has for it.
 
     :raises Rejected: or
-    :raises Outcome: as the failure has it.
+    :raises BusinessOutcome: as the failure has it.
     """
     try:
         yield

@@ -17,9 +17,9 @@ from levelup_ov.config import Settings
 from levelup_ov.domain.secret import Secret
 from levelup_ov.events.deliverer import LANES
 from levelup_ov.events.receivers import AGENT, receiver_of
-from levelup_ov.events.sending import Request, SendFailed
+from levelup_ov.events.sending import EventRequest, SendFailed
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.event_deliveries import Delivery
+from levelup_ov.ledger.event_deliveries import EventDelivery
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.sealing import Sealer
 from levelup_ov.sessions.model import CheckoutSession
@@ -67,7 +67,7 @@ class OrderWebhooks:
         }
         return receiver_of(session.caller), self._sealer.seal(_text(kept), submission)
 
-    def request(self, delivery: Delivery) -> Request:
+    def request(self, delivery: EventDelivery) -> EventRequest:
         """The request for an event. Its body is the same for every attempt. :raises SendFailed: there is none."""
         try:
             sealed = self._outbox.followed(delivery.subject)
@@ -89,10 +89,10 @@ class OrderWebhooks:
             "Webhook-Timestamp": str(int(delivery.created_at.timestamp())),
         }
         signed = self.signatures.headers_of_post(url, headers, body, self._clock())
-        return Request(Secret(url), signed, body, self._public if url.startswith("https:") else self._local)
+        return EventRequest(Secret(url), signed, body, self._public if url.startswith("https:") else self._local)
 
 
-def _order(placed: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
+def _order(placed: dict[str, Any], delivery: EventDelivery) -> dict[str, Any]:
     """The order as an event leaves it."""
     change = orjson.loads(delivery.data)
     noticed = change.get("changed_at")

@@ -63,7 +63,7 @@ class Rejected(Exception):
         return {"code": self.code, "content": message["content"], "messages": [message]}
 
 
-class Outcome(Exception):
+class BusinessOutcome(Exception):
     """A business outcome without a resource: ``ucp.status`` is ``error``. REST answers 200, MCP a result."""
 
     def __init__(self, *messages: Message) -> None:
@@ -71,9 +71,9 @@ class Outcome(Exception):
         self.messages = messages
 
 
-def outcome(code: str, content: str, path: str = "") -> Outcome:
+def outcome(code: str, content: str, path: str = "") -> BusinessOutcome:
     """The outcome of one error after which there is nothing to act on."""
-    return Outcome(Message("error", code, content, path, "unrecoverable"))
+    return BusinessOutcome(Message("error", code, content, path, "unrecoverable"))
 
 
 STANDARD: Mapping[str, str] = {

@@ -22,8 +22,8 @@ from levelup_ov.sessions.model import RequestKey
 from levelup_ov.ucp.agents import Agents, Profiles
 from levelup_ov.ucp.catalog import Catalog
 from levelup_ov.ucp.negotiation import Agent, negotiate, read_agent
-from levelup_ov.ucp.operations import Call, Operations
-from levelup_ov.ucp.problems import Outcome, Rejected, rejected
+from levelup_ov.ucp.operations import AgentCall, Operations
+from levelup_ov.ucp.problems import BusinessOutcome, Rejected, rejected
 from levelup_ov.ucp.profile import CACHE_SECONDS, PROFILE, error_envelope, profile
 from levelup_ov.ucp.versions import FaceName
 
@@ -62,22 +62,22 @@ class Door:
         g.ucp_caller = name
         return name
 
-    def call(self, key: RequestKey | None = None) -> Call:
+    def call(self, key: RequestKey | None = None) -> AgentCall:
         """The call of this request.
 
         :raises Rejected: a header is missing or wrong, or the agent's profile cannot be used.
-        :raises Outcome: the two sides share no capability.
+        :raises BusinessOutcome: the two sides share no capability.
         """
         caller = self.caller()
         g.request_id = g.context.request_id = _header("Request-Id")
         agent = _agent(request.headers.get("UCP-Agent"), self._settings.agent_profiles)
         return self.call_of(caller, agent, key, g.context)
 
-    def call_of(self, caller: str, agent: Agent, key: RequestKey | None, context: RequestContext) -> Call:
+    def call_of(self, caller: str, agent: Agent, key: RequestKey | None, context: RequestContext) -> AgentCall:
         """The call of a caller's agent.
 
         :raises Rejected: its profile cannot be used, or the request has a signature that its profile does not verify.
-        :raises Outcome: the two sides share no capability.
+        :raises BusinessOutcome: the two sides share no capability.
         """
         profile = self._profiles.fetch(agent.profile)
         if profile is not None and ("Signature" in request.headers or "Signature-Input" in request.headers):
@@ -86,9 +86,9 @@ class Door:
             target = str(request.environ.get("RAW_URI") or request.path)
             # A request in absolute form names the host, too.
             url = self.base_url + target[target.find("/", target.find("://") + 3) if "://" in target[:8] else 0 :]
-            signed = verifying.Request(request.method, url, request.headers, g.get("ucp_body", b""))
+            signed = verifying.SignedRequest(request.method, url, request.headers, g.get("ucp_body", b""))
             verifying.verify(signed, profile)
-        return Call(caller, context, negotiate(agent, profile), self.base_url, key)
+        return AgentCall(caller, context, negotiate(agent, profile), self.base_url, key)
 
     def body(self) -> bytes:
         """The body of this request; that of a caller without a key is not read.
@@ -101,7 +101,7 @@ class Door:
         g.ucp_body = body
         return body
 
-    def changing(self, body: bytes) -> Call:
+    def changing(self, body: bytes) -> AgentCall:
         """The call of a request that changes something, which needs a key (UCP-7)."""
         return self.call(RequestKey(_header("Idempotency-Key"), body))
 
@@ -121,7 +121,7 @@ def refuse(error: Rejected) -> Response:
 def guard(pages: Blueprint, kind: Callable[[], str]) -> None:
     """The documented forms of errors, for all endpoints of a blueprint; ``kind`` is what the operation is about."""
 
-    def answer(error: Outcome) -> Response:
+    def answer(error: BusinessOutcome) -> Response:
         return json_response({"ucp": error_envelope(kind()), "messages": [each.wire() for each in error.messages]})
 
     def refuse_failure(failure: Failure) -> Response:
@@ -135,7 +135,7 @@ def guard(pages: Blueprint, kind: Callable[[], str]) -> None:
         return refuse_failure(Failure("internal_error", "an internal error; the request id identifies its log line"))
 
     pages.register_error_handler(Rejected, refuse)
-    pages.register_error_handler(Outcome, answer)
+    pages.register_error_handler(BusinessOutcome, answer)
     pages.register_error_handler(Failure, refuse_failure)
     pages.register_error_handler(HTTPException, refuse_http)
     pages.register_error_handler(Exception, crash)
@@ -229,7 +229,7 @@ def _add_checkouts(pages: Blueprint, path: str, name: FaceName, operations: Oper
         has_body = request.content_length or "Transfer-Encoding" in request.headers
         return json_response(operations.cancel(door.changing(door.body() if has_body else b""), id))
 
-    def _changing() -> tuple[Call, bytes]:
+    def _changing() -> tuple[AgentCall, bytes]:
         body = door.body()
         return door.changing(body), body
 

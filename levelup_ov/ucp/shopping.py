@@ -11,7 +11,7 @@ from levelup_ov.domain import ready_time
 from levelup_ov.domain.status import CALLED_OFF, FINAL, Stage
 from levelup_ov.ordering.tracking import TrackedOrder
 from levelup_ov.sessions.model import CheckoutSession, Line, PricedLine
-from levelup_ov.ucp.answers import Shown, common, instant, line_totals, lines, messages, totals
+from levelup_ov.ucp.answers import AnswerContext, common, instant, line_totals, lines, messages, totals
 from levelup_ov.ucp.baskets import product_id
 
 _PATHS: Mapping[str, str] = {
@@ -22,7 +22,7 @@ _PATHS: Mapping[str, str] = {
 }
 
 
-def answer(session: CheckoutSession, ucp: Mapping[str, Any], shown: Shown) -> dict[str, Any]:
+def answer(session: CheckoutSession, ucp: Mapping[str, Any], shown: AnswerContext) -> dict[str, Any]:
     """The checkout."""
     members = {
         "ucp": ucp,

@@ -21,14 +21,14 @@ from levelup_ov.ucp.catalog import Catalog
 from levelup_ov.ucp.mcp_methods import Tool
 from levelup_ov.ucp.menu_search import MOST_FOUND, Page
 from levelup_ov.ucp.negotiation import Agent, check_agent
-from levelup_ov.ucp.operations import Call, Operations, in_words_of_ucp
-from levelup_ov.ucp.problems import Outcome, Rejected, outcome, rejected
+from levelup_ov.ucp.operations import AgentCall, Operations, in_words_of_ucp
+from levelup_ov.ucp.problems import BusinessOutcome, Rejected, outcome, rejected
 from levelup_ov.ucp.profile import envelope, error_envelope
 from levelup_ov.ucp.tool_schemas import CURSOR, FOOD_CHECKOUT, ID, LIMIT, PAYMENT, SHOPPING_CHECKOUT, WORDS, arguments
 
 Arguments = Mapping[str, Any]
 Answer = Mapping[str, Any]
-MakeCall = Callable[[str, Agent, RequestKey | None, RequestContext], Call]
+MakeCall = Callable[[str, Agent, RequestKey | None, RequestContext], AgentCall]
 """Makes the call of a caller's agent. :raises Rejected: the agent's profile cannot be used."""
 
 USUALLY_FOUND = 10
@@ -113,8 +113,8 @@ class Toolbox:
         )  # fmt: skip
 
     def _tool(
-        self, name: str, kind: str, work: Callable[[Call, Arguments], Answer], description: str, schema: schemas.Schema,
-        *, writes: bool = False, needs_key: bool = False,
+        self, name: str, kind: str, work: Callable[[AgentCall, Arguments], Answer], description: str,
+        schema: schemas.Schema, *, writes: bool = False, needs_key: bool = False,
     ) -> Tool:  # fmt: skip
         """``kind``: what its answers are about."""
 
@@ -124,22 +124,22 @@ class Toolbox:
                 if missing := [member for member in schema["required"] if member not in given]:
                     raise _invalid(f"$.{missing[0]}", "is missing")
                 return work(self._call(caller, agent, key if writes else None, context), given)
-            except Outcome as error:
+            except BusinessOutcome as error:
                 return {"ucp": error_envelope(kind), "messages": [each.wire() for each in error.messages]}
 
         return Tool(name, name.replace("_", " ").capitalize(), description, schema, run, writes)
 
-    def _establishments(self, call: Call, given: Arguments) -> Answer:
+    def _establishments(self, call: AgentCall, given: Arguments) -> Answer:
         found = self._catalog.establishments(call)
         page = menu_search.find_establishments(found["food_establishments"], *_page(given))
         return _paged(found["ucp"], "food_establishments", page)
 
-    def _search_menu(self, call: Call, given: Arguments) -> Answer:
+    def _search_menu(self, call: AgentCall, given: Arguments) -> Answer:
         place, menu = self._menu(call, given)
         page = menu_search.find_dishes(menu, *_page(given))
         return {**_paged(envelope("food", call.negotiated), "dishes", page), "currency": place.location.currency}
 
-    def _get_dish(self, call: Call, given: Arguments) -> Answer:
+    def _get_dish(self, call: AgentCall, given: Arguments) -> Answer:
         place, menu = self._menu(call, given)
         under = given.get("under")
         found = menu_search.dish(menu, _id(given), under if isinstance(under, str) else "")
@@ -147,7 +147,7 @@ class Toolbox:
             raise outcome("not_found", "there is no such dish, or no such modification of it", "$.id")
         return {"ucp": envelope("food", call.negotiated), "dish": found, "currency": place.location.currency}
 
-    def _menu(self, call: Call, given: Arguments) -> tuple[RoutedLocation, Menu]:
+    def _menu(self, call: AgentCall, given: Arguments) -> tuple[RoutedLocation, Menu]:
         establishment = given.get("food_establishment")
         id = establishment.get("id") if isinstance(establishment, dict) else None
         if not isinstance(id, str):

@@ -29,7 +29,7 @@ _OF_BODY = ("Content-Digest", "Content-Type")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SignedRequest:
     """A request; ``url`` is the public address that the agent called."""
 
     method: str
@@ -65,7 +65,7 @@ class _Keys(HTTPSignatureKeyResolver):
         return key
 
 
-def verify(request: Request, profile: Mapping[str, Any]) -> None:
+def verify(request: SignedRequest, profile: Mapping[str, Any]) -> None:
     """Verify the one signature of a request by the keys of its agent's profile.
 
     :raises Rejected: ``signature_missing``, ``key_not_found``, ``signature_invalid`` (401), ``digest_mismatch``,

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from levelup_ov.certify import CannotRun, Outcome, Plan, run
+from levelup_ov.certify import CannotRun, Plan, RunResult, run
 from levelup_ov.certify.client import RoundTrip
 from levelup_ov.certify.output import Findings
 from levelup_ov.certify.report import Report
@@ -42,12 +42,12 @@ class Certifications:
     def _run(self, id: str, plan: Plan) -> None:
         began, step = time.monotonic(), ""
 
-        def publish(state: str, outcome: Outcome, **more: Any) -> None:
+        def publish(state: str, outcome: RunResult, **more: Any) -> None:
             findings = _short(Findings(plan, outcome, False, time.monotonic() - began))
             self._shelf.put(id, {"state": state, "step": step, **findings, **more})
 
         def so_far() -> None:
-            publish("running", Outcome(report, plan.locations, 0, 0, None))
+            publish("running", RunResult(report, plan.locations, 0, 0, None))
 
         def progress(words: str) -> None:
             nonlocal step
@@ -58,7 +58,7 @@ class Certifications:
         try:
             publish("finished", run(plan, progress, report=report))
         except (CannotRun, ValueError) as error:
-            publish("failed", Outcome(report, plan.locations, 0, 0, None), reason=str(error))
+            publish("failed", RunResult(report, plan.locations, 0, 0, None), reason=str(error))
 
 
 class _Watched(Report):

@@ -21,7 +21,7 @@ from levelup_ov.standins.sandbox.magic import CARDS, TOKENS
 from levelup_ov.workbench.abilities import abilities, account_facts
 from levelup_ov.workbench.access import check_host, check_origin
 from levelup_ov.workbench.certification import Certifications
-from levelup_ov.workbench.recent_calls import Recorder
+from levelup_ov.workbench.recent_calls import CallRecorder
 
 GOOD_CARD = "4111111111111111"
 """The test number that every card company knows as a good one."""
@@ -36,7 +36,7 @@ NAVIGATION = (
 def install(app: Flask, settings: Settings, service: Service) -> None:
     """Add the pages to ``app``, and record the provider calls of its orders."""
     adapters = settings.accounts.values()
-    recorder = Recorder({setting.default or "" for adapter in adapters for setting in adapter.settings.values()})
+    recorder = CallRecorder({setting.default or "" for adapter in adapters for setting in adapter.settings.values()})
     service.transport.watch = recorder.watch
     app.register_blueprint(_blueprint(settings, recorder))
 
@@ -52,7 +52,7 @@ def install(app: Flask, settings: Settings, service: Service) -> None:
         return response
 
 
-def _blueprint(settings: Settings, recorder: Recorder) -> Blueprint:
+def _blueprint(settings: Settings, recorder: CallRecorder) -> Blueprint:
     pages = Blueprint(
         "workbench", __name__, static_folder="static", static_url_path="/workbench/static", template_folder="templates"
     )

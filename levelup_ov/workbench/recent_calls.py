@@ -32,7 +32,7 @@ class _Seen:
     reply: Reply | None
 
 
-class Recorder:
+class CallRecorder:
     """Watches the calls of requests that are open, and keeps them when they end.
 
     ``public``: values of secret settings that everybody knows, such as the sandbox's default; they are shown.

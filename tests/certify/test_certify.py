@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from werkzeug.wrappers import Request, Response
 
-from levelup_ov.certify import CannotRun, Outcome, Plan, run
+from levelup_ov.certify import CannotRun, Plan, RunResult, run
 from levelup_ov.certify.report import UNSEEN
 from levelup_ov.config import DEVELOPMENT_API_KEY
 from levelup_ov.domain.secret import Secret
@@ -23,11 +23,11 @@ from tests.channel import Clock
 KEY = Secret(DEVELOPMENT_API_KEY)
 
 
-def certify(address: str, *locations: str, submit: bool = True, key: Secret = KEY, requests: int = 1500) -> Outcome:
+def certify(address: str, *locations: str, submit: bool = True, key: Secret = KEY, requests: int = 1500) -> RunResult:
     return run(Plan(address, key, locations, submit, requests), clock=Clock())
 
 
-def failed(outcome: Outcome) -> dict[str, list[str]]:
+def failed(outcome: RunResult) -> dict[str, list[str]]:
     """The rules that something breaks, with what."""
     found: dict[str, list[str]] = {}
     for check in outcome.report.checks.values():
@@ -37,7 +37,7 @@ def failed(outcome: Outcome) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def everything(service: str) -> Outcome:
+def everything(service: str) -> RunResult:
     return certify(service)
 
 
@@ -48,13 +48,13 @@ def test_what_is_shipped_of_the_contract_is_what_the_page_says() -> None:
     assert set(drawn["rules"]) == set(re.findall(r"^\.\. _([A-Z]+-\d+):$", PAGE.read_text("utf-8"), re.MULTILINE))
 
 
-def test_our_own_service_passes_at_every_location_of_the_sandbox(everything: Outcome) -> None:
+def test_our_own_service_passes_at_every_location_of_the_sandbox(everything: RunResult) -> None:
     assert failed(everything) == {}
     assert everything.stopped is None and everything.left_out == 0
     assert len(everything.places) == 7
 
 
-def test_every_rule_is_checked_or_says_why_not(everything: Outcome) -> None:
+def test_every_rule_is_checked_or_says_why_not(everything: RunResult) -> None:
     unchecked = {rule.id for rule, result, _, _ in everything.report.by_rule() if result == "not applicable"}
     assert unchecked <= {*UNSEEN, "MONEY-9"}
     for _, _, checks, reason in everything.report.by_rule():
@@ -62,7 +62,7 @@ def test_every_rule_is_checked_or_says_why_not(everything: Outcome) -> None:
         assert all(check.reasons for check in checks if check.result == "not applicable")
 
 
-def test_three_orders_are_placed_at_each_location_and_listed(everything: Outcome) -> None:
+def test_three_orders_are_placed_at_each_location_and_listed(everything: RunResult) -> None:
     assert Counter(location for location, _ in everything.report.orders) == dict.fromkeys(everything.places, 3)
     assert len(set(everything.report.orders)) == len(everything.report.orders)
 

@@ -17,7 +17,7 @@ from tests.checkout.test_checkout_cancellations import cancel, uuid
 from tests.checkout.test_checkout_money import refusal
 from tests.checkout.test_checkout_submissions import Killed, Killer
 
-__all__ = ["uuid"]
+__all__ = ["interrupted", "uuid"]
 
 LATER = "2030-06-03T16:02Z"
 """When no request of noon can be under way any more, and nothing is ready yet."""
@@ -51,11 +51,11 @@ def _kill(*_: object) -> None:
     raise Killed
 
 
-def _state(site: Site, uuid: str) -> str:
+def state(site: Site, uuid: str) -> str:
     return str(site.get(f"/orders/{uuid}")["order"]["state"])
 
 
-def _stage(site: Site, uuid: str) -> str:
+def stage(site: Site, uuid: str) -> str:
     number = site.get(f"/orders/{uuid}")["order"]["order_submission"]["order_id"]
     return str(site.channel.get(f"/locations/{PLACE}/orders/{number}").order["status"])
 
@@ -77,7 +77,7 @@ def test_killed_at_any_step_and_never_asked_again(
         killer.arm(None)
         clock.set(LATER)
         assert site.reconcile()[0] == 0
-        found = (_stage(site, uuid), _state(site, uuid), uuid in site.refunded())
+        found = (stage(site, uuid), state(site, uuid), uuid in site.refunded())
         assert found in [("cancelled", "refunded", True), ("preparing", "submitted", False)], (step, found)
         assert site.reconcile() == NOTHING
         reached.add(found)
@@ -126,7 +126,7 @@ def test_what_the_provider_never_got_is_refunded_to_nobody(
     clock.set(LATER)
     status, said = site.reconcile()
     assert status == 0 and "submitted" in said
-    assert (_state(site, uuid), site.line.count("/refund")) == ("submitted", 0)
+    assert (state(site, uuid), site.line.count("/refund")) == ("submitted", 0)
     assert site.reconcile() == NOTHING
     assert cancel(site, uuid).json["order"]["state"] == "refunded"
 
@@ -149,7 +149,7 @@ def test_what_is_not_known_stays_to_be_found_out(
         patch.setattr(f"{ADAPTER}.show_status", show_status)
         for _ in range(2):
             status, said = site.reconcile()
-            assert status == 1 and "still submitted: " in said and "1 still unfinished" in said
+            assert status == 1 and "still being canceled: " in said and "1 still unfinished" in said
     assert site.line.count("/refund") == 0
     assert site.reconcile()[0] == 0
     assert site.refunded() == [interrupted]
@@ -199,7 +199,7 @@ def test_a_charge_that_stays_without_a_meal_is_a_persons(site: Site, interrupted
     assert site.reconcile()[0] == 1
     status, said = site.command("cases")
     assert status == 1 and interrupted in said
-    assert _state(site, interrupted) == "stuck"
+    assert state(site, interrupted) == "stuck"
     assert cancel(site, interrupted).refusal == (502, "refund_impossible", None)
 
 
@@ -207,8 +207,100 @@ def test_a_charge_that_stays_without_a_meal_is_a_persons(site: Site, interrupted
 def test_a_manager_confirms_when_the_site_asks_again(site: Site, interrupted: str) -> None:
     site.line.faults["/refund"] = [refusal(422, "refund", "manager_confirmation")]
     status, said = site.reconcile()
-    assert status == 1 and "still submitted" in said
+    assert status == 1 and "still being canceled" in said
     asked = site.call(
         "POST", f"/orders/{interrupted}/cancellation", {"refund": {"manager_confirmation": "1"}}, Idempotency_Key="D"
     )
     assert asked.json["order"]["state"] == "refunded"
+
+
+def refund_pending(site: Site, uuid: str) -> None:
+    """The site has asked for a refund before, and LevelUp has not answered."""
+    site.line.faults["/refund"] = ["unreached"] * 9
+    assert site.refund(uuid, "R").error["code"] == "refund_pending"
+    site.line.faults.clear()
+
+
+def finished(site: Site, clock: Clock) -> None:
+    """Runs of the command, until it is done or needs a person."""
+    for minute in (2, 4, 6):
+        clock.set(f"2030-06-03T16:0{minute}Z")
+        site.reconcile()
+
+
+@pytest.mark.rule("STAT-7", "WEB-3")
+@pytest.mark.parametrize("canceled", [True, False], ids=["canceled", "made"])
+@pytest.mark.parametrize("answer", ["refused", "refunded"])
+def test_a_refund_was_under_way_before(
+    site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock, canceled: bool, answer: str
+) -> None:
+    refund_pending(site, uuid)
+    with monkeypatch.context() as patch:
+        if not canceled:
+            patch.setattr(f"{ADAPTER}.cancel_order", lambda *_: None)
+        kill_after_cancel(site, uuid, monkeypatch)
+    if answer == "refused":
+        site.line.faults["/refund"] = [refusal(422, "order", "base")] * 9
+    finished(site, clock)
+    if answer == "refunded":
+        assert site.refunded() == [uuid] and site.reconcile() == NOTHING
+        # Each of them asked for this refund.
+        for key in ("R", "C"):
+            assert site.refund(uuid, key).headers["Idempotency-Replayed"] == "true"
+    elif canceled:
+        assert state(site, uuid) == "stuck" and uuid in site.command("cases")[1]
+    else:
+        assert state(site, uuid) == "submitted" and site.reconcile() == NOTHING
+
+
+@pytest.mark.rule("STAT-7", "WEB-5")
+def test_killed_at_any_step_during_a_refund_that_levelup_refuses(
+    site: Site, merchant: str, user: str, killer: Killer, clock: Clock
+) -> None:
+    ends = set()
+    for step in range(100):
+        clock.set("2030-06-03T16:00Z")
+        uuid = site.charged(meal(merchant, user))["uuid"]
+        refund_pending(site, uuid)
+        clock.set("2030-06-03T16:01Z")
+        site.line.faults["/refund"] = [refusal(422, "order", "base")] * 9
+        killer.arm(step)
+        try:
+            cancel(site, uuid)
+        except Killed:
+            pass
+        dead = killer.dead
+        killer.arm(None)
+        finished(site, clock)
+        end = (stage(site, uuid), state(site, uuid))
+        assert end in [("cancelled", "stuck"), ("preparing", "submitted")], step
+        ends.add(end)
+        if not dead:
+            break
+    assert step >= 8 and len(ends) == 2 and site.refunded() == []
+
+
+@pytest.mark.rule("STAT-7", "WEB-5")
+def test_killed_at_any_step_after_somebody_else_canceled(
+    site: Site, merchant: str, user: str, killer: Killer, clock: Clock
+) -> None:
+    ends = []
+    for step in range(100):
+        clock.set("2030-06-03T16:00Z")
+        uuid = site.charged(meal(merchant, user))["uuid"]
+        number = site.get(f"/orders/{uuid}")["order"]["order_submission"]["order_id"]
+        assert site.channel.send("POST", f"/locations/{PLACE}/orders/{number}/cancellation").status == 200
+        killer.arm(step)
+        try:
+            cancel(site, uuid)
+        except Killed:
+            pass
+        dead = killer.dead
+        killer.arm(None)
+        clock.set(LATER)
+        assert site.reconcile()[0] == 0 and site.reconcile() == NOTHING
+        ends.append(state(site, uuid))
+        if not dead:
+            break
+    # Before the first step nothing is known of the request.
+    assert ends == ["submitted"] + ["refunded"] * step and step >= 6

@@ -334,6 +334,15 @@ def test_what_was_ruled_out_is_looked_for_four_times(site: Site, merchant: str, 
         assert (looks, body is None) == (number, number == len(minutes))
 
 
+@pytest.mark.rule("WEB-4")
+def test_a_clock_set_back_by_days_delays_no_look(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    arrive = ruled_out(site, merchant, user, clock)
+    arrive()
+    clock.now -= timedelta(days=3)
+    status, said = site.reconcile()
+    assert status == 1 and site.unrefunded()[0] in said
+
+
 def ledger_of(site: Site) -> str:
     return str(site.app.extensions["levelup_ov"].submissions.ledger.database.engine.url.database)
 

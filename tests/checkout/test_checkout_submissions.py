@@ -374,7 +374,7 @@ class Killer:
         self.dead = False
         for owner, names in (
             (Session, ("call",)),
-            (CheckoutStore, ("add_order", "change_order", "change_cancellation")),
+            (CheckoutStore, ("add_order", "change_order")),
             (Statuses, ("begin_cancellation", "record")),
             (Ledger, ("claim", "begin_sending", "place", "fail", "lose")),
         ):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.hostile import cost, expensive_bodies, repeated_members
 from levelup_ov.domain.failure import Failure
-from levelup_ov.schemas.body import _SMALL, MAX_VALUES, parse
+from levelup_ov.schemas.body import MAX_VALUES, SMALL, parse
 from tests.channel import Channel
 
 pytestmark = pytest.mark.rule("EP-9")
@@ -82,7 +82,7 @@ _VALUES = st.recursive(
 @given(_VALUES, st.booleans(), st.sampled_from([None, (",", ":"), (" , ", " : ")]))
 def test_small_bodies_are_read_as_large_ones(value: Any, ascii: bool, separators: tuple[str, str] | None) -> None:
     body = json.dumps([value], ensure_ascii=ascii, separators=separators).encode("utf-8", "surrogatepass")
-    assert outcome(body) == outcome(body.ljust(_SMALL + 1))
+    assert outcome(body) == outcome(body.ljust(SMALL + 1))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_small_bodies_are_read_as_large_ones(value: Any, ascii: bool, separators
 )  # fmt: skip
 def test_unusual_small_bodies_are_read_as_large_ones(body: str) -> None:
     content = body.encode()
-    assert outcome(content) == outcome(content.ljust(_SMALL + 1))
+    assert outcome(content) == outcome(content.ljust(SMALL + 1))
 
 
 def outcome(body: bytes) -> str:

@@ -146,6 +146,15 @@ def test_a_stock_that_cannot_be_read_blocks_nothing(
     assert channel.validate("fake.one").status == 200
 
 
+def test_a_stock_that_is_read_in_part_serves(fake: MakeFake, caplog: pytest.LogCaptureFixture) -> None:
+    _, channel, shelf = reporting(fake)
+    shelf.stock = Stock(frozenset({"sandwich"}), unread=Unanswered("provider_timeout", "no counts", sent=True))
+    assert channel.validate("fake.one").error["code"] == "item_unavailable"
+    assert "sandwich" not in items_of(channel, "fake.one")
+    reported = [record.code for record in caplog.records if record.getMessage() == "stock_read_in_part"]
+    assert reported == ["provider_timeout"]
+
+
 def test_a_paused_location_takes_no_orders_and_keeps_its_menu(fake: MakeFake) -> None:
     _, channel, shelf = reporting(fake)
     shelf.stock = Stock(paused=True)

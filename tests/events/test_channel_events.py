@@ -16,7 +16,7 @@ from levelup_ov.domain.event import CHANNEL_KINDS, OPERATOR_KIND, Event
 from levelup_ov.events import sending
 from levelup_ov.events.deliverer import LANES, Deliverer
 from levelup_ov.events.receivers import Receivers
-from levelup_ov.ledger.event_deliveries import GIVEN_UP, KEPT, Deliveries
+from levelup_ov.ledger.event_deliveries import GIVEN_UP, KEPT, EventDeliveries
 from tests.channel import Channel, Clock
 from tests.events.conftest import OLD_SECRET, SECRET, URL, Inbox, deliverer
 from tests.pages import DOCS
@@ -33,7 +33,7 @@ def patient(app_of: Flask, clock: Clock) -> Deliverer:
     """A deliverer that measures its pauses by ``clock``."""
     settings = app_of.extensions["levelup_ov.settings"].events
     return Deliverer(
-        Deliveries(app_of.extensions["levelup_ov"].submissions.ledger),
+        EventDeliveries(app_of.extensions["levelup_ov"].submissions.ledger),
         Receivers(settings),
         deliverer(app_of)._send,
         now=lambda: clock().timestamp(),
@@ -206,7 +206,7 @@ def test_hosts_deliver_side_by_side(serve: Serve, inbox: Inbox) -> None:
 
 @pytest.mark.rule("EVT-5")
 def test_what_was_accepted_is_deleted_after_a_week(app_of: Flask, patient: Deliverer, clock: Clock) -> None:
-    deliveries = Deliveries(app_of.extensions["levelup_ov"].submissions.ledger)
+    deliveries = EventDeliveries(app_of.extensions["levelup_ov"].submissions.ledger)
     report_to(app_of, "a", "b", "c")
     patient.drain(5)
     clock.now += KEPT + timedelta(hours=1)

@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import text
 
 from levelup_ov.event_settings import PREFIX
-from levelup_ov.ledger.event_deliveries import Deliveries, Delivery
+from levelup_ov.ledger.event_deliveries import EventDeliveries, EventDelivery
 from levelup_ov.ledger.ledger import open_ledger
 from tests.faults.channel import Story
 from tests.faults.stack import ROOT, Stack
@@ -137,7 +137,7 @@ def books(
     command(settings, app, "orders", "watch", "--every", "0", "--calls", "100000", "--seconds", "100")
     until = time.monotonic() + DELIVERING
     with closing(open_ledger(settings["DATABASE_URL"])) as ledger:
-        outbox = Deliveries(ledger)
+        outbox = EventDeliveries(ledger)
         while outbox.backlog() and time.monotonic() < until:
             command(settings, app, "events", "send", "--seconds", "20")
         recorded = outbox.find(limit=10_000_000)[::-1]
@@ -160,7 +160,7 @@ def books(
     return problems, dict(numbers)
 
 
-def deliveries(recorded: Sequence[Delivery], arrivals: Sequence[Arrival]) -> Iterator[str]:
+def deliveries(recorded: Sequence[EventDelivery], arrivals: Sequence[Arrival]) -> Iterator[str]:
     """Each event arrives under its id, those of an order in their order."""
     first = {arrival.id: place for place, arrival in reversed([*enumerate(arrivals)])}
     bodies = defaultdict(set)
@@ -185,7 +185,7 @@ def deliveries(recorded: Sequence[Delivery], arrivals: Sequence[Arrival]) -> Ite
             yield f"the events of {subject} arrived out of order"
 
 
-def changes(recorded: Sequence[Delivery], statuses: Sequence[Any], states: Mapping[str, str]) -> Iterator[str]:
+def changes(recorded: Sequence[EventDelivery], statuses: Sequence[Any], states: Mapping[str, str]) -> Iterator[str]:
     """Each change has one event: they form a chain, up to the last known status."""
     chains: defaultdict[str, list[Any]] = defaultdict(list)
     outcomes = {}

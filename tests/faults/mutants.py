@@ -14,8 +14,9 @@ from typing import Any
 from unittest import mock
 
 from levelup_ov.app import create_app
+from levelup_ov.checkout.canceling import Canceler
 from levelup_ov.checkout.orders import Orders
-from levelup_ov.checkout.store import CheckoutStore, StoredOrder
+from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.checkout.submitting import key_of
 from levelup_ov.config import load_settings
 from levelup_ov.ledger.database import Database
@@ -105,9 +106,7 @@ PATCHES: Mapping[str, patches.Mutant] = {
     "order_not_kept": patches.order_not_kept,
     "refund_first": lambda: mock.patch.object(Orders, "cancel", _refund_first),
     "keep_the_money": lambda: mock.patch.object(Orders, "cancel", _keep_the_money),
-    "cancellation_not_noted": lambda: mock.patch.object(
-        CheckoutStore, "change_cancellation", lambda _, order, __: order
-    ),
+    "cancellation_not_noted": lambda: mock.patch.object(Canceler, "_change", lambda _, order, __: order),
 }
 """The simulation's own, and three that cancel wrongly."""
 

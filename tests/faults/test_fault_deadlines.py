@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from levelup_ov.transport.session import HEARING_TIME
+from levelup_ov.transport.session import MIN_TIME_TO_PLACE
 from tests.faults.proxy import Exchange
 from tests.faults.scripted import scripted_service
 from tests.stopwatch import within
 
 VALIDATION = "LEVELUP_OV_VALIDATION_DEADLINE"
-SHORTEST = HEARING_TIME + 0.5
+SHORTEST = MIN_TIME_TO_PLACE + 0.5
 """Seconds of the shortest deadline that a submission may have: with less no order could be placed."""
 DRIPPED = ["headers dripped", "body dripped"]
 
@@ -98,7 +98,7 @@ def test_nor_where_the_ledger_took_that_time(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.rule("SUB-2", "SUB-6")
 def test_nor_after_a_pause_that_the_provider_asked_for(tmp_path: Path) -> None:
-    with scripted_service(tmp_path, deadline=HEARING_TIME + 0.6) as one:
+    with scripted_service(tmp_path, deadline=MIN_TIME_TO_PLACE + 0.6) as one:
         one.script.add("order", "429, Retry-After")
         answer = one.submit(key="a")
         assert (answer.code, answer.headers["Retry-After"]) == ("rate_limited", "1")

@@ -9,15 +9,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from levelup_ov.ledger.event_deliveries import Delivery
+from levelup_ov.ledger.event_deliveries import EventDelivery
 from tests.faults.events import Arrival, changes, deliveries
 
 NOW = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
 
-def event(number: int, before: str | None, stage: str, **more: object) -> Delivery:
+def event(number: int, before: str | None, stage: str, **more: object) -> EventDelivery:
     data = {"status": stage, "provider_status": stage.upper(), "previous_status": before}
-    made = Delivery(
+    made = EventDelivery(
         number, f"e-{number}", "channel", "order.status_changed", "deli", "deli.1", "order", json.dumps(data),
         "accepted", NOW, NOW, 1, NOW, None,
     )  # fmt: skip
@@ -41,7 +41,7 @@ STATUS = SimpleNamespace(submission="order", stage="ready", word="READY")
         ([replace(RECORDED[0], state="waiting", problem="500"), RECORDED[1]], ARRIVED, "e-1 is waiting: 500"),
     ],
 )
-def test_deliveries_that_are_wrong_are_found(recorded: list[Delivery], arrived: list[Arrival], found: str) -> None:
+def test_deliveries_that_are_wrong_are_found(recorded: list[EventDelivery], arrived: list[Arrival], found: str) -> None:
     problems = list(deliveries(recorded, arrived))
     assert len(problems) == bool(found)
     assert all(found in problem for problem in problems)
@@ -63,7 +63,7 @@ def test_deliveries_that_are_wrong_are_found(recorded: list[Delivery], arrived: 
         ),
     ],
 )
-def test_changes_without_their_event_are_found(recorded: list[Delivery], state: str, found: str) -> None:
+def test_changes_without_their_event_are_found(recorded: list[EventDelivery], state: str, found: str) -> None:
     problems = list(changes(recorded, [STATUS], {"order": state}))
     assert len(problems) == bool(found)
     assert all(found in problem for problem in problems)

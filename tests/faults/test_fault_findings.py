@@ -39,6 +39,23 @@ def test_an_order_that_was_ruled_out_is_counted_by_the_command(tmp_path: Path) -
         assert "order_exists_but_ruled_out" in shown and row.reference in shown
 
 
+@pytest.mark.rule("SUB-12")
+def test_a_clock_set_back_by_days_delays_no_look(tmp_path: Path) -> None:
+    with scripted_service(tmp_path) as one:
+        one.script.add("order", "reset before reading")
+        assert one.submit(key="a").code == "outcome_unknown"
+        (row,) = one.rows()
+        one.ledger.rule_out(row, grace=timedelta(0))
+        one.clock.advance(days=-3)
+        for looks, seconds in enumerate((0, 600, 3600, 24 * 3600)):
+            if seconds:
+                one.clock.advance(seconds=seconds - 1)
+                assert reconcile(one) == (0, "0 resolved, 0 still unknown\n")
+                one.clock.advance(seconds=1)
+            assert reconcile(one)[1].endswith("1 resolved, 0 still unknown\n"), looks
+        assert one.rows()[0].look_again_at is None
+
+
 @pytest.mark.rule("SUB-12", "SUB-11")
 def test_a_repeated_order_under_its_reference_is_not_a_finding(tmp_path: Path) -> None:
     with scripted_service(tmp_path) as one:

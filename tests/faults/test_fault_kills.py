@@ -102,13 +102,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             at_once = {point: _submit(stack, point) for point in POINTS}
             assert time.monotonic() < killed_at + LEASE - 0.5
             with closing(open_ledger(url)) as ledger:
-                _until(lambda: all(row.state in ("not_placed", "unknown") for row in _on_sight(ledger)))
+                _until(lambda: all(row.state in ("not_placed", "unknown") for row in _resolved(ledger)))
                 by_request = {row.request_id: row for row in ledger.find()}
             rows = {point: by_request[point.marker] for point in POINTS}
             yield Scene(stack, proxy, directory, first, at_once, rows)
 
 
-def _on_sight(ledger: Ledger) -> list[Submission]:
+def _resolved(ledger: Ledger) -> list[Submission]:
     ledger.open_submissions()
     return list(ledger.find())
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from levelup_ov.domain.event import OPERATOR_KIND, Event
-from levelup_ov.ledger.event_deliveries import AT_ONCE, GIVEN_UP, KEPT, Deliveries, Delivery
+from levelup_ov.ledger.event_deliveries import AT_ONCE, GIVEN_UP, KEPT, EventDeliveries, EventDelivery
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.menu_watches import MenuWatches, SeenMenu
 from levelup_ov.ledger.statuses import Statuses
@@ -23,10 +23,10 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def deliveries(ledger: Ledger) -> Deliveries:
+def deliveries(ledger: Ledger) -> EventDeliveries:
     """Every event goes to one receiver."""
     ledger.outbox.route = lambda event: ("channel",)
-    return Deliveries(ledger)
+    return EventDeliveries(ledger)
 
 
 @pytest.fixture
@@ -41,11 +41,11 @@ def add(ledger: Ledger) -> Callable[..., None]:
     return record
 
 
-def take(deliveries: Deliveries, receiver: str = "channel", limit: int = 10) -> list[Delivery]:
+def take(deliveries: EventDeliveries, receiver: str = "channel", limit: int = 10) -> list[EventDelivery]:
     return list(deliveries.claim(receiver, limit=limit, term=TERM))
 
 
-def reported(deliveries: Deliveries) -> list[tuple[str, Any]]:
+def reported(deliveries: EventDeliveries) -> list[tuple[str, Any]]:
     """Every event of the outbox in order, with what it says."""
     return [(each.kind, json.loads(each.data)) for each in reversed(deliveries.find(limit=1000))]
 
@@ -57,7 +57,7 @@ def in_doubt(ledger: Ledger, key: str = "key-1") -> str:
 
 
 @pytest.mark.rule("EVT-1")
-def test_an_outcome_that_was_unknown_is_an_event(ledger: Ledger, deliveries: Deliveries) -> None:
+def test_an_outcome_that_was_unknown_is_an_event(ledger: Ledger, deliveries: EventDeliveries) -> None:
     placed = in_doubt(ledger)
     place(ledger, placed)
     refused = in_doubt(ledger, "key-2")
@@ -70,7 +70,7 @@ def test_an_outcome_that_was_unknown_is_an_event(ledger: Ledger, deliveries: Del
 
 
 @pytest.mark.rule("EVT-1")
-def test_an_outcome_that_was_answered_is_none(ledger: Ledger, deliveries: Deliveries) -> None:
+def test_an_outcome_that_was_answered_is_none(ledger: Ledger, deliveries: EventDeliveries) -> None:
     begin(ledger, id := claimed(claim(ledger)))
     place(ledger, id)
     place(ledger, id)
@@ -79,7 +79,7 @@ def test_an_outcome_that_was_answered_is_none(ledger: Ledger, deliveries: Delive
 
 
 @pytest.mark.rule("EVT-1", "EVT-3")
-def test_each_change_of_a_status_is_one_event(ledger: Ledger, deliveries: Deliveries, clock: Clock) -> None:
+def test_each_change_of_a_status_is_one_event(ledger: Ledger, deliveries: EventDeliveries, clock: Clock) -> None:
     statuses = Statuses(ledger)
     begin(ledger, id := claimed(claim(ledger)))
     place(ledger, id)
@@ -105,7 +105,7 @@ def test_each_change_of_a_status_is_one_event(ledger: Ledger, deliveries: Delive
 
 
 @pytest.mark.rule("EVT-8")
-def test_a_finding_is_an_event_once(ledger: Ledger, deliveries: Deliveries) -> None:
+def test_a_finding_is_an_event_once(ledger: Ledger, deliveries: EventDeliveries) -> None:
     id = in_doubt(ledger)
     ledger.rule_out(shown(ledger, id), grace=GRACE, fenced=True)
     for _ in range(2):
@@ -121,7 +121,7 @@ def test_a_finding_is_an_event_once(ledger: Ledger, deliveries: Deliveries) -> N
 
 
 @pytest.mark.rule("EVT-8")
-def test_an_order_that_is_anothers_is_an_event(ledger: Ledger, deliveries: Deliveries) -> None:
+def test_an_order_that_is_anothers_is_an_event(ledger: Ledger, deliveries: EventDeliveries) -> None:
     begin(ledger, first := claimed(claim(ledger)))
     place(ledger, first, provider_order_id="p-1", proven=False)
     ledger.database.run(lambda cursor, _: cursor.execute("UPDATE submissions SET proven = 0"))
@@ -132,7 +132,7 @@ def test_an_order_that_is_anothers_is_an_event(ledger: Ledger, deliveries: Deliv
 
 
 @pytest.mark.rule("EVT-3")
-def test_a_change_that_fails_leaves_no_event(ledger: Ledger, deliveries: Deliveries) -> None:
+def test_a_change_that_fails_leaves_no_event(ledger: Ledger, deliveries: EventDeliveries) -> None:
     def work(cursor: Any, _again: bool) -> None:
         ledger.outbox.record(cursor, Event("menu.changed", "deli", LOCATION, LOCATION, {}))
         raise RuntimeError
@@ -146,12 +146,12 @@ def test_a_change_that_fails_leaves_no_event(ledger: Ledger, deliveries: Deliver
 def test_without_a_receiver_nothing_is_written(ledger: Ledger) -> None:
     place(ledger, in_doubt(ledger))
     ledger.outbox.add(Event("menu.changed", "deli", LOCATION, LOCATION, {}))
-    assert Deliveries(ledger).find() == ()
+    assert EventDeliveries(ledger).find() == ()
 
 
 @pytest.mark.rule("EVT-4")
 def test_the_next_of_a_subject_waits_for_the_one_before(
-    deliveries: Deliveries, add: Callable[..., None], clock: Clock
+    deliveries: EventDeliveries, add: Callable[..., None], clock: Clock
 ) -> None:
     add("a", "a", "b")
     first, other = take(deliveries)
@@ -175,7 +175,7 @@ def test_the_next_of_a_subject_waits_for_the_one_before(
 
 @pytest.mark.rule("EVT-4")
 def test_what_a_dead_deliverer_claimed_is_due_again(
-    deliveries: Deliveries, add: Callable[..., None], clock: Clock
+    deliveries: EventDeliveries, add: Callable[..., None], clock: Clock
 ) -> None:
     add("a")
     (first,) = take(deliveries)
@@ -191,7 +191,7 @@ def test_what_a_dead_deliverer_claimed_is_due_again(
 
 
 @pytest.mark.rule("EVT-4")
-def test_what_is_given_back_is_due_as_before(deliveries: Deliveries, add: Callable[..., None]) -> None:
+def test_what_is_given_back_is_due_as_before(deliveries: EventDeliveries, add: Callable[..., None]) -> None:
     add("a", "b")
     first, second = take(deliveries)
     deliveries.give_back(first)
@@ -202,7 +202,7 @@ def test_what_is_given_back_is_due_as_before(deliveries: Deliveries, add: Callab
 
 @pytest.mark.rule("EVT-5")
 def test_after_a_day_an_event_is_parked_with_its_followers(
-    deliveries: Deliveries, add: Callable[..., None], clock: Clock
+    deliveries: EventDeliveries, add: Callable[..., None], clock: Clock
 ) -> None:
     add("a")
     clock.advance(GIVEN_UP)
@@ -224,7 +224,7 @@ def test_after_a_day_an_event_is_parked_with_its_followers(
 
 @pytest.mark.rule("EVT-5")
 def test_what_is_old_is_parked_when_a_receiver_is_down(
-    deliveries: Deliveries, add: Callable[..., None], clock: Clock
+    deliveries: EventDeliveries, add: Callable[..., None], clock: Clock
 ) -> None:
     add("a", "b")
     clock.advance(GIVEN_UP)
@@ -239,7 +239,7 @@ def test_what_is_old_is_parked_when_a_receiver_is_down(
 
 @pytest.mark.rule("UCP-15")
 def test_only_what_is_parked_for_agents_is_deleted(
-    ledger: Ledger, deliveries: Deliveries, add: Callable[..., None], clock: Clock
+    ledger: Ledger, deliveries: EventDeliveries, add: Callable[..., None], clock: Clock
 ) -> None:
     names = ("agent.a", "agent.zeta", "agents", "channel", "operator.agent.a")
     ledger.outbox.route = lambda event: names
@@ -255,7 +255,9 @@ def test_only_what_is_parked_for_agents_is_deleted(
 
 
 @pytest.mark.rule("EVT-5")
-def test_accepted_events_are_kept_for_a_replay(deliveries: Deliveries, add: Callable[..., None], clock: Clock) -> None:
+def test_accepted_events_are_kept_for_a_replay(
+    deliveries: EventDeliveries, add: Callable[..., None], clock: Clock
+) -> None:
     add("a", "b")
     for each in take(deliveries):
         deliveries.accept(each)
@@ -272,7 +274,7 @@ def test_accepted_events_are_kept_for_a_replay(deliveries: Deliveries, add: Call
 
 @pytest.mark.rule("EVT-6")
 def test_receivers_do_not_wait_for_one_another(
-    ledger: Ledger, deliveries: Deliveries, add: Callable[..., None]
+    ledger: Ledger, deliveries: EventDeliveries, add: Callable[..., None]
 ) -> None:
     ledger.outbox.route = lambda event: ("channel", "operator.deli")
     add("a", "a")
@@ -286,7 +288,7 @@ def test_receivers_do_not_wait_for_one_another(
 
 
 @pytest.mark.rule("MENU-9", "EVT-1")
-def test_a_seen_menu_and_its_events_are_recorded_together_or_not(ledger: Ledger, deliveries: Deliveries) -> None:
+def test_a_seen_menu_and_its_events_are_recorded_together_or_not(ledger: Ledger, deliveries: EventDeliveries) -> None:
     watches, at_once = MenuWatches(ledger), timedelta()
     seen = SeenMenu(None, "menu-1", "stock-1", ("a:b", "c"), True)
     event = Event("menu.changed", "deli", LOCATION, LOCATION, {"version": "1"})
@@ -315,7 +317,7 @@ def test_a_follower_gets_each_change_of_its_order(ledger: Ledger) -> None:
     for submission in (id, other):
         order = statuses.of(submission)
         assert order is not None and statuses.record(order, "ready", "READY", at)
-    found = reported(deliveries := Deliveries(ledger))
+    found = reported(deliveries := EventDeliveries(ledger))
     assert [kind for kind, _ in found] == ["order.placed", "order.status_changed"]
     assert found[1][1]["status"] == "ready"
     assert {each.receiver for each in deliveries.find()} == {"agent.lunch"}
@@ -339,4 +341,4 @@ def test_no_follower_of_a_change_that_was_not_made(ledger: Ledger) -> None:
     with pytest.raises(KeyError):
         ledger.database.run(fail)
     assert ledger.outbox.followed(id) is None
-    assert Deliveries(ledger).find() == ()
+    assert EventDeliveries(ledger).find() == ()

@@ -14,10 +14,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
 
+from levelup_ov.domain.submission import LOOKED_AGAIN
 from levelup_ov.ledger import ledger as ledger_module
 from levelup_ov.ledger.engine import open_engine, upgrade
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
-from levelup_ov.ledger.ledger import LOOKED_AGAIN, Ledger, open_ledger
+from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.ledger.records import AlreadyPlaced, Claimed, Clash, InProgress, Reused, Superseded, Unknown
 from tests.ledger.helpers import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 

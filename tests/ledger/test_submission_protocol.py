@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -356,6 +358,21 @@ def test_a_reference_held_twice_is_reported_to_a_person(world: World, caplog: py
     assert [row.finding for row in world.ledger.find(findings=True)] == ["two_orders_for_one_submission"]
 
 
+@pytest.mark.rule("SUB-12")
+def test_an_order_sent_again_during_the_looks_is_no_finding(world: World) -> None:
+    assert [world.submit(answer="lost"), world.submit()] == ["outcome_unknown"] * 2
+    world.pass_by(GRACE)
+
+    def send_again() -> None:
+        world.while_asleep = lambda: None
+        assert world.submit() == "p-1"
+
+    world.while_asleep = send_again
+    # Another process has ruled it out and sent it again under its reference: the order is that attempt's.
+    assert world.submit() == "p-1"
+    assert [len(world.sent), world.ledger.find(findings=True)] == [2, ()]
+
+
 @pytest.mark.rule("SUB-12", "PAY-2")
 @pytest.mark.parametrize("fences", [True, False])
 def test_a_card_maybe_charged_without_order_is_reported(
@@ -453,6 +470,44 @@ def test_who_took_the_place_of_a_lost_submission_keeps_it(world: World, caplog: 
 
     world.submissions.submit(world.key("k"), place_order, world.find_order)
     assert "two_orders_for_one_submission" in caplog.text
+    assert world.submit() == "p-1"
+
+
+@pytest.mark.rule("SUB-2", "SUB-11")
+@pytest.mark.parametrize("outcome", ["placed", "lost"])
+@pytest.mark.parametrize("sends", [True, False])
+def test_an_unsent_attempt_gives_way_to_a_lost_one(world: World, outcome: str, sends: bool) -> None:
+    key, is_lost, is_claimed = world.key("k"), threading.Event(), threading.Event()
+
+    def place_lost(attempt: Attempt) -> Settlement:
+        attempt.placement.begin()
+        attempt.last_look(None)
+        world.sent.append(attempt)
+        _lose_rows(world.ledger)
+        is_lost.set()
+        assert is_claimed.wait(30)
+        if outcome == "lost":
+            raise Unanswered("provider_timeout", "no answer", sent=True)
+        world.orders[attempt.reference] = "p-1"
+        return world._settlement(attempt.reference)
+
+    def place_again(attempt: Attempt) -> Settlement:
+        is_claimed.set()
+        futures.wait([earlier])
+        if sends:
+            attempt.last_look(None)
+            world.sent.append(attempt)
+        raise Failure("provider_timeout", "no connection")
+
+    with futures.ThreadPoolExecutor(1) as pool:
+        earlier = pool.submit(world.submissions.submit, key, place_lost, world.find_order)
+        assert is_lost.wait(30)
+        with pytest.raises(Failure) as later:
+            world.submissions.submit(key, place_again, world.find_order)
+    assert later.value.code == "outcome_unknown"
+    (row,), (attempt,) = world.ledger.find(), world.sent
+    assert (row.id, row.state) == (attempt.id, "unknown" if outcome == "lost" else "placed")
+    world.orders[attempt.reference] = "p-1"
     assert world.submit() == "p-1"
 
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.square import _REFUSALS, API_VERSION, HOSTS, SquareAdapter
-from adapters.square_menu import Catalog
+from adapters.square_menu import SquareCatalog
 from levelup_ov.adapter import Account
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
@@ -346,7 +346,7 @@ def test_pages_that_form_a_loop_are_a_broken_protocol(bench: Bench) -> None:
 
 
 def read(objects: list[Any], place: str = BOSTON) -> Menu:
-    catalog = Catalog([JSONObject(each) for each in objects], Location(place, "Boston"), "USD", NOON)
+    catalog = SquareCatalog([JSONObject(each) for each in objects], Location(place, "Boston"), "USD", NOON)
     return orderable(catalog.menu())
 
 

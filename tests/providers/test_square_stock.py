@@ -9,10 +9,11 @@ import pytest
 
 from levelup_ov.errors import Unanswered
 from tests.providers.test_square import BOSTON, Bench
-from tests.servers.square import AIRPORT
+from tests.servers.square import AIRPORT, Fault
 
 pytestmark = pytest.mark.rule("MENU-8")
 SEARCH, COUNTS = "POST /v2/catalog/search", "POST /v2/inventory/counts/batch-retrieve"
+COUNTS_PATH = COUNTS.removeprefix("POST ")
 
 
 def changed(bench: Bench, sold_out: bool, **more: Any) -> None:
@@ -91,17 +92,17 @@ def test_what_is_counted_as_none_is_sold_out() -> None:
     bench = counting(
         VBURGER=TRACKED, VCOOKIE=here, VWATER=away, VSMALL=TRACKED, VLARGE=TRACKED, VMUG=TRACKED, VAWAY=TRACKED,
         VICED={**TRACKED, "location_overrides": [{"location_id": BOSTON, "sold_out": True}]},
-        VBEANS={**TRACKED, "stockable": False},
+        VCARD=TRACKED, VOLD=TRACKED, VPRETZEL=TRACKED, VBEANS=TRACKED, VKEG=TRACKED,
     )  # fmt: skip
     bench.square.counts = [
         count("VBURGER", "0"), count("VCOOKIE", "-2"), count("VWATER", "0"), count("VSMALL", "0.00001"),
-        count("VLARGE", "0", location_id=AIRPORT), count("VMUG", "0", state="WASTE"), count("VMUG", "5"),
-        count("VICED", "7"), count("VBEANS", "0"),
+        count("VLARGE", "0", location_id=AIRPORT), count("VAWAY", "0", state="WASTE"), count("VAWAY", "5"),
+        count("VICED", "7"), count("VMUG", "0"),
     ]  # fmt: skip
     assert sold_out(bench) == {"VBURGER", "VCOOKIE"}
-    # Only what is counted, and not marked anyway, is asked for; two counts on a page.
+    # Only what is on the menu and counted is asked for; two counts on a page.
     asked = [body for body in bench.square.bodies if body and "catalog_object_ids" in body]
-    assert asked[0]["catalog_object_ids"] == ["VAWAY", "VBURGER", "VCOOKIE", "VLARGE", "VMUG", "VSMALL"]
+    assert asked[0]["catalog_object_ids"] == ["VAWAY", "VBURGER", "VCOOKIE", "VLARGE", "VSMALL"]
     assert bench.square.calls.count(COUNTS) == len(asked) == 2
 
 
@@ -117,14 +118,52 @@ def test_counts_are_read_only_where_they_are_asked_for() -> None:
 
 
 def test_the_calls_for_counts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = counting(**dict.fromkeys(("VBURGER", "VCOOKIE", "VSMALL", "VLARGE", "VWATER", "VMUG"), TRACKED))
-    bench.square.counts = [count(name, "0") for name in ("VBURGER", "VCOOKIE", "VSMALL", "VLARGE", "VWATER", "VMUG")]
+    names = ("VBURGER", "VCOOKIE", "VSMALL", "VLARGE", "VWATER", "VAWAY")
+    bench = counting(**dict.fromkeys(names, TRACKED))
+    bench.square.counts = [count(name, "0") for name in names]
     bench.square.counts_page = 1
     assert len(sold_out(bench)) == bench.square.calls.count(COUNTS) == 5
     bench.square.calls.clear()
     monkeypatch.setattr("adapters.square_inventory.MOST_AT_ONCE", 4)
     bench.square.counts_page = 4
     assert len(sold_out(bench)) == 6 and bench.square.calls.count(COUNTS) == 2
+
+
+def test_what_is_stocked_in_another_unit_is_not_counted() -> None:
+    bench = counting(VBURGER={**TRACKED, "stockable": False})
+    bench.square.counts = [count("VBURGER", "0")]
+    assert sold_out(bench) == frozenset() and COUNTS not in bench.square.calls
+
+
+@pytest.mark.parametrize("quantities", [("5", "0"), ("0", "5")])
+def test_the_newest_of_two_counts_counts(quantities: tuple[str, str]) -> None:
+    """One that changed between two pages is on both of them."""
+    bench = counting(VBURGER=TRACKED)
+    bench.square.counts_page = 1
+    older, newer = quantities
+    times = {"2026-11-29T12:00:00Z": older, "2026-11-29T13:00:00Z": newer}
+    for order in (list, reversed):
+        bench.square.counts = [count("VBURGER", times[at], calculated_at=at) for at in order(list(times))]
+        assert sold_out(bench) == ({"VBURGER"} if newer == "0" else frozenset())
+
+
+FORBIDDEN = {"errors": [{"category": "AUTHENTICATION_ERROR", "code": "FORBIDDEN", "detail": "no permission"}]}
+
+
+@pytest.mark.parametrize(("fault", "code"), [
+    (Fault(COUNTS_PATH, status=403, body=FORBIDDEN), "provider_credentials_refused"),
+    (Fault(COUNTS_PATH, status=500), "provider_unavailable"),
+    (Fault(COUNTS_PATH, lost="before"), "provider_unavailable"),
+], ids=["forbidden", "broken", "no answer"])  # fmt: skip
+def test_marks_are_known_without_counts(fault: Fault, code: str) -> None:
+    bench = counting(VBURGER=TRACKED)
+    bench.menu()
+    changed(bench, sold_out=True)
+    bench.square.faults.extend([fault] * 18)
+    read = [bench.adapter.show_stock(bench.locations[BOSTON], bench.new_session()) for _ in range(6)]
+    # However often the counts fail, the marks are read.
+    assert {stock.items for stock in read} == {frozenset({"VICED", "VCOOKIE"})}
+    assert read[0].unread is not None and read[0].unread.code == code and all(stock.unread for stock in read)
 
 
 @pytest.mark.parametrize("answer", [
@@ -134,5 +173,5 @@ def test_the_calls_for_counts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 def test_counts_that_cannot_be_understood_are_none(answer: Any) -> None:
     bench = counting(VBURGER=TRACKED)
     bench.square.change = lambda path, given: answer if path.endswith("batch-retrieve") else given
-    with pytest.raises(Unanswered):
-        bench.adapter.show_stock(bench.locations[BOSTON], bench.new_session())
+    stock = bench.adapter.show_stock(bench.locations[BOSTON], bench.new_session())
+    assert (stock.items, stock.unread and stock.unread.code) == ({"VICED"}, "provider_protocol_error")

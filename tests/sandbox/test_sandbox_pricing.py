@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from levelup_ov.standins.sandbox.content import Content, Customer, Line, Pick
+from levelup_ov.standins.sandbox.content import CartContent, CartLine, Customer, Pick
 from levelup_ov.standins.sandbox.dishes import Dish, Group, dishes_at
 from levelup_ov.standins.sandbox.places import PLACES
 from levelup_ov.standins.sandbox.pricing import price
@@ -28,13 +28,13 @@ def picks_of(draw: st.DrawFn, groups: tuple[Group, ...]) -> tuple[Pick, ...]:
 
 
 @st.composite
-def lines(draw: st.DrawFn) -> Line:
+def lines(draw: st.DrawFn) -> CartLine:
     dish = DISHES[draw(st.sampled_from(sorted(DISHES)))]
-    return Line(dish.id, draw(st.integers(1, 4)), None, None, draw(picks_of(dish.groups)))
+    return CartLine(dish.id, draw(st.integers(1, 4)), None, None, draw(picks_of(dish.groups)))
 
 
-def content_of(*chosen: Line, gratuity: int = 0, coupon: int = 0) -> Content:
-    return Content(chosen, Customer("Ada", "1", None), None, gratuity, coupon, None)
+def content_of(*chosen: CartLine, gratuity: int = 0, coupon: int = 0) -> CartContent:
+    return CartContent(chosen, Customer("Ada", "1", None), None, gratuity, coupon, None)
 
 
 def units_cost(owner: Dish | None, groups: tuple[Group, ...], picks: tuple[Pick, ...]) -> int:
@@ -48,7 +48,7 @@ def units_cost(owner: Dish | None, groups: tuple[Group, ...], picks: tuple[Pick,
     return cost
 
 
-def priced(content: Content):
+def priced(content: CartContent):
     try:
         return price(PLACE, content)
     except EngineError:

@@ -327,14 +327,14 @@ def lost_rows_stay_lost() -> AbstractContextManager[object]:
 
 def expired_is_not_placed() -> AbstractContextManager[object]:
     """When the lease of an order that was being sent is over, it counts as not placed."""
-    return patch(Ledger, "_on_sight", _expired)
+    return patch(Ledger, "_resolve_expired", _expired)
 
 
-_on_sight = Ledger._on_sight
+_resolve_expired = Ledger._resolve_expired
 
 
 def _expired(self: Ledger, cursor: Any, submission: Submission) -> Submission:
-    found = _on_sight(self, cursor, submission)
+    found = _resolve_expired(self, cursor, submission)
     return replace(found, state="not_placed", ended="unsent") if found.state == "unknown" else found
 
 

@@ -113,7 +113,7 @@ def test_what_is_sent_and_answered_is_seen(line: Line) -> None:
 def test_faults_are_what_they_say(
     line: Line, fault: Fault, code: str, sent: bool, arrivals: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "HEARING_TIME", 0.05)
+    monkeypatch.setattr(transport, "MIN_TIME_TO_PLACE", 0.05)
     line.tap.begin(fault)
     session = line.session(0.8)
     with within(1.2), pytest.raises(Unanswered) as caught:

@@ -204,7 +204,7 @@ class RepeatedLines(TillAdapter):
                 session, "POST", "/basket/lines", body=line_of(item), headers=headers, repeatable=True
             )
             basket, answer = basket or cookie_of(reply, "basket"), reply.object()
-        return session.conceal(basket), answer.amount("total")
+        return session.add_secret(basket), answer.amount("total")
 
     def _place(self, order: Order, basket: str, total: int, session: Session) -> Placed:
         return _unchecked(self, order, basket, total, session)
@@ -309,7 +309,7 @@ class AnyBasket(TillAdapter):
         for item in order.items:
             headers = {"Cookie": f"basket={basket}"} if basket else {}
             reply = self._login.call(session, "POST", "/basket/lines", body=line_of(item), headers=headers)
-            basket, answer = basket or session.conceal(cookie_of(reply, "basket")), reply.object()
+            basket, answer = basket or session.add_secret(cookie_of(reply, "basket")), reply.object()
         return basket, answer.amount("total")
 
 

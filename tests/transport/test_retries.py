@@ -139,7 +139,7 @@ def test_no_retry_after_does_harm(header: str) -> None:
 def test_an_order_does_not_start_with_too_little_time() -> None:
     begun: list[object] = []
     with peer(answering(reply())) as provider:
-        calls = session(provider.url, seconds=transport_module.HEARING_TIME - 0.1, last_look=begun.append)
+        calls = session(provider.url, seconds=transport_module.MIN_TIME_TO_PLACE - 0.1, last_look=begun.append)
         with pytest.raises(Unanswered) as caught:
             calls.post("/orders", {}, places_order=True)
         assert (caught.value.code, caught.value.sent, calls.placing) == ("provider_timeout", False, False)

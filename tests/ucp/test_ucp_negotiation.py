@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from levelup_ov.ucp.negotiation import Agent, negotiate, read_agent
-from levelup_ov.ucp.problems import Outcome, Rejected
+from levelup_ov.ucp.problems import BusinessOutcome, Rejected
 from levelup_ov.ucp.versions import CAPABILITIES, FOOD_VERSION, SHOPPING_VERSION
 
 URL = "https://agents.example/profile.json"
@@ -83,7 +83,7 @@ def test_only_what_both_have_is_used(declared: dict[str, Any] | None, shared: se
 def test_an_operation_needs_its_capability() -> None:
     negotiated = negotiate(AGENT, profile(dev_ucp_shopping_order=SHOPPING_VERSION))
     negotiated.require(ORDER)
-    with pytest.raises(Outcome) as refused:
+    with pytest.raises(BusinessOutcome) as refused:
         negotiated.require(CHECKOUT)
     assert refused.value.messages[0].code == "capabilities_incompatible"
     assert negotiated.relevant((CHECKOUT, ORDER)) == {ORDER: [{"version": SHOPPING_VERSION}]}
@@ -94,7 +94,7 @@ def test_an_operation_needs_its_capability() -> None:
     "declared", [profile(), profile(dev_ucp_food_fulfillment=FOOD_VERSION), profile(dev_ucp_shopping_checkout="1")]
 )
 def test_an_agent_that_shares_nothing_gets_an_explanation(declared: dict[str, Any]) -> None:
-    with pytest.raises(Outcome) as refused:
+    with pytest.raises(BusinessOutcome) as refused:
         negotiate(AGENT, declared)
     message = refused.value.messages[0].wire()
     assert (message["code"], message["severity"]) == ("capabilities_incompatible", "unrecoverable")

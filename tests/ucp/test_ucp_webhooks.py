@@ -17,7 +17,7 @@ from levelup_ov.domain.status import OrderStatus
 from levelup_ov.event_settings import EVENTS
 from levelup_ov.events import Deliverer
 from levelup_ov.events.receivers import AGENT
-from levelup_ov.ledger.event_deliveries import GIVEN_UP, KEPT, Deliveries, Delivery
+from levelup_ov.ledger.event_deliveries import GIVEN_UP, KEPT, EventDeliveries, EventDelivery
 from levelup_ov.standins.sandbox.magic import LOST_ANSWER_CARD
 from levelup_ov.ucp import shopping
 from tests.channel import Clock
@@ -51,11 +51,11 @@ def deliver(app: Flask) -> Mapping[str, int]:
     return deliverer.counts
 
 
-def deliveries(app: Flask) -> Deliveries:
-    return Deliveries(app.extensions["levelup_ov"].submissions.ledger)
+def deliveries(app: Flask) -> EventDeliveries:
+    return EventDeliveries(app.extensions["levelup_ov"].submissions.ledger)
 
 
-def waiting(app: Flask) -> list[Delivery]:
+def waiting(app: Flask) -> list[EventDelivery]:
     """Every event, oldest first."""
     return list(reversed(deliveries(app).find()))
 

@@ -31,7 +31,7 @@ from levelup_ov.domain.money import is_cents
 from levelup_ov.standins.dropped_connection import LosesAnswers, lose_answer
 from levelup_ov.standins.sandbox import delivery, dishes, kitchen, places, slots
 from levelup_ov.standins.sandbox.content import (
-    Content,
+    CartContent,
     instant_of,
     malformed,
     members_of,
@@ -369,7 +369,7 @@ def _account(transaction: Transaction, place: places.Place, now: datetime) -> st
     return account
 
 
-def _check_stock(transaction: Transaction, place: places.Place, content: Content, now: datetime) -> None:
+def _check_stock(transaction: Transaction, place: places.Place, content: CartContent, now: datetime) -> None:
     """:raises EngineError: ``place_paused`` or ``dish_sold_out``."""
     gone = transaction.shortages(place.id, now)
     if PAUSE in gone:
@@ -379,7 +379,7 @@ def _check_stock(transaction: Transaction, place: places.Place, content: Content
             raise EngineError("dish_sold_out", f"We have no {line.dish} left.", f"lines[{position}]")
 
 
-def _offer(transaction: Transaction, place: places.Place, content: Content, now: datetime) -> slots.Offer:
+def _offer(transaction: Transaction, place: places.Place, content: CartContent, now: datetime) -> slots.Offer:
     full = transaction.full_slots(place.id, place.capacity, now) if place.scheduling == "slots" else frozenset()
     return slots.offer(place, content.wanted_at, now, full, delivery.travel(place.zones, content.delivery))
 
@@ -475,7 +475,7 @@ def _groups_as_json(groups: tuple[dishes.Group, ...]) -> list[_JSON]:
 
 
 def _quote_as_json(
-    place: places.Place, cart: EngineCart, content: Content, prices: Prices, offer: slots.Offer
+    place: places.Place, cart: EngineCart, content: CartContent, prices: Prices, offer: slots.Offer
 ) -> _JSON:
     return {
         "cart": {

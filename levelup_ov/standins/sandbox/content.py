@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from levelup_ov.domain.money import is_cents
-from levelup_ov.standins.sandbox.delivery import Address, Delivery
+from levelup_ov.standins.sandbox.delivery import Address, CartDelivery
 from levelup_ov.standins.sandbox.problems import EngineError
 
 DEEPEST = 8
@@ -27,7 +27,7 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CartLine:
     """``count`` portions of one dish, all alike. ``label`` is a name to write on the bag."""
 
     dish: str
@@ -56,22 +56,22 @@ class Customer:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class CartContent:
     """The whole cart. ``gratuity`` and ``coupon`` (a discount from the merchant) are cents.
 
     ``delivery`` None: the customer picks it up.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[CartLine, ...]
     customer: Customer
     note: str | None
     gratuity: int
     coupon: int
     wanted_at: datetime | None
-    delivery: Delivery | None = None
+    delivery: CartDelivery | None = None
 
 
-def read_content(body: Any) -> Content:
+def read_content(body: Any) -> CartContent:
     """The cart of a request.
 
     :raises EngineError: ``malformed``, or ``customer_incomplete``.
@@ -80,7 +80,7 @@ def read_content(body: Any) -> Content:
     lines = _list(members, "lines", "lines")
     if not lines:
         raise malformed("lines", "at least one line")
-    return Content(
+    return CartContent(
         tuple(_line(line, f"lines[{position}]") for position, line in enumerate(lines)),
         read_customer(members.get("customer")),
         text_of(members, "note", "note"),
@@ -119,9 +119,9 @@ def malformed(where: str, expected: str) -> EngineError:
     return EngineError("malformed", f"This request cannot be read: expected {expected} at {where}.", where)
 
 
-def _line(value: Any, where: str) -> Line:
+def _line(value: Any, where: str) -> CartLine:
     members = members_of(value, where, {"dish", "count", "note", "label", "picks"})
-    return Line(
+    return CartLine(
         _id(members, "dish", where),
         _count(members, where),
         text_of(members, "note", f"{where}.note"),
@@ -155,18 +155,18 @@ def read_customer(value: Any) -> Customer:
     return Customer(name, phone, email)
 
 
-def _delivery(value: Any) -> Delivery | None:
+def _delivery(value: Any) -> CartDelivery | None:
     if value is None:
         return None
     address = members_of(value, "delivery", {"address"}).get("address")
     if address is None:
-        return Delivery(None)
+        return CartDelivery(None)
     where, names = "delivery.address", ("street", "extra", "city", "state", "postcode", "directions")
     parts = members_of(address, where, set(names))
     street, *more = (text_of(parts, name, f"{where}.{name}") for name in names)
     if street is None:
         raise EngineError("address_incomplete", "We need the street.", f"{where}.street")
-    return Delivery(Address(street, *more))
+    return CartDelivery(Address(street, *more))
 
 
 def _list(members: Mapping[str, Any], name: str, where: str) -> list[Any]:

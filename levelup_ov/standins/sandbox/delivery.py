@@ -37,13 +37,13 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class CartDelivery:
     """A cart that is to be brought; ``address`` None: it does not say yet where to."""
 
     address: Address | None
 
 
-def zone_of(zones: tuple[Zone, ...], delivery: Delivery) -> Zone:
+def zone_of(zones: tuple[Zone, ...], delivery: CartDelivery) -> Zone:
     """The zone of a delivery; without an address, the first one.
 
     :raises EngineError: ``no_delivery``, ``address_incomplete`` or ``address_not_served``.
@@ -67,12 +67,12 @@ def check_minimum(zone: Zone, subtotal: int) -> None:
         raise EngineError("minimum_not_reached", f"We deliver orders of {amount} of food or more.", "lines")
 
 
-def travel(zones: tuple[Zone, ...], delivery: Delivery | None) -> timedelta:
+def travel(zones: tuple[Zone, ...], delivery: CartDelivery | None) -> timedelta:
     """How long it takes to bring an order."""
     return timedelta(minutes=0 if delivery is None else zone_of(zones, delivery).minutes)
 
 
-def as_json(zones: tuple[Zone, ...], delivery: Delivery | None, fee: int) -> Mapping[str, Any] | None:
+def as_json(zones: tuple[Zone, ...], delivery: CartDelivery | None, fee: int) -> Mapping[str, Any] | None:
     """What a quote says of its delivery. ``open``: what only an address decides."""
     if delivery is None:
         return None

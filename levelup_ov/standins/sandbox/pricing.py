@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from levelup_ov.domain.money import MAX_CENTS, percentage
-from levelup_ov.standins.sandbox.content import Content, Line, Pick
+from levelup_ov.standins.sandbox.content import CartContent, CartLine, Pick
 from levelup_ov.standins.sandbox.delivery import check_minimum, zone_of
 from levelup_ov.standins.sandbox.dishes import LINE_LIMIT, NOTE_LIMIT, Dish, DishChoice, Group, dish_at
 from levelup_ov.standins.sandbox.magic import magic_in
@@ -39,7 +39,7 @@ class Prices:
         return self.subtotal + self.tax + (self.gratuity or 0) + self.fee - self.coupon - self.house
 
 
-def price(place: Place, content: Content) -> Prices:
+def price(place: Place, content: CartContent) -> Prices:
     """The price of a cart that the kitchen can make.
 
     The tax is on the food before discounts, half a cent up; a delivery is not taxed.
@@ -73,7 +73,7 @@ def picks_cost(groups: Sequence[Group], picks: Sequence[Pick]) -> int:
     return sum(_group_cost(group, [pick for pick in picks if pick.group == group.id]) for group in groups)
 
 
-def check_line(place: Place, line: Line, where: str) -> Dish:
+def check_line(place: Place, line: CartLine, where: str) -> Dish:
     """The dish of a line that the kitchen can make.
 
     :raises EngineError: what the kitchen refuses.

@@ -1,0 +1,62 @@
+"""What the row of an order says of its cancellation, and of the keys under which its refund is requested.
+
+Keys and bodies are digests, ``key=body``, separated by spaces. Rows of earlier releases have keys without a body.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from levelup_ov.checkout.store import StoredOrder
+
+MOST_REFUND_KEYS = 20
+"""The most keys under which one refund may be requested and later replayed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """A cancellation that was requested, and whose charge is not refunded yet.
+
+    ``asked``: the keys and bodies of the requests. ``mark``: when the last one began, as
+    :class:`levelup_ov.checkout.leases.Leases` makes it; None: the order's status has proven that it is canceled.
+    ``since``: when the first one began, in milliseconds since 1970.
+    """
+
+    asked: str
+    mark: str | None
+    since: int = 0
+
+    def stored(self) -> str:
+        """The form in which it is stored with its order."""
+        return json.dumps(asdict(self))
+
+
+def cancellation_of(order: StoredOrder) -> Cancellation | None:
+    """The cancellation of an order, if there is one."""
+    return None if order.cancellation is None else Cancellation(**json.loads(order.cancellation))
+
+
+def merged(earlier: str | None, asked: str | None) -> str:
+    """The keys of both, with the bodies of ``asked``; new keys only up to :data:`MOST_REFUND_KEYS`."""
+    found = _bodies(earlier)
+    for key, body in _bodies(asked).items():
+        if key in found or len(found) < MOST_REFUND_KEYS:
+            found[key] = body
+    return " ".join(f"{key}={body}" for key, body in found.items())
+
+
+def bound_bodies(order: StoredOrder) -> dict[str, str]:
+    """For each key under which the refund is requested, also after a cancellation of unknown outcome, the body."""
+    begun = cancellation_of(order)
+    return _bodies(merged(order.refund_key, begun.asked if begun and begun.mark else None))
+
+
+def proven(order: StoredOrder, asked: str | None = None) -> Cancellation:
+    """The cancellation of an order that is proven to be canceled, requested by ``asked`` too."""
+    begun = cancellation_of(order) or Cancellation("", None)
+    return Cancellation(merged(begun.asked, asked), None, begun.since)
+
+
+def _bodies(keys: str | None) -> dict[str, str]:
+    return dict(each.partition("=")[::2] for each in (keys or "").split())

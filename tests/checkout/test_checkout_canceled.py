@@ -1,0 +1,165 @@
+"""Cancellations that a person decides, what proves them, and whose refund their keys ask for (STAT-7, WEB-6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from levelup_ov.checkout.client import LevelUpSession
+from levelup_ov.domain.status import OrderStatus
+from levelup_ov.errors import Unanswered
+from tests.channel import Clock
+from tests.checkout.conftest import MakeSite
+from tests.checkout.site import Site
+from tests.checkout.test_checkout_cancellations import cancel, uuid
+from tests.checkout.test_checkout_interrupted import (
+    ADAPTER,
+    LATER,
+    NOTHING,
+    interrupted,
+    kill_after_cancel,
+    refund_pending,
+    stage,
+    state,
+)
+from tests.checkout.test_checkout_money import refusal
+
+__all__ = ["interrupted", "uuid"]
+
+
+def status_of(monkeypatch: pytest.MonkeyPatch, status: Callable[[str], OrderStatus] | Exception) -> None:
+    """What the provider reports of every order."""
+
+    def show_status(_adapter: object, _location: object, _id: str, reference: str, _session: object) -> OrderStatus:
+        if isinstance(status, Exception):
+            raise status
+        return status(reference)
+
+    monkeypatch.setattr(f"{ADAPTER}.show_status", show_status)
+
+
+def made(reference: str) -> OrderStatus:
+    return OrderStatus("cooking", reference=reference)
+
+
+NO_ANSWER = Unanswered("provider_timeout", "no answer", sent=True)
+GONE = Unanswered("provider_protocol_error", "no such order", sent=True)
+
+
+@pytest.fixture
+def unrefunded(site: Site, uuid: str, clock: Clock) -> str:
+    """An order that is proven to be canceled; LevelUp asks for a manager's confirmation of its refund."""
+    site.line.faults["/refund"] = [refusal(422, "refund", "manager_confirmation")]
+    assert cancel(site, uuid).error["code"] == "manager_confirmation_required"
+    clock.set(LATER)
+    return uuid
+
+
+@pytest.mark.rule("STAT-7", "EVT-8")
+@pytest.mark.parametrize("asks_again", [False, True], ids=["command", "site"])
+def test_a_proof_that_is_contradicted_is_a_persons(
+    site: Site, unrefunded: str, monkeypatch: pytest.MonkeyPatch, clock: Clock, asks_again: bool
+) -> None:
+    with monkeypatch.context() as patch:
+        status_of(patch, made)
+        if asks_again:
+            patch.setattr(f"{ADAPTER}.cancel_order", lambda *_: None)
+            assert cancel(site, unrefunded).error["code"] == "cancellation_unknown"
+        clock.set("2030-06-03T16:04Z")
+        for _ in range(2):
+            assert site.reconcile()[0] == 1
+        status, said = site.command("cases")
+        assert status == 1 and unrefunded in said and "was canceled, and is preparing now" in said
+    # It is canceled after all.
+    assert site.reconcile()[0] == 0 and site.refunded() == [unrefunded]
+    assert site.command("cases")[0] == 0
+
+
+@pytest.mark.rule("STAT-7")
+@pytest.mark.parametrize("status", [NO_ANSWER, GONE], ids=["no answer", "gone"])
+def test_a_proof_needs_no_second_one(
+    site: Site, unrefunded: str, monkeypatch: pytest.MonkeyPatch, status: Exception
+) -> None:
+    status_of(monkeypatch, status)
+    assert site.reconcile()[0] == 0
+    assert site.refunded() == [unrefunded]
+
+
+@pytest.mark.rule("STAT-7", "EVT-8")
+@pytest.mark.parametrize("status", [NO_ANSWER, GONE], ids=["no answer", "gone"])
+def test_an_order_that_its_provider_forgot_is_a_persons(
+    site: Site, interrupted: str, monkeypatch: pytest.MonkeyPatch, clock: Clock, status: Exception
+) -> None:
+    with monkeypatch.context() as patch:
+        status_of(patch, status)
+        assert site.reconcile()[0] == 1 and site.command("cases")[0] == 0
+        clock.set("2030-06-04T16:01Z")
+        assert site.reconcile()[0] == 1 and interrupted in site.command("cases")[1]
+        done = site.command("settle", interrupted, "--by", "Olive", "--why", "paid back by transfer")
+        assert done[0] == 0 and "settled" in done[1]
+    assert site.reconcile() == NOTHING and site.command("cases")[0] == 0
+    answer = cancel(site, interrupted)
+    assert answer.refusal == (502, "refund_impossible", None) and "canceled" in answer.error["message"]
+    assert site.line.count("/refund") == 0
+
+
+@pytest.mark.rule("STAT-7")
+def test_nobody_settles_what_may_still_go_on(
+    site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    settle = ("settle", uuid, "--by", "Olive", "--why", "the restaurant says so")
+    assert "needs no settling" in site.command(*settle)[1]
+    kill_after_cancel(site, uuid, monkeypatch)
+    assert "another request" in site.command(*settle)[1]
+    clock.set(LATER)
+    assert site.command(*settle)[0] == 0 and site.reconcile() == NOTHING
+
+
+@pytest.mark.rule("STAT-7", "WEB-6")
+def test_a_key_belongs_to_one_body_before_the_provider_is_asked(site: Site, uuid: str, interrupted: str) -> None:
+    other = {"refund": {"manager_confirmation": "1"}}
+    calls = len(site.line.calls)
+    for path in ("cancellation", "refund"):
+        answer = site.call("POST", f"/orders/{interrupted}/{path}", other, Idempotency_Key="C")
+        assert answer.refusal == (422, "idempotency_key_reused", None)
+    assert len(site.line.calls) == calls
+
+
+@pytest.mark.rule("WEB-6")
+def test_a_reused_key_cancels_nothing(site: Site, uuid: str) -> None:
+    refund_pending(site, uuid)
+    other = {"refund": {"manager_confirmation": "1"}}
+    answer = site.call("POST", f"/orders/{uuid}/cancellation", other, Idempotency_Key="R")
+    assert answer.refusal == (422, "idempotency_key_reused", None)
+    assert stage(site, uuid) == "placed"
+
+
+@pytest.mark.rule("STAT-7", "WEB-6")
+@pytest.mark.parametrize("refused", [False, True], ids=["refunded", "refused"])
+def test_a_cancellation_during_a_refund(
+    make_site: MakeSite, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock, refused: bool
+) -> None:
+    one, two = make_site(), make_site()
+    whole = LevelUpSession.refund
+    answers: list[Any] = []
+
+    def refund(*arguments: Any) -> Any:
+        if not answers:
+            answers.append(None)
+            answers[0] = cancel(two, uuid)
+        return whole(*arguments)
+
+    monkeypatch.setattr(LevelUpSession, "refund", refund)
+    one.line.faults["/refund"] = [refusal(422, "order", "base")] * (2 if refused else 0)
+    assert one.refund(uuid, "R").status == (422 if refused else 200)
+    # The refund was still under way.
+    assert (answers[0].error["code"], stage(one, uuid)) == ("submission_in_progress", "cancelled")
+    clock.set(LATER)
+    if refused:
+        assert one.reconcile()[0] == 1 and uuid in one.command("cases")[1]
+    else:
+        assert one.reconcile() == NOTHING
+        assert cancel(one, uuid).headers["Idempotency-Replayed"] == "true"
+    assert state(one, uuid) == ("stuck" if refused else "refunded")
