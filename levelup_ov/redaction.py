@@ -27,8 +27,8 @@ _TELLING = 8
 """A secret shorter than this may be part of an id by chance."""
 _DEPTH = 3
 """How many nested encodings are decoded."""
-_SHORTEST_CARD = 12
-"""Digits of the shortest card number."""
+_CARD_LENGTHS = range(12, 20)
+"""Digits of a card number."""
 _MANY = 200
 """Up to this many words are searched one by one."""
 _MANY_IN_BYTES = 16
@@ -166,7 +166,7 @@ class _Values:
             return True
         if _LINES.search(text) and self.found(_BREAK.sub("", text), cards=cards, depth=depth):
             return True
-        least = min(self._shortest, _SHORTEST_CARD) if cards else self._shortest
+        least = min(self._shortest, _CARD_LENGTHS.start) if cards else self._shortest
         return depth > 0 and any(self.found(inner, cards=cards, depth=depth - 1) for inner in _decoded(text, least))
 
 
@@ -283,7 +283,7 @@ def _cards(run: str) -> Iterator[tuple[int, int]]:
             sizes.add(end - start)
             is_all = position == 0 and end == len(run)
             # Grouped as people write it, or digit by digit: other groupings are more likely a list of numbers.
-            if _SHORTEST_CARD <= len(digits) <= 19 and (is_all or min(sizes) >= 3 or sizes == {1}) and passes_luhn(digits):
+            if len(digits) in _CARD_LENGTHS and (is_all or min(sizes) >= 3 or sizes == {1}) and passes_luhn(digits):
                 yield groups[position][0], end
                 position = groups.index((start, end))
                 break
