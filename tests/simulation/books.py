@@ -69,12 +69,9 @@ def _answers(
     is_lost = world.ledger_lost is not None and (
         world.provider.refuses_first or world.placing_calls.get(who, 0.0) <= world.ledger_lost
     )
-    if (
-        world.lost_in_flight
-        and story.ended_at > world.ledger_lost + LATEST
-        and not {"killed", "frozen host"} & set(world.met)
-    ):
-        is_lost = False  # The process that placed it was alive, and has written the row again.
+    if world.lost_in_flight and not {"killed", "frozen host", "ledger hangs"} & set(world.met):
+        # The process that waits for the provider writes the row again, by its deadline.
+        is_lost = story.ended_at <= (world.ledger_lost or 0.0) + LATEST
     # A request that waited in front of the service all the time is carried out when it comes in.
     if held and finals and len(finals) == len(story.finals) and not (story.was_waiting or is_lost):
         yield LOST, f"{who} was answered {finals[-1]} at last, and has an order"

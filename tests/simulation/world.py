@@ -258,6 +258,7 @@ class World:
         self.loses_in_flight = False
         """Whether it loses the row of the call with which the provider freezes."""
         self.lost_in_flight = False
+        """Whether a host waited for the answer to that call."""
         self.placing_calls: dict[str | None, float] = {}
         """When the last placing call of a guest came to the provider."""
         self.is_calm = False
@@ -508,7 +509,8 @@ class World:
         """Have the ledger lose the row of a call that the provider will not answer in time."""
         self.met.append("ledger lost")
         self.say("the ledger loses its row")
-        self.lost_in_flight, self.ledger_lost = True, self.kernel.now
+        self.ledger_lost = self.kernel.now
+        self.lost_in_flight = any(task.guest == request.guest and not task.dead for task in self._calls())
         current, self.kernel.current = self.kernel.current, None
         self.things.forget(f"WHERE reference = '{self.provider.reference_of(request)}'")
         self.kernel.current = current
@@ -711,6 +713,8 @@ class World:
                 return
         fickle, gone = dice.random() < 0.1, dice.random() < 0.1
         hurried = dice.random() < 0.2
+        if self.loses_in_flight:
+            fickle = hurried = True  # so that the second try of an order counts
         repeats = dice.random() < 0.2
         tries, started = 0, kernel.now
         while True:
