@@ -54,7 +54,7 @@ def _steps(life: Life, changed: datetime | None) -> Iterator[TimelineStep]:
         yield TimelineStep(changed, "Outcome unknown", "no answer proves whether the order exists", "bad-step")
     by = f"settled by {this.settled_by}" if this.settled_by else ""
     if this.state == "placed":
-        proof = "the provider named our reference" if this.proven else ""
+        proof = "the provider returned our reference" if this.proven else ""
         words = ", ".join(filter(None, (f"order {this.order_id}", proof, by)))
         yield TimelineStep(this.settled_at, "Placed", words, "good-step")
     if this.state == "not_placed":

@@ -1,4 +1,4 @@
-"""What the console shows: what needs somebody, submissions and their lives, accounts, and web checkout."""
+"""What the console shows: what needs attention, submissions and their lives, accounts, and web checkout."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_what_needs_somebody_is_at_the_top(console: Flask, olive: Operator) -> N
         metrics.request("validate_order", outcome, "sandbox", 0.1, [])
     metrics.event("placed_but_not_recorded")
     page = olive.open().text
-    needed = page[: page.index("Not settled")]
+    needed = page[: page.index("Unsettled")]
     for kind in ("unknown", "charge_mismatch", "order_exists_but_ruled_out", "card_may_be_charged", "menu_invalid",
                  "provider_credentials_refused", "event"):  # fmt: skip
         assert str(escape(ADVICE[kind].title)) in needed, kind
