@@ -501,7 +501,7 @@ def _check_echo(answer: JSONObject, call: str, **wanted: str) -> None:
 
 
 def _check_lines(held: JSONObject, order: Order) -> Sequence[Hashable]:
-    """The lines of ours, which Square's order must have (ITEM-11)."""
+    """Our lines, which Square's order must have (ITEM-11)."""
     ordered = [_line(item, "$") for item in order.items]
     ours = [(line["catalog_object_id"], line["quantity"], *_modifiers(JSONObject(line))) for line in ordered]
     check_basket(ours, _lines_of(held), f"{held.path}.line_items")

@@ -1,6 +1,6 @@
 """Square's locations and catalog in the contract's terms (LOC-1, LOC-2, MENU-1 to MENU-5).
 
-An item's variation is an item of ours: an order names it, and it has the price. The menu leaves out what the contract
+An item's variation is one of our items: an order names it, and it has the price. The menu leaves out what the contract
 cannot express: prices set at the sale, quantities that are not counts, items that need the customer's words, and
 things that are not food. What is sold out or not present at the location is not part of its menu; references to it,
 or to deleted objects, are dropped.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import hmac
-import io
 import json
 import logging
 import random
@@ -32,6 +31,7 @@ from sqlalchemy import create_engine, text
 from bench.adapter import BenchAdapter
 from bench.order import API_KEY, ORDER, option_ids
 from bench.production import PRODUCTION
+from bench.wsgi import call
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
 from levelup_ov.domain.order import Order
@@ -86,19 +86,19 @@ def _calls(service: Flask, directory: Path) -> Mapping[str, Callable[[], None]]:
 
     def create() -> bytes:
         headers = {**agent, "HTTP_REQUEST_ID": str(uuid.uuid4()), "HTTP_IDEMPOTENCY_KEY": str(uuid.uuid4())}
-        return _request(service, "POST", SESSIONS, creation, headers, "201")
+        return call(service, "POST", SESSIONS, creation, headers, "201")
 
     made = create()
     path = f"{SESSIONS}/{json.loads(made)['id']}"
     bare, alike = _bare(directory, made.decode()), _with_key_and_log(_bare(directory, made.decode()))
     return {
         "validation": lambda: _ignore(
-            _request(service, "POST", "/locations/bench.main/order_validations", validation, channel)
+            call(service, "POST", "/locations/bench.main/order_validations", validation, channel)
         ),
         "create": lambda: _ignore(create()),
-        "read": lambda: _ignore(_request(service, "GET", path, b"", {**agent, "HTTP_REQUEST_ID": str(uuid.uuid4())})),
-        "bare route": lambda: _ignore(_request(bare, "GET", "/rows/1", b"", {})),
-        "route with a key and a log line": lambda: _ignore(_request(alike, "GET", "/rows/1", b"", agent)),
+        "read": lambda: _ignore(call(service, "GET", path, b"", {**agent, "HTTP_REQUEST_ID": str(uuid.uuid4())})),
+        "bare route": lambda: _ignore(call(bare, "GET", "/rows/1", b"", {})),
+        "route with a key and a log line": lambda: _ignore(call(alike, "GET", "/rows/1", b"", agent)),
     }
 
 
@@ -143,22 +143,6 @@ def _with_key_and_log(app: Flask) -> Flask:
         return response
 
     return app
-
-
-def _request(app: Flask, method: str, path: str, body: bytes, headers: Mapping[str, str], status: str = "200") -> bytes:
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": "", "SCRIPT_NAME": "", "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "localhost", "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr, "wsgi.version": (1, 0), "wsgi.multithread": True,
-        "wsgi.multiprocess": True, "wsgi.run_once": False, **headers,
-    }  # fmt: skip
-    if method == "POST":
-        environ |= {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body))}
-    answered: list[str] = []
-    answer = app(environ, lambda status, *_: answered.append(status) or io.BytesIO().write)
-    content = b"".join(answer)
-    assert answered[0].startswith(status), (answered, content)
-    return content
 
 
 def _checkout() -> dict[str, Any]:

@@ -33,7 +33,7 @@ provider = "sandbox"
 name = "Sandbox Diner"
 """
 EMBEDDED_SOURCE = "the embedded sandbox"
-MOST_ACCOUNTS = 1000
+MOST_ACCOUNTS = 10_000
 """EP-1 returns all accounts in one response, and each has menus, connections and a share of the threads."""
 
 _ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")

@@ -29,8 +29,9 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ledger": (
         "identity", "driver_errors", "disk", "limits", "postgresql", "boot_clock", "statements", "engine", "database",
-        "tables", "records", "outbox", "references", "ledger", "statuses", "menu_watches", "sessions",
-        "event_deliveries", "webhooks", "operator_actions", "corrections", "browsing", "backup", "migrations",
+        "batches", "tables", "records", "searches", "outbox", "references", "ledger", "statuses", "menu_watches",
+        "sessions", "event_deliveries", "webhooks", "operator_actions", "corrections", "browsing", "backup",
+        "migrations",
     ),
 }  # fmt: skip
 """The same inside of two packages."""

@@ -19,5 +19,5 @@ def test_the_processes_upgrade_the_ledger_and_serve() -> None:
 
 
 def test_the_runtime_hint_is_a_version_that_the_package_accepts() -> None:
-    assert (ROOT / "runtime.txt").read_text(encoding="utf-8") == "python-3.11\n"
+    assert (ROOT / ".python-version").read_text(encoding="utf-8") == "3.11\n"
     assert "python_requires = >=3.11" in (ROOT / "setup.cfg").read_text(encoding="utf-8")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from levelup_ov import redaction
 from levelup_ov.domain.secret import Secret
-from levelup_ov.redaction import MASK, passes_luhn, scrub
+from levelup_ov.redaction import MASK, passes_luhn, remember, scrub, shield
 
 pytestmark = pytest.mark.rule("ERR-4", "PAY-2")
 
@@ -83,3 +85,34 @@ def test_exactly_one_check_digit_makes_a_card_number(digits: int) -> None:
 @given(st.text(), st.lists(st.text(max_size=5).map(Secret), max_size=3))
 def test_scrubbing_any_text_of_any_secrets_ends_well(text: str, secrets: list[Secret]) -> None:
     assert isinstance(scrub(text, secrets), str)
+
+
+class Counting(bytes):
+    """Counts how often it is searched."""
+
+    searches = 0
+
+    def __contains__(self, word: object) -> bool:
+        self.searches += 1
+        return super().__contains__(word)  # type: ignore[operator]
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The tokens of many accounts, which the process remembers, and one that is too short to be told from words."""
+    monkeypatch.setattr(redaction, "_known", redaction._known)
+    tokens = [f"{number:05}-of-an-account"[: 15 + number % 7] for number in range(300)] + ["hunter-22"]
+    remember(map(Secret, tokens))
+    yield tokens
+
+
+def test_a_token_of_many_is_masked_at_any_place(many: list[str]) -> None:
+    for position, token in enumerate(many):
+        before = b"x" * (position % 19)
+        assert shield(before + token.encode() + b" behind") == before + MASK.encode() + b" behind"
+
+
+def test_an_answer_is_not_searched_for_each_of_many(many: list[str]) -> None:
+    answer = Counting(b"nothing of an account, " * 20)
+    assert shield(answer) is answer
+    assert answer.searches < 5

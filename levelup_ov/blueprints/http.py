@@ -176,9 +176,14 @@ def accepts_json(accepted: Iterable[tuple[str, float]]) -> bool:
     return next((qualities[name] > 0 for name in (_JSON, "application/*", "*/*") if name in qualities), False)
 
 
+def json_bytes(content: Any) -> bytes:
+    """``content`` as JSON, without secrets."""
+    return shield(orjson.dumps(content))
+
+
 def json_response(content: Any, status: int = 200) -> Response:
     """``content`` as JSON."""
-    return current_app.response_class(shield(orjson.dumps(content)), status, mimetype="application/json")
+    return current_app.response_class(json_bytes(content), status, mimetype="application/json")
 
 
 def read_body() -> bytes:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, current_app, g, request
+from werkzeug.http import generate_etag
 
-from levelup_ov.blueprints.http import json_response, read_body, read_idempotency_key
+from levelup_ov.blueprints.http import json_bytes, json_response, read_body, read_idempotency_key
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.service import Service
@@ -33,11 +34,12 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
     @orders.get("/merchants/<merchant_id>/locations")
     def list_locations(merchant_id: str) -> Response:
         routed = service.locations(merchant_id, g.context)
-        return _conditional(responses.locations((each.id, each.location) for each in routed))
+        return _conditional(*_tagged(responses.locations((each.id, each.location) for each in routed)))
 
     @orders.get("/locations/<path:location_id>/menu")
     def show_menu(location_id: str) -> Response:
-        return _conditional(responses.menu(service.menu(location_id, g.context)))
+        written = service.written_menu(location_id, g.context, lambda menu: _tagged(responses.menu(menu)))
+        return _conditional(written.body, written.etag)
 
     @orders.post("/locations/<path:location_id>/order_validations")
     def validate_order(location_id: str) -> Response:
@@ -60,7 +62,7 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
     @orders.get("/locations/<path:location_id>/orders/<order_id>")
     def show_order(location_id: str, order_id: str) -> Response:
         key = read_idempotency_key()
-        return _conditional(responses.order(service.order_status(location_id, order_id, key, g.context)))
+        return _conditional(*_tagged(responses.order(service.order_status(location_id, order_id, key, g.context))))
 
     @orders.post("/locations/<path:location_id>/orders/<order_id>/cancellation")
     def cancel_order(location_id: str, order_id: str) -> Response:
@@ -92,10 +94,16 @@ def _rooted(root: str) -> Iterator[None]:
         raise
 
 
-def _conditional(content: dict[str, Any]) -> Response:
+def _tagged(content: dict[str, Any]) -> tuple[bytes, str]:
+    """The JSON and its ETag."""
+    written = json_bytes(content)
+    return written, generate_etag(written)
+
+
+def _conditional(content: bytes, etag: str) -> Response:
     """The response with its ETag, or 304 if the caller already has it (MENU-4)."""
-    response = json_response(content)
-    response.add_etag()
+    response = current_app.response_class(content, mimetype="application/json")
+    response.set_etag(etag)
     response.cache_control.no_cache = True
     response.make_conditional(request)
     return response

@@ -34,7 +34,7 @@ class OrdersBrowser:
         return found[:size], len(found) > size
 
     def order(self, id: str) -> StoredOrder | None:
-        """The order with this id of ours, or this UUID of LevelUp's."""
+        """The order that has this id or this LevelUp UUID."""
         this = one_case(id)
         return next(iter(self._orders(select(ORDERS).where(or_(_O.id == this, _O.uuid == this)))), None)
 

@@ -137,7 +137,7 @@ def differences(charge: Charge, spend: Cents, tip: Cents) -> list[str]:
 
 
 def may_be_ours(history: Iterable[PastOrder], *, location_id: int) -> list[PastOrder]:
-    """The orders of a user that may be a charge of ours: at the same location, and not refunded.
+    """The orders of a user that may be our charge: at the same location, and not refunded.
 
     No documented member of a history links an order to a proposal. Amounts are not compared, because LevelUp may have
     charged different ones, and times are not, because its clock may differ from ours.

@@ -240,7 +240,7 @@ class StoredOrder:
 
 
 class UuidTaken(Exception):
-    """LevelUp's UUID belongs to another order of ours."""
+    """LevelUp's UUID belongs to another of our orders."""
 
 
 class CheckoutStore:
@@ -352,7 +352,7 @@ class CheckoutStore:
         self._database.run(once, single=True)
 
     def order(self, id: str) -> StoredOrder | None:
-        """The order with this id of ours or this UUID of LevelUp's."""
+        """The order that has this id or this LevelUp UUID."""
         row = self._row(_ORDER, this=id)
         return StoredOrder(**row._asdict()) if row else None
 
@@ -437,7 +437,7 @@ class CheckoutStore:
             return transaction.execute(query).first() is not None
 
     def known_uuids(self, uuids: Sequence[str]) -> set[str]:
-        """Which of ``uuids`` belong to orders of ours."""
+        """Which of ``uuids`` belong to our orders."""
         with self._database.connection() as transaction:
             return set(transaction.scalars(select(_O.uuid).where(_O.uuid.in_(uuids))))
 

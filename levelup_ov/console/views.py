@@ -23,9 +23,10 @@ from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
 from levelup_ov.ledger import limits
-from levelup_ov.ledger.browsing import Browser, ReadingDatabase, Search
+from levelup_ov.ledger.browsing import Browser, ReadingDatabase
 from levelup_ov.ledger.operator_actions import FormUsed, OperatorActions
 from levelup_ov.ledger.records import Submission
+from levelup_ov.ledger.searches import Search
 from levelup_ov.metrics import Metrics
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.transport.deadline import Deadline

@@ -60,7 +60,7 @@ def nest(options: Iterable[Option], *, path: str = "$") -> tuple[Choice, ...]:
     The same option listed twice counts with the sum of its quantities. ``path`` is the JSONPath of
     the item, for errors.
 
-    :raises Failure: ``unknown_option`` for an id that no menu of ours has; ``orphan_option`` for one whose
+    :raises Failure: ``unknown_option`` for an id that is in none of our menus; ``orphan_option`` for one whose
         parent was not chosen (ITEM-5).
     """
     found: dict[str, Option] = {}

@@ -5,29 +5,26 @@ SQLite's other connection is used by one thread at a time, and a person's search
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select, union_all
+from sqlalchemy import Select, func, select
 
-from levelup_ov.domain.submission import SETTLED, State
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.operator_actions import OF_SUBMISSION, OperatorAction, read_action
-from levelup_ov.ledger.records import Backlog, Submission, from_ms, submission_of, to_ms
+from levelup_ov.ledger.records import Backlog, Submission, from_ms, submission_of
+from levelup_ov.ledger.searches import Search, conditions, has_number
 from levelup_ov.ledger.statements import Statement
-from levelup_ov.ledger.tables import IS_FINDING, ORDER_STATUSES, SUBMISSIONS, Statements, present
+from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, Statements, present
 
 PATIENCE = 2.0
 """Seconds that one search may take."""
 FOLLOWED = 50
 """Earlier or later attempts that are shown."""
-FINDINGS = 1000
-"""The newest findings whose own numbers are searched."""
 
 T = TypeVar("T")
 _C = SUBMISSIONS.c
@@ -71,23 +68,6 @@ class ReadingDatabase:
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """What submissions are listed, newest first; None matches all.
-
-    ``findings``: only those that a person must look at (SUB-12, PAY-4). ``below``: only those older than the one with
-    this id.
-    """
-
-    state: State | None = None
-    account: str | None = None
-    location: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    findings: bool = False
-    below: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Life:
     """A submission with everything that was recorded about it elsewhere.
 
@@ -117,22 +97,13 @@ class Browser:
 
         Ids start with the time, so a page costs the same at the beginning of a long list as at its end.
         """
-        query = self._sql.all.order_by(_C.id.desc()).limit(size + 1).where(*_conditions(search))
+        query = self._sql.all.order_by(_C.id.desc()).limit(size + 1).where(*conditions(search))
         found = self._submissions(query)
         return found[:size], len(found) > size
 
     def named(self, number: str, size: int) -> Sequence[Submission]:
         """The submissions with this number: an order id, a provider's, a request id, or our id or reference."""
-        numbers = [number, json.dumps(number)]
-        this = [column == number for column in (_C.id, _C.reference, _C.request_id, _C.provider_order_id)]
-        this.append(_C.order_id.in_(numbers))
-        # Without the limit, a database that takes findings for frequent reads all rows.
-        findings = select(_C.id, _C.found_provider_order_id, _C.found_order_id).where(IS_FINDING)
-        f = findings.order_by(_C.id.desc()).limit(FINDINGS).subquery().c
-        of_findings = select(f.id).where(or_(f.found_provider_order_id == number, f.found_order_id.in_(numbers)))
-        # Each has an index, and none is used where they are alternatives of one condition.
-        found = union_all(*(select(_C.id).where(condition) for condition in this), of_findings).subquery()
-        return self._submissions(self._sql.all.where(_C.id.in_(select(found.c.id))).order_by(_C.id.desc()).limit(size))
+        return self._submissions(self._sql.all.where(has_number(number)).order_by(_C.id.desc()).limit(size))
 
     def life(self, id: str) -> Life | None:
         """Everything about one submission."""
@@ -187,31 +158,3 @@ class Browser:
     def _later(self, submission: Submission) -> Select[Any]:
         same = _C.account == submission.account, _C.id > submission.id, _C.previous == submission.id
         return self._sql.all.where(*same).order_by(_C.id).limit(FOLLOWED)
-
-
-def _conditions(search: Search) -> Iterator[ColumnElement[bool]]:
-    is_open = search.state is not None and search.state not in SETTLED
-    for column, value in ((_C.location, search.location), (_C.account, search.account)):
-        if value is not None:
-            # Few submissions are open or have findings: their index serves, and not that of the account or location.
-            yield (column.concat("") if is_open or search.findings else column) == value
-    if search.state is not None:
-        # Written out, so that the database sees that an index of this state serves.
-        yield _C.state == literal_column(f"'{search.state}'")
-        if is_open:
-            yield _C.settled_at.is_(None)
-    if search.findings:
-        yield IS_FINDING
-        yield _C.finding_closed_at.is_(None)
-    if search.since is not None:
-        yield _C.id >= _first_id(search.since)
-    if search.until is not None:
-        yield _C.id < _first_id(search.until)
-    if search.below is not None:
-        yield _C.id < search.below
-
-
-def _first_id(instant: datetime) -> str:
-    """The lowest id that was made then: it starts with the milliseconds (RFC 9562)."""
-    digits = f"{max(to_ms(instant), 0):012x}"[-12:]
-    return f"{digits[:8]}-{digits[8:]}-0000-0000-000000000000"

@@ -41,7 +41,7 @@ SELECT LEAST(
     COALESCE((SELECT NULLIF(datconnlimit, -1) FROM pg_database WHERE datname = current_database()), 100000)
 )
 """
-_CHECKPOINT_PATIENCE = 0.2
+_CHECKPOINT_PATIENCE = 0.05
 """Seconds that a checkpoint waits for readers; submissions wait for it."""
 _REPEATED = frozenset({"40001", "40P01"})
 """PostgreSQL's codes for a transaction that lost a conflict and may be repeated."""
@@ -139,6 +139,8 @@ class Database:
             pooled = self._kept or self._take()
             cursor, self._busy = pooled.cursor(), _CHECKPOINT_PATIENCE
             cursor.execute(f"PRAGMA busy_timeout = {int(_CHECKPOINT_PATIENCE * 1000)}")
+            # Nobody waits for this one. It leaves what was written meanwhile to the next, which then is short.
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             # Readers in progress may continue; the next checkpoint then handles the rest.
             cursor.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 

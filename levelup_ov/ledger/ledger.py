@@ -32,6 +32,7 @@ from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.outcome import mischarge
 from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, Ended, Finding, State
+from levelup_ov.ledger.batches import in_batches
 from levelup_ov.ledger.boot_clock import Observer, this_host
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind
@@ -55,8 +56,9 @@ from levelup_ov.ledger.records import (
     to_ms,
 )
 from levelup_ov.ledger.references import Match, following
+from levelup_ov.ledger.searches import Search, conditions, has_number
 from levelup_ov.ledger.statements import Statement
-from levelup_ov.ledger.tables import IS_MISCHARGED, PURGED_AT_ONCE, PURGED_BEFORE_CHECKPOINT, SUBMISSIONS, Statements
+from levelup_ov.ledger.tables import IS_MISCHARGED, SUBMISSIONS, Statements
 
 RETENTION = PERIOD
 """After this time an identity has different references (SUB-11), and settled submissions may be deleted."""
@@ -573,24 +575,18 @@ class Ledger:
     ) -> tuple[Submission, ...]:
         """Submissions for an operator to look at, newest first.
 
-        ``number`` is an order id, a provider's order id, a request id, or an id or reference of ours.
+        ``number`` is an order id, a provider's order id, a request id, or our id or reference.
         ``findings``: only those that a person must look at (SUB-12).
         """
+        search = Search(state=state, account=account, location=location, findings=findings or charge_mismatch)
         columns = SUBMISSIONS.c
-        query = self._sql.all.order_by(columns.claimed_at.desc()).limit(limit)
-        for column, value in ((columns.state, state), (columns.account, account), (columns.location, location)):
-            if value is not None:
-                query = query.where(column == value)
+        query = self._sql.all.where(*conditions(search)).order_by(columns.id.desc()).limit(limit)
         if number is not None:
-            written = [number, json.dumps(number)]
-            as_order_id = columns.order_id.in_(written) | columns.found_order_id.in_(written)
-            ids = (columns.provider_order_id == number) | (columns.request_id == number) | (columns.id == number)
-            ids = ids | (columns.found_provider_order_id == number)
-            query = query.where(as_order_id | ids | (columns.reference == number))
+            query = query.where(has_number(number))
         if charge_mismatch:
-            query = query.where(IS_MISCHARGED, columns.finding_closed_at.is_(None))
+            query = query.where(IS_MISCHARGED)
         if findings:
-            query = query.where(columns.finding.is_not(None), columns.finding_closed_at.is_(None))
+            query = query.where(columns.finding.is_not(None))
         statement = Statement(self.database.engine.dialect, query)
         rows = self.database.run(lambda cursor, _: statement.all(cursor, {"now": self._now()}))
         return tuple(map(submission_of, rows))
@@ -603,20 +599,11 @@ class Ledger:
         if retention < SHORTEST_RETENTION:
             raise ValueError(f"submissions are kept for at least {SHORTEST_RETENTION.days} days")
 
-        def purge_some(cursor: Any, _again: bool) -> int:
-            values = {"retention": retention // MILLISECOND, "now": self._now()}
+        def purge_some(cursor: Any, most: int) -> int:
+            values = {"retention": retention // MILLISECOND, "now": self._now(), "most": most}
             return int(self._sql.purge.run(cursor, values).rowcount)
 
-        gone = 0
-        while True:
-            part = self.database.run(purge_some)
-            gone += part
-            if part < PURGED_AT_ONCE:
-                self.database.check_point()
-                return gone
-            # The write-ahead log grows until it is copied into the database.
-            if gone % PURGED_BEFORE_CHECKPOINT == 0:
-                self.database.check_point()
+        return in_batches(self.database, purge_some)
 
     def ready(self) -> None:
         """Make sure that submissions can be recorded, by writing one and rolling it back (SUB-2).

@@ -38,8 +38,7 @@ from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.statements import Statement, insert
 
 PURGED_AT_ONCE = 500
-PURGED_BEFORE_CHECKPOINT = 10 * PURGED_AT_ONCE
-"""How many submissions are deleted in one step; small, so that claims do not wait."""
+"""How many sessions are emptied or deleted in one step; small, so that claims do not wait."""
 
 METADATA = MetaData()
 SUBMISSIONS = Table(
@@ -384,7 +383,7 @@ class Statements:
         # The same in two statements, for those who report: without an event, and with one.
         self.quiet = {name: prepare(changes[name].where(~said), *_SET_BY.get(name, ())) for name, said in reported}
         self.reported = {name: prepare(changes[name].where(said), *_SET_BY.get(name, ())) for name, said in reported}
-        self.purge = prepare(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(PURGED_AT_ONCE))))
+        self.purge = prepare(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(bindparam("most", type_=BigInteger)))))
         self.forget = prepare(delete(SUBMISSIONS).where(this, _C.state == "claimed"))
 
     def insert_unless_in_doubt(self, digests: int) -> Statement:

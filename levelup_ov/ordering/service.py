@@ -55,6 +55,7 @@ from levelup_ov.ordering.tracking import (
     check_canceled,
     shown,
 )
+from levelup_ov.ordering.written_menus import WrittenMenu, WrittenMenus
 from levelup_ov.redaction import clean, mask_id, scrub
 from levelup_ov.transport.connections import OwnConnections
 from levelup_ov.transport.deadline import Deadline
@@ -152,6 +153,7 @@ class Service:
         )
         self.tracking = OrderTracking(ledger)
         self.stock = KnownStock(settings.stock_ttl)
+        self._written = WrittenMenus()
         self.menu_watches = MenuWatches(ledger)
 
     def merchants(self) -> list[Merchant]:
@@ -190,15 +192,27 @@ class Service:
 
     def menu(self, location_id: str, context: RequestContext) -> menus.Menu:
         """EP-3. :raises Failure: ``location_not_found``, ``menu_invalid``, or the provider's failure."""
-        menu = self.read_menu(location_id, context)
-        problems = menus.check(menu)
-        if not any(category.items for category in menu.categories):
-            # The channel's last good menu is better than one that contradicts itself.
-            problems += menu.left_out
-        if problems:
-            more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-            raise Failure("menu_invalid", "; ".join(problems[:3]) + more)
-        return menu
+        return _checked(self.read_menu(location_id, context))
+
+    def written_menu(
+        self, location_id: str, context: RequestContext, write: Callable[[menus.Menu], tuple[bytes, str]]
+    ) -> WrittenMenu:
+        """The same, as ``write`` writes it: its content and ETag.
+
+        While nothing that it is made of has changed, it is neither made nor written again.
+        """
+        adapter = self._account_of(location_id, context)
+        with self._bulkhead.room(adapter.account.name):
+            routed = self._routed(location_id, context)
+            with self._session(adapter, context) as session, reading():
+                written = self._written.find(routed)
+                if written is not None and written.stock == self.read_stock(routed, session):
+                    return written
+                menu, stock, fresh_until = self._read_menu(routed, session)
+        content, etag = write(_checked(_orderable(menu, stock)))
+        written = WrittenMenu(content, etag, fresh_until, routed.location, stock)
+        self._written.keep(routed, written)
+        return written
 
     def read_menu(self, location_id: str, context: RequestContext) -> menus.Menu:
         """The orderable part of the adapter's menu (MENU-6), valid or not."""
@@ -206,9 +220,13 @@ class Service:
         with self._bulkhead.room(adapter.account.name):
             routed = self._routed(location_id, context)
             with self._session(adapter, context) as session, reading():
-                menu = adapter.show_menu(routed.location, session)
-                stock = self.read_stock(routed, session)
-        return orderable(in_stock(menu, stock) if stock else menu)
+                menu, stock, _ = self._read_menu(routed, session)
+        return _orderable(menu, stock)
+
+    def _read_menu(self, routed: RoutedLocation, session: Session) -> tuple[menus.Menu, Stock | None, float]:
+        """The adapter's menu, the stock, and until when the menu would be the same."""
+        menu, fresh_until = routed.adapter.show_menu(routed.location, session), session.freshness.until
+        return menu, self.read_stock(routed, session), fresh_until
 
     def read_stock(self, routed: RoutedLocation, session: Session) -> Stock | None:
         """What the location has run out of, as far as its provider reports it (MENU-8); None if nothing is known."""
@@ -483,7 +501,7 @@ class Service:
             self._check_known_stock(routed, self._order(routed, request.order, submits=True))
 
     def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
-        """The id of the validation that an order comes from; None if it has none of ours (META-8)."""
+        """The id of the validation that an order comes from; None if it has no id of this service (META-8)."""
         return self._keeper.open_validation_id(_canonical(location_id), request.metadata)
 
     def submitted_under(self, location_id: str, idempotency_key: str) -> tuple[Submission, ...]:
@@ -740,6 +758,22 @@ class Service:
             else {},
         )
         return Settlement(placed, asdict(answer))
+
+
+def _orderable(menu: menus.Menu, stock: Stock | None) -> menus.Menu:
+    return orderable(in_stock(menu, stock) if stock else menu)
+
+
+def _checked(menu: menus.Menu) -> menus.Menu:
+    """The menu. :raises Failure: ``menu_invalid``."""
+    problems = menus.check(menu)
+    if not any(category.items for category in menu.categories):
+        # The channel's last good menu is better than one that contradicts itself.
+        problems += menu.left_out
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise Failure("menu_invalid", "; ".join(problems[:3]) + more)
+    return menu
 
 
 def _validated(quoted: QuotedOrder) -> ValidatedOrder:

@@ -345,23 +345,29 @@ class Submissions:
         settlement = self._asked(submission, find_order)
         finding: Finding | None = None
         if settlement is not None:
-            later = self.ledger.followers(submission)
-            if any(each.state not in ("placed", "not_placed") for each in later):
-                raise outcome_unknown("a later attempt at this order is in progress")
-            reported = [each for each in later if each.state == "placed"]
-            if (holder := self.ledger.holder(submission.account, settlement.placed.provider_order_id)) is not None:
-                reported.append(holder)
-            if not reported:
-                finding = "order_exists_but_ruled_out"
-            elif settlement.placed.provider_order_id not in [each.provider_order_id for each in reported]:
-                finding = "two_orders_for_one_submission"
-            elif settlement.placed.duplicates:
-                finding = "two_orders_for_one_submission"
+            finding = self._finding(submission, settlement.placed)
         placed = settlement and settlement.placed
         self.ledger.looked_again(submission, finding, placed and placed.order_id, placed and placed.provider_order_id)
         if finding is not None and settlement is not None:
             _report(finding, {**_facts(submission), **_order(settlement.placed)})
         return finding
+
+    def _finding(self, submission: Submission, placed: Placed) -> Finding | None:
+        """What a person must look at, if anything: ``submission`` was ruled out, and the provider has this order of it.
+
+        :raises Failure: ``outcome_unknown``: another attempt, which may have placed it, is in progress.
+        """
+        later = self.ledger.followers(submission)
+        if any(each.state not in ("placed", "not_placed") for each in later):
+            raise outcome_unknown("a later attempt at this order is in progress")
+        reported = [each for each in later if each.state == "placed"]
+        if (holder := self.ledger.holder(submission.account, placed.provider_order_id)) is not None:
+            reported.append(holder)
+        if not reported:
+            return "order_exists_but_ruled_out"
+        if placed.duplicates or placed.provider_order_id not in [each.provider_order_id for each in reported]:
+            return "two_orders_for_one_submission"
+        return None
 
     def _asked(self, submission: Submission, ask: Callable[[Submission], Any]) -> Any:
         try:
@@ -430,7 +436,7 @@ class Submissions:
         except Superseded as superseded:
             if _is_placed(superseded.submission):
                 return _replay(superseded.submission)
-            self._note("order_exists_but_ruled_out", submission.id, facts, settlement.placed)
+            self._note_late(superseded.submission or submission, facts, settlement.placed)
         except Clash as clash:
             raise _not_its_own(facts, settlement, clash) from None
         else:
@@ -532,11 +538,13 @@ class Submissions:
             if current.provider_order_id != placed.provider_order_id:
                 more = {**facts, "other": current.id}
                 self._note("two_orders_for_one_submission", current.id, more, placed)
-        elif current is not None and current.state != "not_placed":
+        elif current is None:
+            _report("order_exists_but_ruled_out", {**facts, **_order(placed)})
+        elif current.state != "not_placed":
             other = {**facts, **_order(placed), "other": current.id}
             log.error("placed_during_another_attempt", extra=other)
         else:
-            self._note("order_exists_but_ruled_out", facts["submission"], facts, placed)
+            self._note_late(current, facts, placed)
 
     def _record(self, id: str, settlement: Settlement) -> None:
         placed = settlement.placed
@@ -556,6 +564,18 @@ class Submissions:
             log.error("charge_mismatch", extra={**facts, **_order(placed)})
         if placed.duplicates:
             self._note("two_orders_for_one_submission", id, facts, placed)
+
+    def _note_late(self, submission: Submission, facts: Mapping[str, Any], placed: Placed) -> None:
+        """Note that an order of a submission exists that was ruled out, unless a later attempt has placed it."""
+        finding: Finding | None = "order_exists_but_ruled_out"
+        try:
+            finding = self._finding(submission, placed)
+        except LedgerUnavailable:
+            pass
+        except Failure:
+            return  # the looks that follow see how that attempt ends
+        if finding is not None:
+            self._note(finding, submission.id, facts, placed)
 
     def _note(self, finding: Finding, id: str, facts: Mapping[str, Any], placed: Placed) -> None:
         """Log and record that a person must look at the submission ``id``."""

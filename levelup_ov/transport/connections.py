@@ -2,7 +2,7 @@
 
 A socket's own timeout limits one read, so a peer that sends one byte a second never exceeds it. Here every read, of
 headers and body, gets only what is left of the exchange's deadline. The connections also record when the first byte
-of a request goes out: if none did, that is the proof that nothing was sent.
+of a request goes out: if none did, that is the proof that nothing was sent. No library over requests does this.
 
 A connection returns to its pool only when the exchange says so (:meth:`SendState.settle`): what a provider still sends
 for one request must never be read as the answer to another.
@@ -114,7 +114,7 @@ class SendState:
         self.deadline = deadline
         self.own = own
         self.sent: bool | None = None
-        """Whether a byte went out to the provider; None while no connection of ours is involved."""
+        """Whether a byte went out to the provider; None while none of our connections is involved."""
         self.connected = False
         """Whether a new connection was opened for it."""
         self.held_back = False

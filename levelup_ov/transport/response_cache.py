@@ -98,7 +98,10 @@ class MemoryStore:
 
 
 class ResponseCache:
-    """Returns fresh answers from ``store``; fetches everything else once, and stores it if it is readable."""
+    """Returns fresh answers from ``store``; fetches everything else once, and stores it if it is readable.
+
+    Not dogpile.cache, whose waits know no deadline.
+    """
 
     def __init__(self, store: CacheStore) -> None:
         self._store = store
@@ -112,27 +115,27 @@ class ResponseCache:
         """The store of the answers."""
         return self._store
 
-    def body(
+    def answer(
         self,
         key: str,
         seconds: float,
         deadline: Deadline,
         fetch: Callable[[str], tuple[bytes | None, str]],
         check: Callable[[bytes], object],
-    ) -> bytes:
+    ) -> Kept:
         """The answer stored under ``key``, at most ``seconds`` old.
 
         ``fetch`` receives the ETag to send, maybe empty; it returns the body, None if unchanged, and the new ETag.
         ``check`` reads a body and raises a :class:`~levelup_ov.domain.failure.Failure` if it is unusable: such an
-        answer is returned but not stored, and counts as absent if it is in the store.
+        answer is returned but not stored, is never fresh, and counts as absent if it is in the store.
 
         :raises Unanswered: ``fetch`` raised it, or another request's fetch outlasted ``deadline``.
         """
         if (kept := self._usable(key, check)) is not None and kept.fresh_until > time.time():
-            return kept.body
+            return kept
         with self._flight(key, deadline), self._claim(key, deadline):
             if (kept := self._usable(key, check)) is not None and kept.fresh_until > time.time():
-                return kept.body
+                return kept
             body, etag = fetch(kept.etag if kept else "")
             if body is None:
                 if kept is None:
@@ -143,9 +146,10 @@ class ResponseCache:
                     )
                 body = kept.body
             elif not self._is_understood(key, body, check):
-                return body  # its reader reports the fault
-            self._store.put(key, Kept(body, etag, time.time() + seconds))
-            return body
+                return Kept(body, etag, 0.0)  # its reader reports the fault
+            kept = Kept(body, etag, time.time() + seconds)
+            self._store.put(key, kept)
+            return kept
 
     def _usable(self, key: str, check: Callable[[bytes], object]) -> Kept | None:
         kept = self._store.get(key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import random
 import re
 import threading
@@ -220,10 +221,21 @@ class Transport:
         return Counter(account for (account, _), breaker in breakers if breaker.is_open)
 
 
+@dataclass(slots=True)
+class Freshness:
+    """Until when all the answers that a session got would be the same from the cache, in seconds since 1970.
+
+    Zero: one of them did not come from the cache. Infinite: there was none.
+    """
+
+    until: float = math.inf
+
+
 class Session:
     """The calls of one request to one account's provider, all within one deadline.
 
     ``calls`` lists them, ``secrets`` has what :meth:`add_secret` received, ``known`` are further secrets.
+    ``freshness`` says how long their answers would be the same.
 
     Use it in a ``with`` statement, whose failures are then safe to show: this is the one place that takes secrets out
     of them (ERR-4). It also closes the session.
@@ -264,6 +276,7 @@ class Session:
         self.placement = placement or Placement()
         self.deadline = deadline
         self.calls = [] if calls is None else calls
+        self.freshness = Freshness()
         self.secrets: list[Secret] = []
         self._known = known
 
@@ -399,6 +412,7 @@ class Session:
         request = self._prepare(method, path, body, form, params, headers)
         repeatable = repeatable or method in _READING
         if cache_for is None or self._is_fresh:
+            self.freshness.until = 0.0
             if self._own is not None and method in _READING:
                 # A look-up must not be answered from an intermediate cache.
                 request.headers["Cache-Control"] = _FRESH
@@ -422,7 +436,9 @@ class Session:
 
         url = request.url or ""
         key = cache_key(self._account, self._headers, method, url, headers or {}, _bytes(request))
-        return Reply(200, {}, self._transport.cache.body(key, cache_for, self.deadline, fetch, read))
+        kept = self._transport.cache.answer(key, cache_for, self.deadline, fetch, read)
+        self.freshness.until = min(self.freshness.until, kept.fresh_until)
+        return Reply(200, {}, kept.body)
 
     def _exchange(
         self,
@@ -650,7 +666,10 @@ def _retry_after(value: str) -> float | None:
 
 
 def _pause(failure: Unanswered, attempt: int) -> float | None:
-    """Seconds to wait before the next attempt; None if another attempt cannot help."""
+    """Seconds to wait before the next attempt; None if another attempt cannot help.
+
+    Not urllib3's Retry, which knows neither the deadline nor whether anything was sent.
+    """
     if failure.code not in _TRANSIENT or attempt >= ATTEMPTS:
         return None
     backoff = random.uniform(0.5, 1) * BACKOFF * 2 ** (attempt - 1)

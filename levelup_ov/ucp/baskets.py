@@ -209,7 +209,7 @@ def _fulfilled(basket: Basket, method: MethodRequest | None | Omitted, offered: 
 
 
 def _desired(method: MethodRequest, before: datetime | None, offered: Collection[datetime]) -> datetime | None:
-    """A selected option is one of ours, whose id is its time; it counts more than a requested time."""
+    """The id of a selected option is its time. It counts more than a requested time."""
     option = method.selected_option
     if option is None or isinstance(option, Omitted):
         return _given(method.requested_time, before)

@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import text
 
 from levelup_ov.ledger import browsing
-from levelup_ov.ledger.browsing import Browser, ReadingDatabase, Search
+from levelup_ov.ledger.browsing import Browser, ReadingDatabase
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.operator_actions import FormUsed, OperatorActions
+from levelup_ov.ledger.searches import Search
 from levelup_ov.ledger.statements import Statement
 from tests.ledger.helpers import LOCATION, begin, claim, claimed, place
 

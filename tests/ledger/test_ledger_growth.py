@@ -56,6 +56,19 @@ def looked_for(ledger: Ledger, name: str) -> None:
     ledger.holder("deli", name)
 
 
+def searched(ledger: Ledger, name: str) -> None:
+    refused(ledger, f"refused {name}")
+    placed(ledger, name)
+    ledger.find(limit=1)
+    ledger.find(account="deli", limit=1)
+    ledger.find(state="placed", limit=1)
+    ledger.find(state="not_placed", account="deli", location=LOCATION, limit=1)
+    ledger.find(state="unknown", account="deli", limit=1)
+    ledger.find(findings=True, account="deli", limit=1)
+    ledger.find(charge_mismatch=True, limit=1)
+    ledger.find(number=name, limit=1)
+
+
 class Steps:
     """Counts the instructions of SQLite's machine on all connections of a ledger."""
 
@@ -68,7 +81,7 @@ class Steps:
         return 0
 
 
-@pytest.mark.parametrize("life", [placed, replayed, refused, found_later, looked_for])
+@pytest.mark.parametrize("life", [placed, replayed, refused, found_later, looked_for, searched])
 def test_a_submission_costs_as_much_after_many(sqlite_url: str, life: Callable[[Ledger, str], None]) -> None:
     ledger = open_ledger(sqlite_url, pool_size=1)
     steps = Steps(ledger)

@@ -358,6 +358,21 @@ def test_a_reference_held_twice_is_reported_to_a_person(world: World, caplog: py
     assert [row.finding for row in world.ledger.find(findings=True)] == ["two_orders_for_one_submission"]
 
 
+@pytest.mark.rule("SUB-12")
+def test_an_order_sent_again_during_the_looks_is_no_finding(world: World) -> None:
+    assert [world.submit(answer="lost"), world.submit()] == ["outcome_unknown"] * 2
+    world.pass_by(GRACE)
+
+    def send_again() -> None:
+        world.while_asleep = lambda: None
+        assert world.submit() == "p-1"
+
+    world.while_asleep = send_again
+    # Another process has ruled it out and sent it again under its reference: the order is that attempt's.
+    assert world.submit() == "p-1"
+    assert [len(world.sent), world.ledger.find(findings=True)] == [2, ()]
+
+
 @pytest.mark.rule("SUB-12", "PAY-2")
 @pytest.mark.parametrize("fences", [True, False])
 def test_a_card_maybe_charged_without_order_is_reported(

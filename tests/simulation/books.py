@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from tests.simulation.world import EXPECTED, NOT_CONCLUSIVE, Story, World
 
 SECOND, LOST, ANOTHERS, NOT_HELD, OTHER = "second order", "lost", "another's number", "not held", "other"
-LATE = "answered late"
+LATE, NEEDLESS = "answered late", "a needless finding"
 
 
 def faults_of(world: World) -> Iterator[tuple[str, str]]:
     """What does not agree: its kind, and a sentence."""
     kept = world.provider.kept
-    for guest, count in Counter(order.guest for order in kept).items():
+    reported = {row.reference for row in world.rows if row.finding and world.admits_late_orders}
+    for guest, count in Counter(order.guest for order in kept if order.reference not in reported).items():
         if count > 1:
             yield SECOND, f"{guest} has {count} orders"
     by_ticket = {order.ticket: order for order in kept}
     for story in world.stories:
-        yield from _answers(world, story, by_ticket)
+        yield from _answers(world, story, by_ticket, reported)
     for words in world.late:
         yield LATE, words
     for words in world.stuck:
@@ -36,14 +37,20 @@ def faults_of(world: World) -> Iterator[tuple[str, str]]:
         if count > 1:
             yield ANOTHERS, f"{count} rows of the ledger hold {id}"
     known = {row.provider_order_id for row in placed}
+    for row in world.rows:
+        late = [order for order in kept if order.reference == row.reference and order.id not in known]
+        if row.finding and not late:
+            yield NEEDLESS, f"{row.finding}, and the provider has no order of {row.reference} that nobody knows"
     for order in kept:
-        if order.id not in known and world.ledger_lost is None:
+        if order.id not in known and world.ledger_lost is None and order.reference not in reported:
             yield LOST, f"the provider holds {order.id} of {order.guest}, the ledger does not know"
 
 
-def _answers(world: World, story: Story, by_ticket: dict[object, object]) -> Iterator[tuple[str, str]]:
+def _answers(
+    world: World, story: Story, by_ticket: dict[object, object], reported: set[str | None]
+) -> Iterator[tuple[str, str]]:
     who = story.guest
-    held = [order for order in world.provider.kept if order.guest == who]
+    held = [order for order in world.provider.kept if order.guest == who and order.reference not in reported]
     numbers = {given for code, given in story.answers if not code}
     for number in numbers:
         if number not in by_ticket:

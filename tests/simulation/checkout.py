@@ -109,7 +109,7 @@ class CheckoutWorld(World):
             self._plan_fault()
 
     @property
-    def refuses_late(self) -> bool:
+    def freezes_at_send(self) -> bool:
         # A key alone does not keep out the first request under it, whose charge has gone back by then.
         return isinstance(self.provider, Sandbox)
 

@@ -7,6 +7,7 @@ from unittest import mock
 
 import pytest
 
+from tests.simulation.books import faults_of
 from tests.simulation.checkout import CheckoutWorld
 from tests.simulation.checkout_mutants import CHECKOUT_MUTANTS, CHECKOUT_QUICK
 from tests.simulation.faults import LOOKING_UP, PLACING, Exchange
@@ -108,6 +109,19 @@ def test_a_ledger_that_hangs_after_a_charge_is_in_time(things: Things) -> None:
         world.run()
     assert "hangs" in world.met and "outcome_unknown" in world.answer_codes()
     assert world.late == []
+
+
+@pytest.mark.rule("SUB-12")
+def test_what_a_frozen_host_sends_late_is_reported(things: Things) -> None:
+    world = World("late", things)
+    world.location, world.provider, world.is_warm = "deli.main", Fftp(merges=False), True
+    world.planned, world.freezes_provider = [], None
+    # The third call of a submission is the placing one.
+    world._trouble = [lambda: world._at_point("send", 2, lambda process: world.freeze_at_send(process, 271.0))]
+    with simulated(things):
+        world.run()
+    assert [row.finding for row in world.rows if row.finding] == ["two_orders_for_one_submission"]
+    assert list(faults_of(world)) == []
 
 
 @pytest.mark.rule("WEB-1", "WEB-2", "WEB-3", "WEB-4", "WEB-5", "WEB-7")

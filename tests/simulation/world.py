@@ -60,6 +60,8 @@ CLIENTS_END = 400.0
 """Seconds after which no client tries again."""
 END = 4000.0
 """Seconds after which what is still unknown is unknown for good."""
+LAST_LOOK = 100_000.0
+"""Seconds after which nothing that was ruled out is looked up again."""
 STEPS = (120.0, 3600.0, 86400.0, 6 * 86400.0)
 """Seconds by which a wall clock is set."""
 NOT_CONCLUSIVE = frozenset(
@@ -110,6 +112,7 @@ class Row(NamedTuple):
     reference: str
     generation: int
     ended: str | None
+    finding: str | None
 
 
 class _SimulatedDatabase(Database):
@@ -183,8 +186,13 @@ class Things:
 
     def rows(self) -> list[Row]:
         """The submissions in the ledger."""
-        columns = "state, provider_order_id, reference, generation, ended"
+        columns = "state, provider_order_id, reference, generation, ended, finding"
         return [Row(*row) for row in self._connection.execute(f"SELECT {columns} FROM submissions ORDER BY rowid")]
+
+    def next_look(self) -> float | None:
+        """When the next submission is to be looked up again, in seconds of the host that ruled it out."""
+        [(milliseconds,)] = self._connection.execute("SELECT min(look_again_at) FROM submissions")
+        return milliseconds and milliseconds / 1000
 
     def forget(self, which: str = "") -> None:
         """Have the ledger lose these rows, or all that it holds."""
@@ -220,7 +228,7 @@ class World:
     """One trial, decided by its seed."""
 
     current: World | None = None
-    end = END
+    end = LAST_LOOK
 
     def __init__(self, seed: str, things: Things, *, talk: bool = False) -> None:
         self.seed = seed
@@ -245,6 +253,8 @@ class World:
         self.placing_calls: dict[str | None, float] = {}
         """When the last placing call of a guest came to the provider."""
         self.is_calm = False
+        self.was_frozen_at_send = False
+        """Whether a host was frozen between its last look and the system call that sends."""
         self.freezes_provider: tuple[float, int] | None = None
         """Seconds, and how many placing calls reach it before."""
         self.frozen_provider = 0.0
@@ -262,9 +272,14 @@ class World:
         self._plan()
 
     @property
-    def refuses_late(self) -> bool:
-        """Whether what a frozen host sends on waking can do no harm, as the page of promises says."""
-        return not self.keyless
+    def freezes_at_send(self) -> bool:
+        """Whether a host may freeze between its last look and the system call that sends."""
+        return True
+
+    @property
+    def admits_late_orders(self) -> bool:
+        """Whether an order may be made late that was ruled out, if it is reported: the page of promises says when."""
+        return self.was_frozen_at_send and not isinstance(self.provider, Sandbox)
 
     @staticmethod
     def now() -> float:
@@ -397,18 +412,22 @@ class World:
         if any(story.named == "nothing" for story in self.stories):
             seconds = min(seconds, 45.0)  # what a host works on then is within the 90 s of SUB-3
         points = ["ledger before", "ledger after", "resolve", "connect", "connected", "look", "receive", "sleep"]
-        if self.refuses_late:
+        if self.freezes_at_send:
             points.append("send")
-
         point = "marked" if self.dice.random() < 0.3 else self.dice.choice(points)
         number = self.dice.randrange(2 if point == "marked" else 6)
-        self._at_point(point, number, lambda process: self.freeze(process, seconds))
+        freeze = self.freeze_at_send if point == "send" else self.freeze
+        self._at_point(point, number, lambda process: freeze(process, seconds))
 
     def freeze(self, process: Process, seconds: float) -> None:
         self.met.append("frozen host")
         self.say(f"  host {process.name} is frozen for {seconds:.0f} s")
         process.frozen_until = self.kernel.now + seconds
         process.slept += seconds
+
+    def freeze_at_send(self, process: Process, seconds: float) -> None:
+        self.was_frozen_at_send = True
+        self.freeze(process, seconds)
 
     def _killed(self) -> None:
         self._at_point(None, self.dice.randrange(60), self._kill)
@@ -745,12 +764,18 @@ class World:
             self.stuck.append(f"{story.guest} gets {code} for good")
 
     def _operator(self) -> None:
-        """Run ``submissions reconcile`` each minute or so, until nothing is open or on its way."""
-        kernel = self.kernel
-        while kernel.now < END:
-            kernel.wait(20.0)
+        """Run ``submissions reconcile`` while something is open or on its way, then each time a look is due."""
+        kernel, pause = self.kernel, 20.0
+        while kernel.now < LAST_LOOK:
+            kernel.wait(pause)
             code, left = self.call("A", _reconcile, 3600.0)
             if not code and not left and all(task.dead or task.process.is_dead for task in self._calls()):
+                due = self.things.next_look()
+                if due is None:
+                    return
+                # By the clock of the host that runs the command, which may have been set.
+                pause = max(due - EPOCH - kernel.now - self.processes["A"].step, 0) + 1
+            elif kernel.now > END:
                 return
 
     def _calls(self) -> Iterator[_Call]:
@@ -859,7 +884,7 @@ class _Call(Task):
 
 
 def _reconcile(service: Service) -> int:
-    """What ``levelup-ov submissions reconcile`` does; gives how many are left open."""
+    """What ``levelup-ov submissions reconcile`` does; gives how many are left."""
     ledger = service.submissions.ledger
     left = 0
     for submission in ledger.open_submissions(limit=100):
@@ -868,6 +893,11 @@ def _reconcile(service: Service) -> int:
             continue
         try:
             service.reconcile(submission, RequestContext(Deadline(DEADLINE)))
+        except Failure:
+            left += 1
+    for submission in ledger.due_again():
+        try:
+            service.look_again(submission, RequestContext(Deadline(DEADLINE)))
         except Failure:
             left += 1
     return left
