@@ -388,8 +388,8 @@ class Service:
     ) -> TrackedOrder:
         """STAT-6: the order with its status, which proves that it is canceled; arguments as in :meth:`order_status`.
 
-        ``begin`` is called before the provider is asked for anything, and again just before it is asked to cancel. If it
-        raises a failure, nothing more is sent.
+        ``begin`` is called before the provider is asked for anything, and again just before it is asked to cancel.
+        If it raises a failure, nothing more is sent.
 
         :raises Failure: ``cancellation_refused``, ``cancellation_unknown``, or why nothing was sent.
         """
