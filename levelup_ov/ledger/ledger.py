@@ -410,24 +410,24 @@ class Ledger:
         grace: timedelta,
         asked_at: int | None = None,
         fenced: bool = False,
-        told_by: str | None = None,
+        settled_by: str | None = None,
     ) -> None:
         """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
 
-        ``fenced``: it refuses late ones. ``told_by``: the person who says that there is none. For the rest see
+        ``fenced``: it refuses late ones. ``settled_by``: the person who says that there is none. For the rest see
         :meth:`absence`.
 
         :raises TooEarly: it is not fenced, and has not been without an order for ``grace``.
         :raises Superseded: it was settled differently.
         """
-        if not fenced and told_by is None:
+        if not fenced and settled_by is None:
             if (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
                 raise TooEarly(wait)
         self._change(
             "rule_out",
             submission.id,
-            ended="fenced" if fenced else "told" if told_by else "absent",
-            settled_by=told_by,
+            ended="fenced" if fenced else "told" if settled_by else "absent",
+            settled_by=settled_by,
             finding="card_may_be_charged" if submission.card and not fenced else None,
             pause=LOOKED_AGAIN[0] // MILLISECOND,
             seen_boot=submission.boot,
