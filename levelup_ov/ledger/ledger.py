@@ -476,13 +476,10 @@ class Ledger:
 
         A finding that is new is an event.
         """
-        # The clock may have been set back since.
-        settled = min(submission.settled_at or submission.seen_at, submission.seen_at)
-        count = submission.looked_again + 1
-        # One look makes up for several missed ones.
-        while count < len(LOOKED_AGAIN) and settled + LOOKED_AGAIN[count] <= submission.seen_at:
-            count += 1
-        following = settled + LOOKED_AGAIN[count] if count < len(LOOKED_AGAIN) else None
+        count, following = submission.looked_again + 1, None
+        if count < len(LOOKED_AGAIN):
+            # From now, because the clock may have been set since it was ruled out.
+            following = submission.seen_at + LOOKED_AGAIN[count] - LOOKED_AGAIN[count - 1]
         values = {
             "this": submission.id,
             "was": submission.looked_again,
