@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from types import EllipsisType
 from typing import Any
 
+import orjson
+
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.attention import What
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession, Unproven
@@ -385,7 +387,7 @@ class Charges:
             exemption=sent.exemption,
             tip=order.check.tip,
             discount=discount,
-            body=self._sealer.seal(json.dumps(body), reference),
+            body=self._sealer.seal(orjson.dumps(body).decode(), reference),
             provider_location_id=delivery.provider_location_id if delivery else None,
             created_at=self._now(),
         )
