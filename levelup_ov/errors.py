@@ -1,4 +1,14 @@
-"""The closed list of errors (ERR-1 to ERR-4): one row per code, one place for each decision."""
+"""The closed list of errors (ERR-1 to ERR-4): one row per code, one place for each decision.
+
+The exceptions that carry one::
+
+    Failure                     any error of the list
+        Refused                 the provider says no, in a form that it documents
+            ReferenceFenced     it was made to refuse orders under this reference
+        Unanswered              no answer that is understood; ``sent`` says whether a request may have arrived
+        LedgerUnavailable       the ledger cannot be read or written (``levelup_ov.ledger``)
+            SchemaMismatch      its schema is not the one of this release
+"""
 
 from __future__ import annotations
 

@@ -22,6 +22,8 @@ _CHATTY = ("alembic", "requests", "urllib3", "werkzeug")
 class JsonFormatter(logging.Formatter):
     """One line per record: time, level, logger, message, and the fields from ``extra=``.
 
+    Not python-json-logger, because each text must pass through the redaction.
+
     A traceback is reduced to its frames and the exception's class, because the exception's text may contain what
     must not be logged (ERR-4).
     """

@@ -24,7 +24,10 @@ _NONCE = 12
 
 
 class Sealer:
-    """Seals and opens short texts for one ``purpose``; the keys come from ``LEVELUP_OV_SECRET_KEYS``."""
+    """Seals and opens short texts for one ``purpose``; the keys come from ``LEVELUP_OV_SECRET_KEYS``.
+
+    Not Fernet, which binds no context.
+    """
 
     def __init__(self, keys: Sequence[Secret], purpose: str) -> None:
         self._ciphers = tuple(AESGCM(derive(key, purpose)) for key in keys)

@@ -21,6 +21,7 @@ from levelup_ov.checkout.submitting import key_of
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.status import CALLED_OFF, Stage
+from levelup_ov.errors import KINDS
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import from_ms, to_ms
 from levelup_ov.ordering.service import RequestContext, Service
@@ -62,13 +63,14 @@ class Canceler:
         def begin() -> None:
             nonlocal begun
             if order.state in _OPEN:
-                begun = self._begin(order, asked)
+                # The second time it fails if this request was taken for dead in the meantime.
+                begun = self._begin(begun or order, asked)
 
         try:
             self._service.cancel_order(*_place(order), context, begin=begin)
         except Failure as failure:
-            # An earlier request may still be under way; whether that one cancels the order is not known yet.
-            if begun and order.cancellation is None and failure.code != "cancellation_unknown":
+            # Otherwise it may be canceled: by an earlier request that is still under way, or by the restaurant.
+            if begun and order.cancellation is None and not KINDS[failure.code].retryable:
                 with suppress(LedgerUnavailable):
                     self._change(begun, None)
             raise

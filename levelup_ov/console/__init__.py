@@ -1,4 +1,4 @@
-"""The operator's console, at ``/console``: what needs somebody, and what the ledger knows. It reads, and reconciles."""
+"""The operator's console, at ``/console``: what needs attention, and what the ledger knows. It can reconcile."""
 
 from levelup_ov.console.views import blueprint
 

@@ -1,4 +1,4 @@
-"""What needs somebody now, and where the guide says what to do."""
+"""What needs attention now, and where the guide says what to do."""
 
 from __future__ import annotations
 

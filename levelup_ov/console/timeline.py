@@ -48,10 +48,13 @@ def _steps(life: Life, changed: datetime | None) -> Iterator[TimelineStep]:
     if this.sending_at is not None:
         yield TimelineStep(this.sending_at, "Sending", f"under the reference {this.reference}")
     if this.state == "unknown":
+        if changed is not None and this.sending_at is not None:
+            # Read off another clock, it can seem to be a moment before.
+            changed = max(changed, this.sending_at)
         yield TimelineStep(changed, "Outcome unknown", "no answer proves whether the order exists", "bad-step")
     by = f"settled by {this.settled_by}" if this.settled_by else ""
     if this.state == "placed":
-        proof = "the provider named our reference" if this.proven else ""
+        proof = "the provider returned our reference" if this.proven else ""
         words = ", ".join(filter(None, (f"order {this.order_id}", proof, by)))
         yield TimelineStep(this.settled_at, "Placed", words, "good-step")
     if this.state == "not_placed":

@@ -410,24 +410,24 @@ class Ledger:
         grace: timedelta,
         asked_at: int | None = None,
         fenced: bool = False,
-        told_by: str | None = None,
+        settled_by: str | None = None,
     ) -> None:
         """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
 
-        ``fenced``: it refuses late ones. ``told_by``: the person who says that there is none. For the rest see
+        ``fenced``: it refuses late ones. ``settled_by``: the person who says that there is none. For the rest see
         :meth:`absence`.
 
         :raises TooEarly: it is not fenced, and has not been without an order for ``grace``.
         :raises Superseded: it was settled differently.
         """
-        if not fenced and told_by is None:
+        if not fenced and settled_by is None:
             if (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
                 raise TooEarly(wait)
         self._change(
             "rule_out",
             submission.id,
-            ended="fenced" if fenced else "told" if told_by else "absent",
-            settled_by=told_by,
+            ended="fenced" if fenced else "told" if settled_by else "absent",
+            settled_by=settled_by,
             finding="card_may_be_charged" if submission.card and not fenced else None,
             pause=LOOKED_AGAIN[0] // MILLISECOND,
             seen_boot=submission.boot,
@@ -476,13 +476,10 @@ class Ledger:
 
         A finding that is new is an event.
         """
-        # The clock may have been set back since.
-        settled = min(submission.settled_at or submission.seen_at, submission.seen_at)
-        count = submission.looked_again + 1
-        # One look makes up for several missed ones.
-        while count < len(LOOKED_AGAIN) and settled + LOOKED_AGAIN[count] <= submission.seen_at:
-            count += 1
-        following = settled + LOOKED_AGAIN[count] if count < len(LOOKED_AGAIN) else None
+        count, following = submission.looked_again + 1, None
+        if count < len(LOOKED_AGAIN):
+            # From now, because the clock may have been set since it was ruled out.
+            following = submission.seen_at + LOOKED_AGAIN[count] - LOOKED_AGAIN[count - 1]
         values = {
             "this": submission.id,
             "was": submission.looked_again,

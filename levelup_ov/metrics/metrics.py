@@ -75,7 +75,7 @@ class Metrics:
         self._part: int | None = None
         self._counts: Numbers = {("levelup_ov_events_total", event): 0 for event in WATCHED}
         self._events = 0
-        self._is_told = False
+        self._is_reported = False
         self._lock = threading.Lock()
         self._publishing = threading.Lock()
         self._stopped = threading.Event()
@@ -181,9 +181,9 @@ class Metrics:
             self._seen = totals
             if self._part is not None:
                 self._history.keep(self._part, counts)
-            if self._part is None or self._parts.publish(self._part, pack(counts, gauges)) or self._is_told:
+            if self._part is None or self._parts.publish(self._part, pack(counts, gauges)) or self._is_reported:
                 return gauges
-        self._is_told = True
+        self._is_reported = True
         log.warning("metrics_too_many")
         return gauges
 

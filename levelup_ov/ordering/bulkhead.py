@@ -1,7 +1,7 @@
 """Shares of a worker's threads, so that one hanging provider, or a hanging ledger, leaves threads for the rest.
 
 An account may exceed its share while others are idle. Each idle share keeps a reserve free, and only what is above
-the reserves can be borrowed.
+the reserves can be borrowed. Not a semaphore for each account, which could lend nothing.
 """
 
 from __future__ import annotations

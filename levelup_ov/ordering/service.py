@@ -388,7 +388,8 @@ class Service:
     ) -> TrackedOrder:
         """STAT-6: the order with its status, which proves that it is canceled; arguments as in :meth:`order_status`.
 
-        ``begin`` is called before the provider is asked for anything. If it raises a failure, nothing is sent.
+        ``begin`` is called before the provider is asked for anything, and again just before it is asked to cancel.
+        If it raises a failure, nothing more is sent.
 
         :raises Failure: ``cancellation_refused``, ``cancellation_unknown``, or why nothing was sent.
         """
@@ -408,6 +409,8 @@ class Service:
                 raise cancellation_unknown(failure.message) from None
             if status.stage not in CALLED_OFF:
                 check_cancelable(order, status)
+                # This host may have been suspended since.
+                begin()
                 order = self.tracking.begin_cancellation(order)
                 refusal = self._cancel(routed, order, context)
                 try:

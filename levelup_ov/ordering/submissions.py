@@ -325,7 +325,7 @@ class Submissions:
         facts = {**_facts(submission), "order_id": placed, "settled_by": by}
         try:
             if placed is None:
-                self.ledger.rule_out(submission, grace=self._grace, told_by=by)
+                self.ledger.rule_out(submission, grace=self._grace, settled_by=by)
             else:
                 answer = json.dumps({"order_id": placed, "expected_ready_at": None, "metadata": {}})
                 self.ledger.place(

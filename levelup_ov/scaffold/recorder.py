@@ -79,8 +79,7 @@ class Recorder:
         try:
             return call(session)
         except Failure as failure:
-            failure.message = f"{name}: {failure.message}"
-            raise
+            raise Failure(failure.code, f"{name}: {failure.message}") from failure
         finally:
             session.close()
             secrets = [*self._secrets(), *session.secrets]

@@ -1,7 +1,8 @@
 """Recordings of exchanges: redacted by an allow-list, and checked before they are written (ERR-4, PAY-2).
 
 A value whose name is not on the list becomes a placeholder of its type. The same value always becomes the same
-placeholder, so that an id in one answer still matches the path of the next request.
+placeholder, so that an id in one answer still matches the path of the next request. Not vcrpy, which records
+everything that is not excluded.
 """
 
 from __future__ import annotations

@@ -21,7 +21,10 @@ Fetch = Callable[[Session], tuple[Secret, float]]
 
 
 class Login:
-    """The token of one account: fetched by one thread for all, and again when it expires."""
+    """The token of one account: fetched by one thread for all, and again when it expires.
+
+    Not Authlib's client, which makes the calls itself, without our deadlines and pools.
+    """
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch

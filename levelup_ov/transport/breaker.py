@@ -1,7 +1,7 @@
 """A circuit breaker for each account and provider host: a provider that is down fails fast (503).
 
 State is per process, which is enough: each worker notices within a few calls, and nothing has to be shared while a
-provider is in trouble.
+provider is in trouble. Not pybreaker, whose pause is always the same.
 """
 
 from __future__ import annotations

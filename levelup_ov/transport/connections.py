@@ -2,7 +2,7 @@
 
 A socket's own timeout limits one read, so a peer that sends one byte a second never exceeds it. Here every read, of
 headers and body, gets only what is left of the exchange's deadline. The connections also record when the first byte
-of a request goes out: if none did, that is the proof that nothing was sent.
+of a request goes out: if none did, that is the proof that nothing was sent. No library over requests does this.
 
 A connection returns to its pool only when the exchange says so (:meth:`SendState.settle`): what a provider still sends
 for one request must never be read as the answer to another.

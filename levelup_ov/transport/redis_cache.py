@@ -101,6 +101,7 @@ class RedisStore:
 
 
 def _pack(kept: Kept) -> bytes:
+    """One value with a checksum, not a hash of three fields: what was damaged or cut must count as absent."""
     etag = kept.etag.encode()
     content = etag + kept.body
     return _HEAD.pack(_MARK, zlib.crc32(content), kept.fresh_until, len(etag)) + content

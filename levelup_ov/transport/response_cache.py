@@ -98,7 +98,10 @@ class MemoryStore:
 
 
 class ResponseCache:
-    """Returns fresh answers from ``store``; fetches everything else once, and stores it if it is readable."""
+    """Returns fresh answers from ``store``; fetches everything else once, and stores it if it is readable.
+
+    Not dogpile.cache, whose waits know no deadline.
+    """
 
     def __init__(self, store: CacheStore) -> None:
         self._store = store

@@ -666,7 +666,10 @@ def _retry_after(value: str) -> float | None:
 
 
 def _pause(failure: Unanswered, attempt: int) -> float | None:
-    """Seconds to wait before the next attempt; None if another attempt cannot help."""
+    """Seconds to wait before the next attempt; None if another attempt cannot help.
+
+    Not urllib3's Retry, which knows neither the deadline nor whether anything was sent.
+    """
     if failure.code not in _TRANSIENT or attempt >= ATTEMPTS:
         return None
     backoff = random.uniform(0.5, 1) * BACKOFF * 2 ** (attempt - 1)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from adapters.sandbox import SandboxAdapter
 from levelup_ov.checkout.client import LevelUpSession
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Unanswered
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
-from tests.checkout.site import Site
+from tests.checkout.site import PLACE, Site
 from tests.checkout.test_checkout_cancellations import cancel, uuid
 from tests.checkout.test_checkout_interrupted import (
     ADAPTER,
@@ -163,3 +165,36 @@ def test_a_cancellation_during_a_refund(
         assert one.reconcile() == NOTHING
         assert cancel(one, uuid).headers["Idempotency-Replayed"] == "true"
     assert state(one, uuid) == ("stuck" if refused else "refunded")
+
+
+@pytest.mark.rule("STAT-7")
+def test_a_host_that_was_suspended_cancels_nothing(
+    make_site: MakeSite, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    one, two = make_site(), make_site()
+    whole = SandboxAdapter.show_status
+
+    def suspended(*arguments: Any) -> Any:
+        status = whole(*arguments)
+        if clock() < (later := datetime.fromisoformat(LATER)):
+            clock.now = later
+            assert two.reconcile()[0] == 0
+        return status
+
+    monkeypatch.setattr(SandboxAdapter, "show_status", suspended)
+    assert cancel(one, uuid).error["code"] == "submission_in_progress"
+    assert (stage(one, uuid), state(one, uuid), one.reconcile()) == ("preparing", "submitted", NOTHING)
+
+
+@pytest.mark.rule("STAT-7")
+def test_a_request_that_failed_before_it_canceled_is_finished(
+    site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    with monkeypatch.context() as patch:
+        status_of(patch, NO_ANSWER)
+        assert cancel(site, uuid).error["code"] == "provider_timeout"
+    # Meanwhile the restaurant cancels it.
+    number = site.get(f"/orders/{uuid}")["order"]["order_submission"]["order_id"]
+    assert site.channel.send("POST", f"/locations/{PLACE}/orders/{number}/cancellation").status == 200
+    clock.set(LATER)
+    assert site.reconcile()[0] == 0 and site.refunded() == [uuid]

@@ -1,4 +1,4 @@
-"""What the console shows: what needs somebody, submissions and their lives, accounts, and web checkout."""
+"""What the console shows: what needs attention, submissions and their lives, accounts, and web checkout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from levelup_ov.blueprints.status import Result
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.console.needs import ADVICE
 from levelup_ov.console.numbers import quantile
-from levelup_ov.ledger.browsing import ReadingDatabase
+from levelup_ov.console.timeline import of_submission
+from levelup_ov.ledger.browsing import Life, ReadingDatabase
 from levelup_ov.ledger.engine import LedgerUnavailable, upgrade
 from levelup_ov.ledger.event_deliveries import Waiting
 from levelup_ov.ledger.ledger import Ledger
@@ -67,7 +68,7 @@ def test_what_needs_somebody_is_at_the_top(console: Flask, olive: Operator) -> N
         metrics.request("validate_order", outcome, "sandbox", 0.1, [])
     metrics.event("placed_but_not_recorded")
     page = olive.open().text
-    needed = page[: page.index("Not settled")]
+    needed = page[: page.index("Unsettled")]
     for kind in ("unknown", "charge_mismatch", "order_exists_but_ruled_out", "card_may_be_charged", "menu_invalid",
                  "provider_credentials_refused", "event"):  # fmt: skip
         assert str(escape(ADVICE[kind].title)) in needed, kind
@@ -180,6 +181,17 @@ def test_lists_are_paged_and_narrowed(console: Flask, olive: Operator, monkeypat
         assert olive.open("/submissions", **query).status_code == 422
 
 
+def test_an_outcome_is_unknown_after_it_was_sent(console: Flask) -> None:
+    lost(ledger := ledger_of(console))
+    (row,) = ledger.find()
+    assert row.sending_at
+
+    # The time of the change is read off another clock.
+    steps = of_submission(Life(row, None, None, None, (), (), ()), row.sending_at - timedelta(milliseconds=3))
+
+    assert [step.title for step in steps] == ["Claimed", "Sending", "Outcome unknown"]
+
+
 def test_one_submission_shows_its_whole_life(console: Flask, olive: Operator) -> None:
     channel, ledger = Channel(console), ledger_of(console)
     assert channel.submit(order_number="of the life").status == 200
@@ -190,6 +202,7 @@ def test_one_submission_shows_its_whole_life(console: Flask, olive: Operator) ->
     assert page.index("Claimed") < page.index("Sending") < page.index("Placed")
     unknown = olive.open(f"/submissions/{lost(ledger)}").text
     assert "Outcome unknown" in unknown and "deli is not in the accounts file" in unknown
+    assert unknown.index("Sending") < unknown.index("Outcome unknown")
     for id in ("x", "01a22712-c820-76ac-929c-d9f705bdd10b"):
         assert olive.open(f"/submissions/{id}").status_code == 404
 

@@ -20,7 +20,7 @@ def settled(ledger: Ledger, *, placed: bool) -> Submission:
     if placed:
         ledger.place(id, answer="{}", order_id="A-1", provider_order_id="A-1", settled_by="Sam")
     else:
-        ledger.rule_out(shown(ledger, id), grace=GRACE, told_by="Sam")
+        ledger.rule_out(shown(ledger, id), grace=GRACE, settled_by="Sam")
     return shown(ledger, id)
 
 
@@ -37,7 +37,7 @@ def test_what_is_taken_back_is_not_sent_again(ledger: Ledger, placed: bool) -> N
     assert (action.operator, action.act, action.why) == ("Rita", "take_back", "a slip")
     assert (action.before["state"], action.before["settled_by"]) == (before.state, "Sam")
     # It can be settled again, the other way round.
-    ledger.rule_out(shown(ledger, before.id), grace=GRACE, told_by="Rita")
+    ledger.rule_out(shown(ledger, before.id), grace=GRACE, settled_by="Rita")
     assert shown(ledger, before.id).settled_by == "Rita"
 
 

@@ -233,7 +233,7 @@ class CheckoutWorld(World):
             found = self.checkouts[name] = (service, made)
         return found[1]
 
-    def told_uuids(self) -> set[str]:
+    def reported_uuids(self) -> set[str]:
         """The UUIDs that the service has recorded."""
         return {order.uuid for order in self.orders() if order.uuid}
 

@@ -34,6 +34,8 @@ class Task(greenlet):
         super().__init__(work, hub)
         self.process = process
         self.turn = 0
+        self.has_marked = False
+        """Whether what it sends next is a placing call."""
 
 
 class Kernel:

@@ -277,7 +277,7 @@ def _refused_late(it: Exchange) -> None:
 def _anothers(it: Exchange) -> None:
     """Another order's answer, of one that is known to the service; this one was charged or not."""
     answer = it.forward() if it.dice.random() < 0.7 else (200, {})
-    known: set[str] = it.world.told_uuids()  # type: ignore[attr-defined]
+    known: set[str] = it.world.reported_uuids()  # type: ignore[attr-defined]
     others = [each for each in _of(it).charges if each.uuid in known and each.guest != it.request.guest]
     if not others or answer[0] != 200 or it.request.kind == "history" and not _lies(it):
         say(it, answer)

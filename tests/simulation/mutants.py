@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
 from levelup_ov.ledger import identity, ledger, references
 from levelup_ov.ledger.ledger import Ledger
-from levelup_ov.ledger.records import Submission
+from levelup_ov.ledger.records import Submission, Superseded
 from levelup_ov.ordering import metadata, service, submissions
 from levelup_ov.ordering.submissions import Submissions
 from levelup_ov.transport import connections, session
@@ -376,6 +376,85 @@ def _fenced_late(
     return _reconcile(self, submission, look, fence_order=look_first if fence_order else None, **how)
 
 
+_begin_sending, _place, _lose = Ledger.begin_sending, Ledger.place, Ledger.lose
+
+
+def _after(settle: Callable[..., None]) -> Callable[..., None]:
+    def settle_marked(self: Ledger, id: str, **how: Any) -> None:
+        with suppress(Superseded):
+            _begin_sending(self, id, lease=timedelta(seconds=world.DEADLINE + world.GRACE))
+        settle(self, id, **how)
+
+    return settle_marked
+
+
+def mark_after_send() -> AbstractContextManager[object]:
+    """An order is marked as being sent when its call has ended."""
+    return _all(patch(Ledger, "begin_sending", _nothing), patch(Ledger, "check_sending", _nothing),
+                patch(Ledger, "place", _after(_place)), patch(Ledger, "lose", _after(_lose)))  # fmt: skip
+
+
+_fence_order = sandbox.SandboxAdapter.fence_order
+
+
+def fence_of_nothing() -> AbstractContextManager[object]:
+    """The provider is made to refuse another reference than the one that was sent."""
+    return patch(sandbox.SandboxAdapter, "fence_order", lambda self, location, reference, trace, session:
+                 _fence_order(self, location, str(uuid.uuid4()), trace, session))  # fmt: skip
+
+
+def _holds(self: Ledger, cursor: Any, match: references.Match) -> bool:
+    found = match.submission
+    if found.state != "placed" or found.settled_at is None:
+        return found.state != "not_placed"
+    return found.seen_at < found.settled_at + ledger.WINDOWS[match.kind]
+
+
+def windows_by_the_wall_clock() -> AbstractContextManager[object]:
+    """The wall clock says when an equal order is another one."""
+    return patch(Ledger, "_holds", _holds)
+
+
+def _any_order(self: Any, location: Any, reference: str, trace: Any, session: Session) -> Any:
+    rows = JSONObject({"orders": session.get("/fftp/v1/orders", headers=self._admin()).json()}).each("orders")
+    found = next((row for row in rows if not row.boolean("paid")), None)
+    return found and self._finish(found, found.instant("created_at"), session, customer=None, discounted=None)
+
+
+def foreign_reference() -> AbstractContextManager[object]:
+    """The newest order that is not paid is the one that is looked for, whatever its reference."""
+    return _all(patch(fftp.FftpAdapter, "find_order", _any_order), patch(service, "_check_identity", _nothing))
+
+
+def no_later_looks() -> AbstractContextManager[object]:
+    """What was ruled out is not looked up again."""
+    return patch(Submissions, "look_again", lambda self, submission, _: self.ledger.looked_again(submission))
+
+
+def each_attempt_its_reference() -> AbstractContextManager[object]:
+    """What is sent again after it was ruled out has another reference."""
+    return patch(references, "_is_over", lambda *_: True)
+
+
+_restore = Ledger.restore
+
+
+def _restore_alone(self: Ledger, id: str, **row: Any) -> None:
+    if any(other.id != id and other.state == "claimed" for other in self.named(row["identities"])):
+        raise Superseded("restore", None)
+    _restore(self, id, **row)
+
+
+def unsent_attempts_stay() -> AbstractContextManager[object]:
+    """Who has lost its row writes it again only if nobody has claimed the submission since."""
+    return patch(Ledger, "restore", _restore_alone)
+
+
+def found_means_found_late() -> AbstractContextManager[object]:
+    """An order of what was ruled out is a finding, even if a later attempt has placed it."""
+    return patch(Submissions, "_finding", lambda *_: "order_exists_but_ruled_out")
+
+
 MUTANTS: Mapping[str, Mutant] = {
     each.__name__: each
     for each in (
@@ -386,6 +465,8 @@ MUTANTS: Mapping[str, Mutant] = {
         silence_is_absence,
         refusal_after_silence, sending_is_not_in_doubt, slow_is_not_in_doubt, absence_is_kept, one_generation,
         lost_rows_stay_lost, expired_is_not_placed, any_boots_clock, placing_is_repeated, fence_after_the_look,
+        mark_after_send, fence_of_nothing, windows_by_the_wall_clock, foreign_reference, no_later_looks,
+        each_attempt_its_reference, unsent_attempts_stay, found_means_found_late,
     )
 }  # fmt: skip
 COVERED: Mapping[str, str] = {

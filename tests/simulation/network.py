@@ -62,6 +62,10 @@ class Socket:
     def sendall(self, data: bytes) -> None:
         network = self.network
         network.kernel.point("send")
+        task = network.kernel.current
+        if task is not None and task.has_marked:
+            task.has_marked = False
+            network.kernel.point("send an order")
         if self.is_broken or self.is_gone:
             raise BrokenPipeError("the connection is broken")
         wait = network.down_for(self.process)

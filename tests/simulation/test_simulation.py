@@ -116,8 +116,7 @@ def test_what_a_frozen_host_sends_late_is_reported(things: Things) -> None:
     world = World("late", things)
     world.location, world.provider, world.is_warm = "deli.main", Fftp(merges=False), True
     world.planned, world.freezes_provider = [], None
-    # The third call of a submission is the placing one.
-    world._trouble = [lambda: world._at_point("send", 2, lambda process: world.freeze_at_send(process, 271.0))]
+    world._trouble = [lambda: world._at_point("send an order", 0, lambda process: world.freeze_at_send(process, 271.0))]
     with simulated(things):
         world.run()
     assert [row.finding for row in world.rows if row.finding] == ["two_orders_for_one_submission"]

@@ -16,7 +16,7 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -89,6 +89,8 @@ class Story:
     key: str | None
     answers: list[tuple[str, Any]] = field(default_factory=list)
     finals: list[str] = field(default_factory=list)
+    ended_at: float = 0.0
+    """When its last answer came."""
     rekeys: bool = False
     """The channel sends it under a new key after the answer that the outcome is unknown."""
     metadata: Mapping[str, Any] | None = None
@@ -128,7 +130,10 @@ class _SimulatedDatabase(Database):
     def run_durably(self, work: Callable[[Any, bool], Any]) -> Any:
         result = super().run_durably(work)
         if World.current is not None:
-            World.current.kernel.point("marked")
+            kernel = World.current.kernel
+            kernel.point("marked")
+            if kernel.current is not None:
+                kernel.current.has_marked = True
         return result
 
     def _transact(self, work: Callable[[Any, bool], Any], again: bool, single: bool) -> Any:
@@ -250,6 +255,10 @@ class World:
         self.ledger_hangs_until = 0.0
         self.ledger_lost: float | None = None
         """When it lost rows, if it did."""
+        self.loses_in_flight = False
+        """Whether it loses the row of the call with which the provider freezes."""
+        self.lost_in_flight = False
+        """Whether a host waited for the answer to that call."""
         self.placing_calls: dict[str | None, float] = {}
         """When the last placing call of a guest came to the provider."""
         self.is_calm = False
@@ -413,10 +422,10 @@ class World:
             seconds = min(seconds, 45.0)  # what a host works on then is within the 90 s of SUB-3
         points = ["ledger before", "ledger after", "resolve", "connect", "connected", "look", "receive", "sleep"]
         if self.freezes_at_send:
-            points.append("send")
+            points += ["send", "send an order"]
         point = "marked" if self.dice.random() < 0.3 else self.dice.choice(points)
-        number = self.dice.randrange(2 if point == "marked" else 6)
-        freeze = self.freeze_at_send if point == "send" else self.freeze
+        number = self.dice.randrange(2 if point in ("marked", "send an order") else 6)
+        freeze = self.freeze_at_send if point in ("send", "send an order") else self.freeze
         self._at_point(point, number, lambda process: freeze(process, seconds))
 
     def freeze(self, process: Process, seconds: float) -> None:
@@ -470,6 +479,10 @@ class World:
         for story in self.stories:
             story.rekeys = False  # no gateway can know an order whose key and row are both gone
         backup = self.dice.random() < 0.3
+        if self.freezes_provider is None and self.dice.random() < 0.3:
+            self._frozen_provider(self.dice.uniform(26, 80), 0)
+            self.loses_in_flight = True
+            return
 
         def act(process: Process) -> None:
             self.met.append("ledger lost")
@@ -491,6 +504,16 @@ class World:
         others = [task for task in self._calls() if not task.dead]
         if len(others) == 1 and not (self.planned or self._trouble or self.freezes_provider):
             self._row_to_lose = self.provider.reference_of(request), request.guest
+
+    def _lose_in_flight(self, request: Request) -> None:
+        """Have the ledger lose the row of a call that the provider will not answer in time."""
+        self.met.append("ledger lost")
+        self.say("the ledger loses its row")
+        self.ledger_lost = self.kernel.now
+        self.lost_in_flight = any(task.guest == request.guest and not task.dead for task in self._calls())
+        current, self.kernel.current = self.kernel.current, None
+        self.things.forget(f"WHERE reference = '{self.provider.reference_of(request)}'")
+        self.kernel.current = current
 
     def hang_ledger(self, seconds: float) -> None:
         self.met.append("ledger hangs")
@@ -553,6 +576,8 @@ class World:
                 self.say(f"the provider is frozen for {seconds:.0f} s, with {request} in its queue")
                 self.frozen_provider = kernel.now + seconds
                 self._frozen_guest = request.guest
+                if self.loses_in_flight:
+                    self._lose_in_flight(request)
         is_asleep = self.frozen_provider > kernel.now
         if (
             request.kind == "lookup"
@@ -688,6 +713,8 @@ class World:
                 return
         fickle, gone = dice.random() < 0.1, dice.random() < 0.1
         hurried = dice.random() < 0.2
+        if self.loses_in_flight:
+            fickle = hurried = True  # so that the second try of an order counts
         repeats = dice.random() < 0.2
         tries, started = 0, kernel.now
         while True:
@@ -727,6 +754,7 @@ class World:
             if dice.random() < (0.8 if code == "connection broken" else 0.2):
                 host = "B" if host == "A" else "A"
         story.finals.append(code)
+        story.ended_at = kernel.now
 
     def _validate(self, story: Story, dice: Random, host: str) -> Mapping[str, Any]:
         for _ in range(5):
@@ -778,6 +806,13 @@ class World:
             elif kernel.now > END:
                 return
 
+    def _reconcile_meanwhile(self, clients: Sequence[Task]) -> None:
+        """Run the command now and then while guests order."""
+        dice = Random(f"{self.seed}/scheduler")
+        while not all(task.dead for task in clients):
+            self.kernel.wait(dice.uniform(1.0, 61.0))
+            self.call(dice.choice(HOSTS), _reconcile, 600.0)
+
     def _calls(self) -> Iterator[_Call]:
         return (task for task in self.kernel.tasks if isinstance(task, _Call))
 
@@ -824,6 +859,8 @@ class World:
         for number, story in enumerate(self.stories):
             for twin in (False, True) if twins and number == 0 else (False,):
                 self.kernel.spawn(self.channel, lambda story=story, twin=twin: self._client(story, twin))
+        if Random(f"{self.seed}/scheduled").random() < 0.4:
+            self.kernel.spawn(self.channel, partial(self._reconcile_meanwhile, tuple(self.kernel.tasks)))
 
     def answer_codes(self) -> list[str]:
         """The codes of all answers."""

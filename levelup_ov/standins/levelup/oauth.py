@@ -1,4 +1,7 @@
-"""OAuth 2: what is asked for, and the token endpoint. The pages in between are in :mod:`pages`."""
+"""OAuth 2: what is asked for, and the token endpoint. The pages in between are in :mod:`pages`.
+
+Not Authlib's server: this imitates one platform, with its own words and gaps.
+"""
 
 from __future__ import annotations
 

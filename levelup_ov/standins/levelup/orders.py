@@ -19,7 +19,7 @@ _NOT_REFUNDED = {
     9903: "This order was never paid.",
 }
 _UNKNOWN, _NEVER_MADE = 9904, 9906
-UNTOLD, IN_PART = (9905, 9906), 9907
+UNTIMED, IN_PART = (9905, 9906), 9907
 """Tips for which a refund is answered with 202 without a time, or refunds only a part."""
 _ELSEWHERE = 9908
 

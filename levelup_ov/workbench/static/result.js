@@ -23,8 +23,8 @@ function receipt(quote) {
       fees.map((fee) => row(["of it: ", bdi(String(fee.name))], "MONEY-9", Number(fee.amount), "part")),
       row("Tax", "MONEY-2", quote.tax),
       row("Tip", "MONEY-4", quote.tip ?? "not taken"),
-      row("Discount of the merchant", "MONEY-5", -quote.merchant_funded_discount),
-      row("Discount of the provider", "MONEY-6", -quote.provider_funded_discount)),
+      row("Merchant's discount", "MONEY-5", -quote.merchant_funded_discount),
+      row("Provider's discount", "MONEY-6", -quote.provider_funded_discount)),
     make("tfoot", {}, row("The customer pays", "MONEY-7", pays, "total")));
 }
 
@@ -72,7 +72,7 @@ function refusal({ body, failure, status }) {
 }
 
 function size(text) {
-  return text.length < 1000 ? `${text.length} characters` : `${Math.round(text.length / 1000)} thousand characters`;
+  return `${text.length.toLocaleString("en-US")} characters`;
 }
 
 function body(words, text) {

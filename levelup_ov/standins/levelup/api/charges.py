@@ -225,7 +225,7 @@ def refund_order(order_uuid: str) -> JSON | tuple[JSON, int]:
             transaction, token.app_id, token.merchant_id or 0, order_uuid, confirmation, platform().clock()
         )
         reported = _refund_as_json(order, _user_of(transaction, order))
-        if order.payment.tip in orders.UNTOLD:
+        if order.payment.tip in orders.UNTIMED:
             return {"order": {**reported, "refunded_at": None}}, 202
         if order.payment.tip == orders.IN_PART:
             half = order.payment.spend // 2

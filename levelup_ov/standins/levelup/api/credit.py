@@ -228,7 +228,7 @@ def remove_gift_card_value(number: int) -> JSON:
     return _change_gift_card(number, "gift_card_value_removal", "removed_value_amount", lambda cents: -cents)
 
 
-def _change_gift_card(number: int, root: str, told_as: str, change: Callable[[int], int]) -> JSON:
+def _change_gift_card(number: int, root: str, reported_as: str, change: Callable[[int], int]) -> JSON:
     with writing() as (transaction, caller):
         merchant = merchant_of(transaction, number)
         _check_merchant(caller, merchant.id)
@@ -244,7 +244,7 @@ def _change_gift_card(number: int, root: str, told_as: str, change: Callable[[in
             raise invalid(root, "value_amount", f"There are {old} cents on the gift card.", "too_large")
         transaction.add_grant(user.id, Grant("gift_card", merchant.id, new - old))
         return {
-            root: {told_as: cents, "new_value_at_merchant_amount": new, "old_value_at_merchant_amount": old},
+            root: {reported_as: cents, "new_value_at_merchant_amount": new, "old_value_at_merchant_amount": old},
         }
 
 
