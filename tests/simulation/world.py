@@ -16,7 +16,7 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -806,6 +806,13 @@ class World:
             elif kernel.now > END:
                 return
 
+    def _reconcile_meanwhile(self, clients: Sequence[Task]) -> None:
+        """Run the command now and then while guests order."""
+        dice = Random(f"{self.seed}/scheduler")
+        while not all(task.dead for task in clients):
+            self.kernel.wait(dice.uniform(1.0, 61.0))
+            self.call(dice.choice(HOSTS), _reconcile, 600.0)
+
     def _calls(self) -> Iterator[_Call]:
         return (task for task in self.kernel.tasks if isinstance(task, _Call))
 
@@ -852,6 +859,8 @@ class World:
         for number, story in enumerate(self.stories):
             for twin in (False, True) if twins and number == 0 else (False,):
                 self.kernel.spawn(self.channel, lambda story=story, twin=twin: self._client(story, twin))
+        if Random(f"{self.seed}/scheduled").random() < 0.4:
+            self.kernel.spawn(self.channel, partial(self._reconcile_meanwhile, tuple(self.kernel.tasks)))
 
     def answer_codes(self) -> list[str]:
         """The codes of all answers."""
