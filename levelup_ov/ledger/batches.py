@@ -10,6 +10,8 @@ from levelup_ov.ledger.database import Database
 
 HELD = 0.01
 """Seconds that a batch should hold the ledger."""
+PAUSE = 0.025
+"""Seconds for which it is free then: those who wait for SQLite's lock look for it as often."""
 FIRST, SMALLEST, LARGEST = 50, 10, 250
 """Rows of a batch."""
 BEFORE_CHECKPOINT = 500
@@ -37,12 +39,13 @@ def in_batches(database: Database, change: Callable[[Any, int], int]) -> int:
         took = monotonic() - began
         total, unwritten = total + changed, unwritten + changed
         is_last = changed < size
+        if changed and not database.is_postgresql:
+            sleep(PAUSE)
         if is_last or unwritten >= BEFORE_CHECKPOINT:
             database.check_point()
             unwritten = 0
+            if not is_last and not database.is_postgresql:
+                sleep(PAUSE)
         if is_last:
             return total
-        if not database.is_postgresql:
-            # Others look for the lock every few milliseconds, and should find it free.
-            sleep(HELD)
         size = int(max(min(size * HELD / max(took, HELD / 2), LARGEST), SMALLEST))

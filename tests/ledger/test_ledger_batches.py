@@ -69,4 +69,4 @@ def test_submissions_are_taken_between_two_batches(url: str, ledger: Ledger, clo
     assert ledger.purge() == ROWS + 1
     taken = len(other.open_submissions())
     other.close()
-    assert taken == (0 if ledger.database.is_postgresql else 2)
+    assert taken == (0 if ledger.database.is_postgresql else 3)
