@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from levelup_ov.app import create_app
-from levelup_ov.cli import Commands
-from levelup_ov.cli.configured import loading
+from levelup_ov.cli import Commands, loading
 
 
 @click.group(cls=Commands)
@@ -18,7 +18,14 @@ def main(context: click.Context) -> None:
     The configuration comes from environment variables and the accounts file; `levelup-ov config check` checks it.
     Commands that need no configuration say so.
     """
-    context.obj = context.obj or loading(create_app)
+    context.obj = context.obj or loading(_application)
+
+
+def _application() -> Any:
+    # `run` becomes gunicorn, which loads all of this. To load it here too would nearly double the time of a start.
+    from levelup_ov.app import create_app
+
+    return create_app()
 
 
 if __name__ == "__main__":

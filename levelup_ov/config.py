@@ -37,7 +37,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.event_settings import EventSettings, read_event_settings
 from levelup_ov.ledger import disk
 from levelup_ov.ledger.engine import UPGRADE_COMMAND, LedgerUnavailable, SchemaMismatch, open_engine, upgrade
-from levelup_ov.ledger.ledger import open_ledger
+from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.redaction import clean, in_address
 from levelup_ov.registry import Registry, RegistryError, check_adapters_package
 from levelup_ov.sealing import signing_key
@@ -267,11 +267,18 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return _Loader(os.environ if environ is None else environ).load()
 
 
-def check_ledger(url: str, *, workers: int, connections: int, console: bool = False) -> int:
+def check_ledger(
+    url: str,
+    *,
+    workers: int,
+    connections: int,
+    console: bool = False,
+    look: Callable[[Ledger], None] | None = None,
+) -> int:
     """Refuse to start with a ledger whose schema is not this release's; a ledger that is down may come back.
 
     Gives the connections that each of ``workers`` may have: ``connections``, or as many as the server has for it when
-    commands, and the ``console`` of each worker, get theirs.
+    commands, and the ``console`` of each worker, get theirs. ``look`` is called with a ledger that is ready.
 
     :raises ConfigError: the ledger is missing, older or newer, cannot exist, or gives too few connections.
     """
@@ -283,6 +290,8 @@ def check_ledger(url: str, *, workers: int, connections: int, console: bool = Fa
     ledger = open_ledger(url)
     try:
         ledger.ready()
+        if look is not None:
+            look(ledger)
         most, others = ledger.database.most_connections(), COMMANDS + workers * console
         if most is None or workers * connections + others <= most:
             return connections

@@ -8,7 +8,7 @@ import gc
 import os
 import socket
 import sys
-from contextlib import closing, suppress
+from contextlib import suppress
 from itertools import count
 from typing import Any, NoReturn
 
@@ -16,7 +16,7 @@ from levelup_ov import tracing
 from levelup_ov.config import DEVELOPMENT_API_KEY, ConfigError, check_ledger, load_settings
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import open_ledger
+from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ordering.bounded_runs import of_gone_accounts
 from levelup_ov.welcome import welcome
 
@@ -36,10 +36,9 @@ def _refuse(mistake: ConfigError) -> NoReturn:
     sys.exit(mistake.exit_code)
 
 
-def _name_gone_accounts() -> None:
+def _name_gone_accounts(ledger: Ledger) -> None:
     """Warn about orders of an account that is no longer in the accounts file: they are not looked up."""
-    ledger = open_ledger(_settings.ledger.reveal())
-    with closing(ledger), suppress(LedgerUnavailable):
+    with suppress(LedgerUnavailable):
         found = ledger.open_submissions(limit=20_000)
         known = {*_settings.accounts, LEDGER_ACCOUNT}
         for line in of_gone_accounts(each for each in found if each.account not in known):
@@ -54,10 +53,10 @@ try:
             workers=_settings.workers,
             connections=_settings.ledger_connections,
             console=bool(_settings.console_keys),
+            look=_name_gone_accounts,
         )
         # The application reads the environment again.
         os.environ["LEVELUP_OV_LEDGER_CONNECTIONS"] = str(_connections)
-        _name_gone_accounts()
 except ConfigError as error:
     _refuse(error)
 

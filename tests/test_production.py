@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
+import pytest
+
+from bench.checkout import variables
 from tests.faults.stack import API_KEY, SECRET_KEY
 
 ROOT = Path(__file__).resolve().parents[1]
 LOADED = "import sys; from levelup_ov.app import create_app; create_app(); print(*sorted(sys.modules))"
 
+REMOTE = 'base_url = "http://127.0.0.1:1", admin_token = "env:TOKEN"'
+"""An account of a provider elsewhere."""
+LOADED_WITH = {
+    (("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none"),): ("psycopg", "sqlalchemy.dialects.postgresql"),
+    (("REDIS_URL", "redis://127.0.0.1:1"),): ("redis", "levelup_ov.transport.redis_cache"),
+    (("LEVELUP_OV_CONSOLE_KEYS", "ann=console-key-of-ann-1"),): ("levelup_ov.console", "levelup_ov.screens"),
+    (("LEVELUP_OV_EVENTS_URL", "https://127.0.0.1:1/events"), ("LEVELUP_OV_EVENTS_SECRETS", f"whsec_{'c' * 32}")): (
+        "levelup_ov.events", "levelup_ov.ledger.event_deliveries", "standardwebhooks",
+    ),
+    (("LEVELUP_OV_UCP_AGENTS", "bot=key-of-the-agent-1"), ("LEVELUP_OV_UCP_URL", "https://orders.example")): (
+        "levelup_ov.ucp", "levelup_ov.sessions", "levelup_ov.schemas.agent_checkouts",
+    ),
+    tuple(variables("http://127.0.0.1:1").items()): ("levelup_ov.checkout", "levelup_ov.schemas.checkout"),
+}  # fmt: skip
+"""The modules that a process loads only with certain settings."""
 
-def loaded(directory: Path, provider: str, settings: str) -> list[str]:
+
+def loaded(directory: Path, provider: str, settings: str, **further: str) -> list[str]:
     """The modules of a process with one account."""
     accounts = directory / "accounts.toml"
     accounts.write_text(f'[accounts.one]\nprovider = "{provider}"\nname = "Deli"\nsettings = {{{settings}}}\n')
@@ -24,22 +44,43 @@ def loaded(directory: Path, provider: str, settings: str) -> list[str]:
         "LEVELUP_OV_LEDGER": "sqlite",
         "LEVELUP_OV_DATA_DIR": str(directory),
         "TOKEN": "canary",
+        **further,
     }
+    if "DATABASE_URL" in further:
+        del environ["LEVELUP_OV_LEDGER"]
     ran = subprocess.run([sys.executable, "-c", LOADED], env=environ, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout.split()
 
 
-def test_production_loads_no_stand_in(tmp_path: Path) -> None:
-    modules = loaded(tmp_path, "fftp", 'base_url = "http://127.0.0.1:1", admin_token = "env:TOKEN"')
-    assert [name for name in modules if "standins" in name or "testing" in name] == []
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The modules of a process with the settings that production demands, and no other."""
+    return loaded(tmp_path_factory.mktemp("plain"), "fftp", REMOTE)
 
 
-def test_production_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
-    modules = loaded(tmp_path, "fftp", 'base_url = "http://127.0.0.1:1", admin_token = "env:TOKEN"')
-    unused = ("alembic", "apispec", "authlib", "psycopg", "sqlalchemy.dialects.postgresql", "levelup_ov.certify.run",
-              "levelup_ov.checkout", "levelup_ov.cli.certify", "levelup_ov.scaffold")  # fmt: skip
-    assert [name for name in unused if name in modules] == []
+def test_production_loads_no_stand_in(plain: list[str]) -> None:
+    assert [name for name in plain if "standins" in name or "testing" in name] == []
+
+
+def test_production_loads_nothing_that_it_does_not_use(plain: list[str]) -> None:
+    unused = ("alembic", "apispec", "authlib", "levelup_ov.certify.run", "levelup_ov.cli.certify", "levelup_ov.cli.run",
+              "levelup_ov.scaffold", "opentelemetry", *chain.from_iterable(LOADED_WITH.values()))  # fmt: skip
+    assert [name for name in unused if name in plain] == []
+
+
+def test_a_setting_loads_what_it_needs(tmp_path: Path) -> None:
+    modules = loaded(tmp_path, "fftp", REMOTE, **{name: value for each in LOADED_WITH for name, value in each})
+    assert [name for name in chain.from_iterable(LOADED_WITH.values()) if name not in modules] == []
+
+
+def test_run_leaves_the_loading_to_gunicorn() -> None:
+    shown = "import os, sys; os.execv = lambda *_: print(*sys.modules)"
+    code = f"{shown}; from levelup_ov.__main__ import main; main(['run'])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    modules = ran.stdout.split()
+    assert "levelup_ov.cli.run" in modules, ran.stderr
+    assert [name for name in ("levelup_ov.config", "levelup_ov.app", "sqlalchemy", "requests") if name in modules] == []
 
 
 def test_production_loads_no_page(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ service, which knows the commands too for ``flask --app``, never needs one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 
 import click
-from flask.cli import AppGroup
+from flask import Flask
+from flask.cli import AppGroup, ScriptInfo
 
-__all__ = ["Commands"]
+__all__ = ["Commands", "loading"]
 
 _MODULES = {
     name: module
@@ -55,3 +57,8 @@ class Commands(AppGroup):
         except click.NoSuchCommand as error:
             # click suggests only commands that are loaded.
             raise click.NoSuchCommand(error.command_name, possibilities=self.list_commands(ctx), ctx=ctx) from None
+
+
+def loading(create_app: Callable[[], Flask]) -> ScriptInfo:
+    """The object of the command's context: builds the application when a command first needs it."""
+    return ScriptInfo(create_app=create_app)

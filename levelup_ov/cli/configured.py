@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from flask import Flask
 from flask.cli import ScriptInfo
 
 from levelup_ov.checkout import Checkout
@@ -17,11 +16,6 @@ from levelup_ov.events import Deliverer
 from levelup_ov.ordering.service import Service
 
 T = TypeVar("T")
-
-
-def loading(create_app: Callable[[], Flask]) -> ScriptInfo:
-    """The object of the command's context: builds the application when a command first needs it."""
-    return ScriptInfo(create_app=create_app)
 
 
 def the_service() -> Service:

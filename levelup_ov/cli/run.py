@@ -7,8 +7,6 @@ import sys
 
 import click
 
-from levelup_ov.config import load_settings
-
 GUNICORN = ("-m", "gunicorn", "-c", "python:levelup_ov.gunicorn_conf")
 _SET_BY = {
     "-w": "WEB_CONCURRENCY", "--workers": "WEB_CONCURRENCY", "--threads": "LEVELUP_OV_THREADS", "--port": "PORT",
@@ -31,6 +29,8 @@ def run(options: tuple[str, ...]) -> None:
             raise click.UsageError(f"set {variable} instead of {option}, because the rest of the service reads it")
     if not os.environ.get("WEB_CONCURRENCY", "1").isdecimal():
         # gunicorn reads it before our configuration, and would end with a traceback.
+        from levelup_ov.config import load_settings  # what runs then loads it again
+
         os.environ["WEB_CONCURRENCY"] = str(load_settings().workers)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *GUNICORN, *options, APPLICATION])
