@@ -27,6 +27,8 @@ _TELLING = 8
 """A secret shorter than this may be part of an id by chance."""
 _DEPTH = 3
 """How many nested encodings are decoded."""
+_CARD_LENGTHS = range(12, 20)
+"""Digits of a card number."""
 _MANY = 200
 """Up to this many words are searched one by one."""
 _MANY_IN_BYTES = 16
@@ -164,7 +166,8 @@ class _Values:
             return True
         if _LINES.search(text) and self.found(_BREAK.sub("", text), cards=cards, depth=depth):
             return True
-        return depth > 0 and any(self.found(inner, cards=cards, depth=depth - 1) for inner in _decoded(text))
+        least = min(self._shortest, _CARD_LENGTHS.start) if cards else self._shortest
+        return depth > 0 and any(self.found(inner, cards=cards, depth=depth - 1) for inner in _decoded(text, least))
 
 
 class _Finder:
@@ -280,7 +283,7 @@ def _cards(run: str) -> Iterator[tuple[int, int]]:
             sizes.add(end - start)
             is_all = position == 0 and end == len(run)
             # Grouped as people write it, or digit by digit: other groupings are more likely a list of numbers.
-            if 12 <= len(digits) <= 19 and (is_all or min(sizes) >= 3 or sizes == {1}) and passes_luhn(digits):
+            if len(digits) in _CARD_LENGTHS and (is_all or min(sizes) >= 3 or sizes == {1}) and passes_luhn(digits):
                 yield groups[position][0], end
                 position = groups.index((start, end))
                 break
@@ -306,8 +309,8 @@ def _forms(value: str) -> set[str]:
     return {value, *in_json, *quoted, *lower, *encoded, *(form.rstrip("=") for form in encoded)}
 
 
-def _decoded(text: str) -> Iterator[str]:
-    """The texts that ``text`` may encode, as a whole or in part."""
+def _decoded(text: str, least: int) -> Iterator[str]:
+    """The texts that ``text`` may encode, as a whole or in part, without those that must be shorter than ``least``."""
     if "%" in text or "+" in text:
         for inner in {unquote(text), unquote_plus(text)} - {text}:
             yield inner
@@ -317,7 +320,7 @@ def _decoded(text: str) -> Iterator[str]:
         yield inner
     for match in _BASE64.finditer(text):
         word = match[0].rstrip("=").translate(_STANDARD_BASE64).encode()
-        for start in range(4):
+        for start in range(4 if len(word) * 3 // 4 >= least else 0):
             usable = word[start : len(word) - ((len(word) - start) % 4 == 1)]
             raw = binascii.a2b_base64(usable + b"==="[: -len(usable) % 4])
             # If it is not base64, two thirds of the decoded bytes are not text.

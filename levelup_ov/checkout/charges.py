@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from types import EllipsisType
 from typing import Any
 
+import orjson
+
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.attention import What
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession, Unproven
@@ -23,7 +25,7 @@ from levelup_ov.checkout.failed_orders import case, in_progress, problem
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import Charge, PastOrder, differences, may_be_ours
 from levelup_ov.checkout.refusals import LevelUpRefused
-from levelup_ov.checkout.store import LOOKS, CheckoutStore, StoredOrder, UuidTaken
+from levelup_ov.checkout.store import LOOKS, CheckoutStore, Connected, StoredOrder, UuidTaken
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -84,21 +86,25 @@ class Charges:
         self._sealer = sealer
         self._clock = clock
 
-    def accesses(self, order: CheckoutOrder) -> tuple[Access, Access]:
-        """The merchant and the user of an order. :raises Failure: one of them is not connected."""
-        merchant = self._connections.access("merchant", order.merchant, path="$.order.merchant")
-        return merchant, self._connections.access("user", order.user, path="$.order.user")
+    def accesses(self, order: CheckoutOrder, connected: Mapping[str, Connected]) -> tuple[Access, Access]:
+        """The merchant and the user of an order, of ``connected`` by id.
+
+        :raises Failure: one of them is not connected.
+        """
+        merchant = self._connections.opened("merchant", connected.get(order.merchant), "$.order.merchant")
+        return merchant, self._connections.opened("user", connected.get(order.user), "$.order.user")
 
     def place(
         self,
         order: CheckoutOrder,
         delivery: Delivery | None,
+        connected: Mapping[str, Connected],
         attempt: Attempt,
         deadline: Deadline,
         context: RequestContext,
     ) -> tuple[StoredOrder, Settlement]:
-        """Charge. :raises Failure: nothing was charged, or it is unknown."""
-        merchant, user = self.accesses(order)
+        """Charge; for ``connected`` see :meth:`accesses`. :raises Failure: nothing was charged, or it is unknown."""
+        merchant, user = self.accesses(order, connected)
         attempt.first = sending = Sending(self._store, self._leases)
         try:
             with self._levelup.calls(deadline, context.calls, attempt.placement) as calls:
@@ -381,7 +387,7 @@ class Charges:
             exemption=sent.exemption,
             tip=order.check.tip,
             discount=discount,
-            body=self._sealer.seal(json.dumps(body), reference),
+            body=self._sealer.seal(orjson.dumps(body).decode(), reference),
             provider_location_id=delivery.provider_location_id if delivery else None,
             created_at=self._now(),
         )

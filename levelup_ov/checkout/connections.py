@@ -187,12 +187,9 @@ class Connections:
         self._store.add_connection(connection)
         return connection
 
-    def show(self, kind: Kind, id: str, path: str | None = None) -> Connected:
+    def show(self, kind: Kind, id: str) -> Connected:
         """A connection, whatever its state. :raises Failure: ``connection_not_found``."""
-        connection = self._store.connection(id)
-        if connection is None or connection.kind != kind:
-            raise _not_found(path)
-        return connection
+        return _of_kind(kind, self._store.connection(id))
 
     def merchants(self) -> list[Connected]:
         """The connected merchants."""
@@ -216,9 +213,13 @@ class Connections:
                 log.warning("token_not_revoked", extra={"connection": id, "code": failure.code})
         return self.show(kind, id)
 
-    def access(self, kind: Kind, id: str, *, path: str | None = None) -> Access:
+    def access(self, kind: Kind, id: str) -> Access:
         """A usable connection. :raises Failure: ``connection_not_found``, ``not_connected``."""
-        connection = self.show(kind, id, path)
+        return self.opened(kind, self._store.connection(id))
+
+    def opened(self, kind: Kind, connection: Connected | None, path: str | None = None) -> Access:
+        """The same for a connection that was read; ``path``: where the order names it. :raises Failure: as there."""
+        connection = _of_kind(kind, connection, path)
         token = self._tokens.open(connection) if connection.state == "connected" else None
         if token is None:
             state = "connected, but its token cannot be opened" if connection.state == "connected" else connection.state
@@ -387,6 +388,12 @@ def _merchant_of(places: Sequence[LevelUpLocation]) -> int | None:
 def _with_query(url: str, **members: str) -> str:
     parts = urlsplit(url)
     return parts._replace(query=urlencode([*parse_qsl(parts.query, keep_blank_values=True), *members.items()])).geturl()
+
+
+def _of_kind(kind: Kind, connection: Connected | None, path: str | None = None) -> Connected:
+    if connection is None or connection.kind != kind:
+        raise _not_found(path)
+    return connection
 
 
 def _not_found(path: str | None = None) -> Failure:

@@ -38,7 +38,7 @@ from levelup_ov.checkout.failed_orders import (
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import UUID, one_case
 from levelup_ov.checkout.refunds import Refunds
-from levelup_ov.checkout.store import LOOKS, CheckoutStore, StoredOrder, UuidTaken
+from levelup_ov.checkout.store import LOOKS, CheckoutStore, Connected, StoredOrder, UuidTaken
 from levelup_ov.checkout.submitting import Submitter
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
@@ -140,7 +140,7 @@ class Orders:
     def preview(self, order: CheckoutOrder, context: RequestContext) -> Preview:
         """A preview of ``order``. :raises Failure: like :meth:`charge`."""
         amounts.check_amounts(order.check, order.discount)
-        merchant, user = self._charges.accesses(order)
+        merchant, user = self._charges.accesses(order, self._store.connections_of(order.merchant, order.user))
         try:
             with self._levelup.calls(context.deadline, context.calls) as calls:
                 proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
@@ -197,15 +197,16 @@ class Orders:
                 self._submitter.check(order, delivery, context)
                 # While LevelUp charges.
                 self._service.open_ahead(delivery.provider_location_id, ahead, context.deadline)
-            made, settlement = self._charges.place(order, delivery, attempt, deadline, context)
+            made, settlement = self._charges.place(order, delivery, connected, attempt, deadline, context)
             return settlement
 
         def find_order(submission: Submission) -> Settlement | None:
             return self._look_up(self._store.order(submission.id), _within(context, deadline))
 
         with limits.within(context.deadline.remaining()), closing(ahead):
+            connected = self._store.connections_of(order.merchant, order.user)
             settlement = self._submissions.submit(
-                self._key(order, delivery, key, context),
+                self._key(order, delivery, key, connected.get(order.merchant), context),
                 place_order,
                 find_order,
                 deadline=context.deadline,
@@ -420,7 +421,14 @@ class Orders:
             raise Failure("idempotency_key_reused", "this refund was requested before with a different body")
         return f"{digest(key)}={body}"
 
-    def _key(self, order: CheckoutOrder, delivery: Delivery | None, key: str, context: RequestContext) -> SubmissionKey:
+    def _key(
+        self,
+        order: CheckoutOrder,
+        delivery: Delivery | None,
+        key: str,
+        merchant: Connected | None,
+        context: RequestContext,
+    ) -> SubmissionKey:
         scope = _scope(order.merchant)
         content = _content(order, delivery)
         named: dict[str, str | None] = {}
@@ -440,7 +448,6 @@ class Orders:
             place = f"checkout/at/{delivery.provider_location_id}"
             same = identity.identities(place, content=content, keys=keys, card_number=None, **named)
             identities = (*identities, *same)
-        merchant = self._store.connection(order.merchant)
         if merchant is not None and merchant.levelup_id is not None:
             # A merchant who reconnects gets a new id, and the charge may already exist.
             whose = f"checkout/levelup/{merchant.levelup_id}"

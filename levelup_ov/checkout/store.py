@@ -312,6 +312,11 @@ class CheckoutStore:
         row = self._row(_CONNECTION, this=id)
         return Connected(**row._asdict()) if row else None
 
+    def connections_of(self, merchant: str, user: str) -> Mapping[str, Connected]:
+        """The connections with these two ids, by id, as far as there are any."""
+        rows = self._rows(_CONNECTIONS_OF, merchant=merchant, user=user)
+        return {row.id: Connected(**row._asdict()) for row in rows}
+
     def connection_of_request(self, request_id: int) -> Connected | None:
         """The connection that waits for a permissions request."""
         with self._database.connection() as transaction:
@@ -455,6 +460,7 @@ class CheckoutStore:
 
 
 _CONNECTION = select(CONNECTIONS).where(_C.id == bindparam("this"))
+_CONNECTIONS_OF = select(CONNECTIONS).where(_C.id.in_((bindparam("merchant"), bindparam("user"))))
 _CONNECTED_AS = (
     select(CONNECTIONS)
     .where(_C.kind == bindparam("kind"), _C.state == "connected", _C.levelup_id == bindparam("whose"))

@@ -192,6 +192,13 @@ def test_the_canonical_content_is_json() -> None:
     ]  # fmt: skip
 
 
+@given(orders, st.text(st.sampled_from("\x7f\xe9\ud800\n") | st.characters(), max_size=6), st.integers())
+def test_the_canonical_content_is_json_as_python_writes_it(order: OrderRequest, words: str, tip: int) -> None:
+    # Stored digests contain it, so its spelling never changes: lone surrogates and any number, too.
+    written = content(SubmissionRequest(replace(order, special_instructions=words, tip=tip), LevelUp()))
+    assert written == json.dumps(json.loads(written), separators=(",", ":")).encode()
+
+
 @given(st.lists(st.builds(Item, st.text(' !"#\\\x7f\u00e9ab', min_size=1, max_size=4), quantities), min_size=1))
 def test_items_come_in_the_sequence_of_their_json(lines: list[Item]) -> None:
     # Stored digests contain it, so it never changes.
