@@ -38,6 +38,7 @@ ANSWERS = {
     "/carts/c-5f1d0a7e/prices": {key: value for key, value in PRICE.items() if key not in ("cart_id", "ready_at")},
     "/orders": {"number": 17, "order_id": UUID, "ready_at": PRICE["ready_at"]},
     "/carts/c-5f1d0a7e/ready_time": {"ready_at": PRICE["ready_at"]},
+    "/menu": {"items": 27_700},
     "/oauth2/token": {"access_token": "merchant-token", "token_type": "token", "merchant_id": 1},
     "/v15/access_tokens": {"access_token": {"token": "app-token"}},
     "/v15/apps/users": {"access_token": {"token": "user-token", "user_id": 1}},

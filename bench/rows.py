@@ -10,6 +10,9 @@ from pathlib import Path
 
 import psycopg
 
+LONG_AGO = 31 * 24 * 3600 * 1000
+"""Milliseconds after which a submission is purged."""
+
 _ROWS = """
 INSERT INTO submissions (id, account, location, state, content, owner, request_id, claimed_at, lease_until, sending_at,
     settled_at, provider_order_id, order_id, answer, reference, alike, generation, boot, since, lease, proven, card,
@@ -27,7 +30,12 @@ FROM (SELECT n, CASE WHEN n % 8 = 0 THEN 'big' ELSE 'a' || (n % 20) END AS accou
 _IDENTITIES = """
 INSERT INTO identities (digest, kind, submission)
 SELECT {digest}, kind, id FROM submissions, (SELECT 'order_number' AS kind UNION ALL SELECT 'content') AS kinds
-WHERE NOT EXISTS (SELECT 1 FROM identities WHERE identities.submission = submissions.id)
+WHERE settled_at <= {last} + 900
+    AND NOT EXISTS (SELECT 1 FROM identities WHERE identities.submission = submissions.id)
+"""
+_OPEN = """
+UPDATE submissions SET state = 'unknown', settled_at = NULL, account = 'gone', location = 'gone.' || substr(id, 36)
+WHERE id IN (SELECT id FROM submissions ORDER BY id LIMIT {open})
 """
 _ORDERS = """
 INSERT INTO checkout_orders (id, state, merchant, "user", location_id, proposed_uuid, uuid, spend, tax, exemption, tip,
@@ -54,18 +62,28 @@ _POSTGRESQL: Mapping[str, str] = {
 
 
 def fill(
-    url: str, rows: int, *, start: int = 1, ago_ms: int = 0, identities: bool = False, checkout: bool = False
+    url: str,
+    rows: int,
+    *,
+    start: int = 1,
+    ago_ms: int = 0,
+    unknown: int = 0,
+    identities: bool = False,
+    checkout: bool = False,
 ) -> None:
     """Write ``rows`` settled submissions, the last one ``ago_ms`` milliseconds old, with a number each from ``start``.
 
-    ``identities``: with two of each. ``checkout``: with an order of web checkout for every row of the ledger.
+    ``unknown``: as many are not settled, of an account that is gone. ``identities``: with two of each. ``checkout``:
+    with an order of web checkout for every row of the ledger.
     """
     forms = _SQLITE if url.startswith("sqlite") else _POSTGRESQL
     facts = {"last": time.time_ns() // 1_000_000 - ago_ms, "start": start, "end": start + rows - 1}
-    written = {name: form.format(**facts) for name, form in forms.items()}
+    written = {**facts, **{name: form.format(**facts) for name, form in forms.items()}}
     statements = [_ROWS.format(**written)]
     if identities:
         statements.append(_IDENTITIES.format(**written))
+    if unknown:
+        statements.append(_OPEN.format(open=unknown))
     if checkout:
         statements.append(_ORDERS)
     if forms is _SQLITE:
@@ -79,4 +97,5 @@ def fill(
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement.encode())
-        connection.execute("VACUUM ANALYZE")
+        if start == 1:
+            connection.execute("VACUUM ANALYZE")

@@ -59,8 +59,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=30)
     rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory(prefix="bench-sessions-") as directory, _provider() as provider:
-        service = _service(Path(directory), provider)
+    with tempfile.TemporaryDirectory(prefix="bench-sessions-") as directory, provider() as where:
+        service = _service(Path(directory), where)
         print("\n".join(_ratios(_calls(service, Path(directory)), rounds)))
 
 
@@ -168,7 +168,7 @@ def _checkout() -> dict[str, Any]:
 
 
 @contextmanager
-def _provider() -> Iterator[str]:
+def provider() -> Iterator[str]:
     command = [sys.executable, "-m", "bench.provider"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import click
 
-from levelup_ov.cli import Commands, loading
+from levelup_ov.cli import Commands
 
 
 @click.group(cls=Commands)
@@ -18,7 +19,7 @@ def main(context: click.Context) -> None:
     The configuration comes from environment variables and the accounts file; `levelup-ov config check` checks it.
     Commands that need no configuration say so.
     """
-    context.obj = context.obj or loading(_application)
+    context.obj = context.obj or cache(_application)
 
 
 def _application() -> Any:

@@ -80,7 +80,7 @@ def test_run_leaves_the_loading_to_gunicorn() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     modules = ran.stdout.split()
     assert "levelup_ov.cli.run" in modules, ran.stderr
-    assert [name for name in ("levelup_ov.config", "levelup_ov.app", "sqlalchemy", "requests") if name in modules] == []
+    assert [name for name in ("levelup_ov.config", "levelup_ov.app", "flask", "sqlalchemy") if name in modules] == []
 
 
 def test_production_loads_no_page(tmp_path: Path) -> None:

@@ -7,14 +7,11 @@ service, which knows the commands too for ``flask --app``, never needs one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 
 import click
-from flask import Flask
-from flask.cli import AppGroup, ScriptInfo
 
-__all__ = ["Commands", "loading"]
+__all__ = ["Commands"]
 
 _MODULES = {
     name: module
@@ -36,7 +33,7 @@ _MODULES = {
 }
 
 
-class Commands(AppGroup):
+class Commands(click.Group):
     """All commands of ``levelup-ov``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -57,8 +54,3 @@ class Commands(AppGroup):
         except click.NoSuchCommand as error:
             # click suggests only commands that are loaded.
             raise click.NoSuchCommand(error.command_name, possibilities=self.list_commands(ctx), ctx=ctx) from None
-
-
-def loading(create_app: Callable[[], Flask]) -> ScriptInfo:
-    """The object of the command's context: builds the application when a command first needs it."""
-    return ScriptInfo(create_app=create_app)

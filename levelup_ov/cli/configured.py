@@ -61,5 +61,7 @@ def shown(call: Callable[[], T]) -> T:
 
 
 def _extension(name: str) -> Any:
-    # `flask` and its test runner pass their application in the same way.
-    return click.get_current_context().ensure_object(ScriptInfo).load_app().extensions[name]
+    given = click.get_current_context().obj
+    # `flask` and its test runner pass their application in a ScriptInfo, `levelup-ov` what builds it.
+    app = given.load_app() if isinstance(given, ScriptInfo) else given()
+    return app.extensions[name]

@@ -79,7 +79,7 @@ def test_a_location_that_changes_has_its_menu_made_again(fake: MakeFake) -> None
     assert kitchen.made == 2
 
 
-def test_a_menu_that_did_not_come_from_the_cache_is_made_each_time(fake: MakeFake) -> None:
+def test_a_menu_that_is_not_cached_is_made_each_time(fake: MakeFake) -> None:
     kitchen = Kitchen(fake, seconds=0)
     assert kitchen.menu() == kitchen.menu()
     assert kitchen.made == 2

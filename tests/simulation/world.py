@@ -486,7 +486,7 @@ class World:
 
         def act(process: Process) -> None:
             self.met.append("ledger lost")
-            self.ledger_lost = self.kernel.now
+            self.ledger_lost, self.lost_in_flight = self.kernel.now, False
             self.say(f"  the ledger {'is an old backup' if backup else 'loses its last row'}")
             current, self.kernel.current = self.kernel.current, None
             self.things.forget("" if backup else "WHERE rowid = (SELECT max(rowid) FROM submissions)")
