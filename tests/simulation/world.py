@@ -204,6 +204,14 @@ class Things:
         self._connection.execute(f"DELETE FROM submissions {which}")
         self._connection.commit()
 
+    def forget_sending(self, reference: str) -> None:
+        """Have the ledger lose the attempt that is being sent, as a copy of a moment ago: the one before it is back."""
+        this = f"(SELECT id FROM submissions WHERE reference = '{reference}' AND state = 'sending')"
+        before = "(SELECT previous FROM submissions WHERE id = identities.submission)"
+        run = self._connection.execute
+        run(f"UPDATE identities SET submission = {before} WHERE submission IN {this} AND {before} IS NOT NULL")
+        self.forget(f"WHERE id IN {this}")
+
     def close(self) -> None:
         for ledger in self.ledgers.values():
             ledger.close()
@@ -512,7 +520,7 @@ class World:
         self.ledger_lost = self.kernel.now
         self.lost_in_flight = any(task.guest == request.guest and not task.dead for task in self._calls())
         current, self.kernel.current = self.kernel.current, None
-        self.things.forget(f"WHERE reference = '{self.provider.reference_of(request)}'")
+        self.things.forget_sending(self.provider.reference_of(request))
         self.kernel.current = current
 
     def hang_ledger(self, seconds: float) -> None:
