@@ -10,6 +10,7 @@ import pytest
 
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.checkout.client import LevelUpSession
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Unanswered
 from tests.channel import Clock
@@ -198,3 +199,19 @@ def test_a_request_that_failed_before_it_canceled_is_finished(
     assert site.channel.send("POST", f"/locations/{PLACE}/orders/{number}/cancellation").status == 200
     clock.set(LATER)
     assert site.reconcile()[0] == 0 and site.refunded() == [uuid]
+
+
+@pytest.mark.rule("STAT-7")
+def test_a_refund_that_finds_no_slot_is_finished(
+    site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(LevelUpSession, "refund", _busy)
+        assert cancel(site, uuid).error["code"] == "provider_busy"
+    assert (stage(site, uuid), state(site, uuid)) == ("cancelled", "submitted")
+    clock.set(LATER)
+    assert site.reconcile()[0] == 0 and site.refunded() == [uuid]
+
+
+def _busy(*_: object) -> None:
+    raise Failure("provider_busy", "all slots are taken")

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -170,9 +170,13 @@ def run(
         if looks_again and (wait := _until_looked_again(directory)) > 0:
             time.sleep(wait)
             left = _reconcile(known)
+        abandoned = _abandoned(stories)
         with ThreadPoolExecutor(CLIENTS) as clients:
             # A site that does not know yet asks once more.
             list(clients.map(partial(order, last=True), stories))
+        if _abandoned(stories) != abandoned:
+            # Some gave up once more, and a scheduler finishes what they asked for.
+            left = _reconcile(known)
         report = Report(Counter(name for _, name in proxy.calls if name != NONE), trouble.counts)
         _books(report, stories, kitchen, levelup, left, _operators_charges(directory))
         if receiver is not None:
@@ -294,6 +298,11 @@ def _cancel(stack: Stack, story: Story, seed: str) -> None:
         this = story.canceling = story.canceling or Cancellation(story.number, body["order"]["uuid"])
         if not this.answers or _is_open(this.answers[-1]):
             cancellations.cancel(stack, this, _code, _is_open, seed)
+
+
+def _abandoned(stories: Iterable[Story]) -> int:
+    """How many cancellations no site asks for any more, although their outcome is open."""
+    return sum(story.canceling is not None and story.canceling.is_abandoned for story in stories)
 
 
 def _code(answer: Answer) -> str:
