@@ -56,6 +56,23 @@ def test_a_batch_has_as_many_rows_as_fit(ledger: Ledger, disk: Disk, per_row: fl
     assert all(later <= 2 * size + 1 for size, later in zip(disk.sizes, disk.sizes[1:], strict=False)), disk.sizes
 
 
+def test_a_purge_finds_what_is_outdated_by_its_index(url: str) -> None:
+    ledger = open_ledger(url)  # PostgreSQL's own clock counts
+    plan = "EXPLAIN " if ledger.database.is_postgresql else "EXPLAIN QUERY PLAN "
+
+    def explain(cursor: Any, _again: bool) -> str:
+        if ledger.database.is_postgresql:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        statement = ledger._sql.purge
+        statement._sql = plan + statement._sql
+        found = statement.run(cursor, {"retention": 1, "most": 10, "now": ledger.now()})
+        return "\n".join(str(row[-1]) for row in found.fetchall())
+
+    explained = ledger.database.run(explain)
+    ledger.close()
+    assert "submissions_settled_at" in explained, explained
+
+
 def test_submissions_are_taken_between_two_batches(url: str, ledger: Ledger, clock: Clock, disk: Disk) -> None:
     id = claimed(claim(ledger))
     begin(ledger, id)
