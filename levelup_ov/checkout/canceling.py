@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, merged, proven
-from levelup_ov.checkout.failed_orders import case, in_progress
+from levelup_ov.checkout.failed_orders import case, in_progress, without
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
@@ -159,7 +159,7 @@ class Canceler:
         """Refund an order that is canceled. :raises Failure: the refund failed."""
         cancellation = proven(order)
         values = {
-            "state": "refunding", "held": self._leases.new(), "operator_case": None,
+            "state": "refunding", "held": self._leases.new(), "operator_case": without("cancellation_unproven", order),
             "cancellation": cancellation.stored(), "refund_key": merged(order.refund_key, cancellation.asked),
         }  # fmt: skip
         refunding = self._store.change_order(order.id, ("submitted",), held=order.held, values=values)

@@ -62,6 +62,11 @@ def case_of(order: StoredOrder) -> dict[str, Any]:
     return found
 
 
+def without(kind: str, order: StoredOrder) -> str | None:
+    """The stored case of an order, unless it is of this kind."""
+    return None if order.case_kind == kind else order.operator_case
+
+
 def settlement_note(by: str, why: str, at: datetime, order: StoredOrder) -> str:
     """Who settled a case, when and why, and what it was."""
     when = at.astimezone(timezone.utc).isoformat(timespec="seconds")

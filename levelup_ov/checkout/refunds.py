@@ -16,7 +16,7 @@ from contextlib import suppress
 from levelup_ov.checkout.cancellation import cancellation_of, merged
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
-from levelup_ov.checkout.failed_orders import SETTLE, case, case_of, in_progress, pending, refund_impossible
+from levelup_ov.checkout.failed_orders import SETTLE, case, case_of, in_progress, pending, refund_impossible, without
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
@@ -177,7 +177,8 @@ class Refunds:
             return self._put_back(order, _as_of_refund(failure))
         if failure.code in CUT_OFF and (no_meal or asked_before):
             what = case("not_connected", f"this charge has to go back: {failure.message}", uuid=order.uuid)
-            self._store.change_order(order.id, ("refunding",), held=order.held, values={"operator_case": what})
+            values = {"operator_case": what}
+            order = self._store.change_order(order.id, ("refunding",), held=order.held, values=values) or order
         if is_owed:
             self.release(order)
             log.error("charged_not_submitted_not_refunded", extra={"order": order.id})
@@ -190,7 +191,9 @@ class Refunds:
     def _put_back(self, order: StoredOrder, failure: Failure) -> Failure:
         """Nothing was refunded: the order gets its former state, and the site gets the refusal."""
         back = "submitted" if order.submitted is not None else "charged"
-        values = {"state": back, "held": None, "refund_key": None, "operator_case": None}
+        # What was canceled stays owed.
+        what = order.operator_case if order.is_canceled else without("not_connected", order)
+        values = {"state": back, "held": None, "refund_key": None, "operator_case": what}
         self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
         return failure
 

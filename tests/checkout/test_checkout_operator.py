@@ -14,8 +14,12 @@ from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import PAYMENT, Line, Site, meal, order
+from tests.checkout.test_checkout_cancellations import cancel, uuid
+from tests.checkout.test_checkout_interrupted import interrupted
 from tests.checkout.test_checkout_money import LATER, REFUSED, UNREACHED, refusal, ruled_out
 from tests.events.conftest import ON, OPERATOR_SECRET, Inbox, deliverer
+
+__all__ = ["interrupted", "uuid"]
 
 pytestmark = pytest.mark.rule("EVT-8")
 
@@ -78,6 +82,26 @@ def test_a_merchant_who_left_is_reported_once(watched: Watched, merchant: str, u
         assert site.reconcile()[0] == 1
     (data,) = watched.reported()
     assert (data["what"], data["location_id"]) == ("not_connected", "levelup.11")
+
+
+@pytest.mark.rule("STAT-7")
+def test_a_canceled_meal_of_a_merchant_who_left_is_a_case(
+    watched: Watched, interrupted: str, merchant: str, clock: Clock
+) -> None:
+    site = watched.site
+    site.call("DELETE", f"/merchants/{merchant}")
+    assert cancel(site, interrupted).error["code"] == "not_connected"
+    for minute in (4, 6):
+        clock.set(f"2030-06-03T16:0{minute}Z")
+        assert site.reconcile()[0] == 1
+        assert cancel(site, interrupted).error["code"] == "not_connected"
+        status, said = site.command("cases")
+        assert status == 1 and interrupted in said and "has to go back" in said
+    assert watched.words() == ["not_connected"]
+    site.connect_merchant()
+    clock.set("2030-06-03T16:08Z")
+    assert site.reconcile()[0] == 0 and site.refunded() == [interrupted]
+    assert site.command("cases")[0] == 0
 
 
 def differs(site: Site, merchant: str, user: str, clock: Clock) -> None:
