@@ -335,11 +335,10 @@ class Orders:
         :raises Failure: ``order_not_found``, ``invalid_member``.
         """
         order = self.show(id)
-        if order.operator_case is None:
-            if not self._canceler.is_open(order):
-                raise Failure("invalid_member", f"this order needs no settling; its state is {order.state}")
-            if self._canceler.is_under_way(order) or not self._leases.has_ended(order.held):
-                raise in_progress("another request is processing this order")
+        if order.operator_case is None and not self._canceler.is_open(order):
+            raise Failure("invalid_member", f"this order needs no settling; its state is {order.state}")
+        if self._canceler.is_under_way(order) or not self._leases.has_ended(order.held):
+            raise in_progress("another request is processing this order")
         if uuid is not None and order.uuid is not None:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")
         if uuid is not None and not UUID.fullmatch(uuid):
@@ -365,7 +364,9 @@ class Orders:
             values["look_at"] = to_ms(self._clock() + LOOKS[order.looks])
             values["seen"] = " ".join(filter(None, (order.seen, *case_of(order).get("found", ()))))
         try:
-            done = self._store.change_order(order.id, (order.state,), values=values)
+            done = self._store.change_order(
+                order.id, (order.state,), held=order.held, cancellation=order.cancellation, values=values
+            )
         except UuidTaken:
             raise Failure("invalid_member", f"{uuid} is the charge of another order") from None
         if done is None:

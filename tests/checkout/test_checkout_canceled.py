@@ -120,6 +120,28 @@ def test_nobody_settles_what_may_still_go_on(
     assert site.command(*settle)[0] == 0 and site.reconcile() == NOTHING
 
 
+@pytest.mark.rule("STAT-7")
+@pytest.mark.parametrize(("place", "call"), [(SandboxAdapter, "show_status"), (LevelUpSession, "refund")])
+def test_nobody_settles_a_case_that_is_just_being_refunded(
+    make_site: MakeSite, interrupted: str, monkeypatch: pytest.MonkeyPatch, clock: Clock, place: type, call: str
+) -> None:
+    one, two = make_site(), make_site()
+    with monkeypatch.context() as patch:
+        status_of(patch, NO_ANSWER)
+        clock.set("2030-06-04T16:01Z")
+        assert one.reconcile()[0] == 1 and interrupted in one.command("cases")[1]
+    whole, said = getattr(place, call), []
+
+    def beside(*arguments: Any) -> Any:
+        if not said:
+            said.append(two.command("settle", interrupted, "--by", "Olive", "--why", "paid back by transfer")[1])
+        return whole(*arguments)
+
+    monkeypatch.setattr(place, call, beside)
+    assert cancel(one, interrupted).status == 200
+    assert "another request" in said[0] and state(one, interrupted) == "refunded"
+
+
 @pytest.mark.rule("STAT-7", "WEB-6")
 def test_a_key_belongs_to_one_body_before_the_provider_is_asked(site: Site, uuid: str, interrupted: str) -> None:
     other = {"refund": {"manager_confirmation": "1"}}
