@@ -128,7 +128,7 @@ class Canceler:
         """Record that the order is to be canceled; a proof that it is canceled stays one."""
         earlier = cancellation_of(order) or Cancellation("", "", to_ms(self._clock()))
         mark = None if earlier.mark is None else self._leases.new()
-        begun = self._change(order, Cancellation(merged(earlier.asked, asked), mark, earlier.since))
+        begun = self._change(order, Cancellation(merged(asked, earlier.asked), mark, earlier.since))
         if begun is None:
             raise _busy()
         return begun

@@ -37,12 +37,12 @@ def cancellation_of(order: StoredOrder) -> Cancellation | None:
     return None if order.cancellation is None else Cancellation(**json.loads(order.cancellation))
 
 
-def merged(earlier: str | None, asked: str | None) -> str:
-    """The keys of both, with the bodies of ``asked``; new keys only up to :data:`MOST_REFUND_KEYS`."""
-    found = _bodies(earlier)
-    for key, body in _bodies(asked).items():
+def merged(first: str | None, more: str | None) -> str:
+    """The keys of both, up to :data:`MOST_REFUND_KEYS`; what ``first`` says of a key counts."""
+    found = _bodies(first)
+    for key, body in _bodies(more).items():
         if key in found or len(found) < MOST_REFUND_KEYS:
-            found[key] = body
+            found[key] = found.get(key) or body
     return " ".join(f"{key}={body}" for key, body in found.items())
 
 
@@ -55,7 +55,7 @@ def bound_bodies(order: StoredOrder) -> dict[str, str]:
 def proven(order: StoredOrder, asked: str | None = None) -> Cancellation:
     """The cancellation of an order that is proven to be canceled, requested by ``asked`` too."""
     begun = cancellation_of(order) or Cancellation("", None)
-    return Cancellation(merged(begun.asked, asked), None, begun.since)
+    return Cancellation(merged(asked, begun.asked), None, begun.since)
 
 
 def _bodies(keys: str | None) -> dict[str, str]:

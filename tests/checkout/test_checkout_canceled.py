@@ -152,6 +152,18 @@ def test_a_key_belongs_to_one_body_before_the_provider_is_asked(site: Site, uuid
     assert len(site.line.calls) == calls
 
 
+@pytest.mark.rule("STAT-7", "WEB-6")
+@pytest.mark.parametrize("path", ["cancellation", "refund"])
+def test_a_key_has_the_body_that_was_refunded(site: Site, unrefunded: str, path: str) -> None:
+    """Its first request was refused, and had another body."""
+    for replayed in (None, "true"):
+        answer = site.call(
+            "POST", f"/orders/{unrefunded}/{path}", {"refund": {"manager_confirmation": "1"}}, Idempotency_Key="C"
+        )
+        assert (answer.status, answer.headers.get("Idempotency-Replayed")) == (200, replayed)
+    assert cancel(site, unrefunded).refusal == (422, "idempotency_key_reused", None)
+
+
 @pytest.mark.rule("WEB-6")
 def test_a_reused_key_cancels_nothing(site: Site, uuid: str) -> None:
     refund_pending(site, uuid)
