@@ -572,7 +572,8 @@ class Ledger:
     ) -> tuple[Submission, ...]:
         """Submissions for an operator to look at, newest first.
 
-        ``number`` is an order id, a provider's order id, a request id, or our id or reference.
+        ``number`` is an order id, a provider's order id, a request id, or our id or reference; or what a look found
+        later, among the newest :data:`~levelup_ov.ledger.searches.FINDINGS` findings.
         ``findings``: only those that a person must look at (SUB-12).
         """
         search = Search(state=state, account=account, location=location, findings=findings or charge_mismatch)
