@@ -10,9 +10,10 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 
-from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, merged, proven
+from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, is_old, merged, proven
 from levelup_ov.checkout.failed_orders import case, in_progress, without
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
@@ -23,12 +24,9 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.status import CALLED_OFF, Stage
 from levelup_ov.errors import KINDS
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.records import from_ms, to_ms
+from levelup_ov.ledger.records import to_ms
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.tracking import cancellation_unknown
-
-PATIENCE = timedelta(days=1)
-"""The age at which a cancellation of unknown outcome becomes a case for a person."""
 
 _OPEN: tuple[OrderState, ...] = ("submitted", "refunding")
 """The states in which it is open what becomes of the charge."""
@@ -90,8 +88,8 @@ class Canceler:
     def finish(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Find out what became of a cancellation that was begun, and refund the order if it is canceled.
 
-        It is a case for a person if that is not known after :data:`PATIENCE`, or if the order was proven to be
-        canceled, and its status is another one now.
+        It is a case for a person if that is not known after a day, or if the order was proven to be canceled, and its
+        status is another one now.
 
         :raises Failure: it is not known, or the refund failed.
         """
@@ -101,22 +99,22 @@ class Canceler:
         if begun is None or self.is_under_way(taken):
             self._refunds.release(taken)
             raise _busy()
+        begun = begun.dated(now := self._clock())
         try:
             stage = self._stage(taken, context)
         except Failure as failure:
             if begun.mark is not None:
-                is_old = self._clock() - from_ms(begun.since) >= PATIENCE
-                return self._leave_open(taken, failure, is_case=is_old)
+                return self._leave_open(taken, begun, failure, is_case=is_old(begun.since, now))
             # It was proven before.
             stage = None
         except BaseException:
             self._refunds.release(taken)
             raise
         if stage is None or stage in CALLED_OFF:
-            return self._refund(taken, stage, context)
+            return self._refund(taken, begun, stage, context)
         if begun.mark is None:
             contradiction = Failure("cancellation_unknown", f"the order was canceled, and is {stage} now")
-            return self._leave_open(taken, contradiction, is_case=True)
+            return self._leave_open(taken, begun, contradiction, is_case=True)
         log.info("interrupted_cancellation_not_made", extra={"order": order.id, "stage": stage})
         values = {"cancellation": None, "operator_case": None, "held": None}
         done = self._store.change_order(order.id, ("submitted",), cancellation=taken.cancellation, values=values)
@@ -145,22 +143,25 @@ class Canceler:
             raise cancellation_unknown(f"the order's status is {status.provider_status}")
         return status.status
 
-    def _leave_open(self, order: StoredOrder, failure: Failure, *, is_case: bool) -> StoredOrder:
+    def _leave_open(self, order: StoredOrder, begun: Cancellation, failure: Failure, *, is_case: bool) -> StoredOrder:
         """Release an order whose cancellation is not finished. :raises Failure: it is not a case for a person."""
-        values: dict[str, str | None] = {"held": None}
+        values: dict[str, str | None] = {"held": None, "cancellation": begun.stored()}
         if is_case:
             values["operator_case"] = case("cancellation_unproven", failure.message, uuid=order.uuid)
-        done = self._store.change_order(order.id, ("submitted",), held=order.held, values=values)
+        done = self._store.change_order(
+            order.id, ("submitted",), held=order.held, cancellation=order.cancellation, values=values
+        )
         if done is None or done.operator_case is None:
             raise failure
         return done
 
-    def _refund(self, order: StoredOrder, stage: Stage | None, context: RequestContext) -> StoredOrder:
+    def _refund(
+        self, order: StoredOrder, begun: Cancellation, stage: Stage | None, context: RequestContext
+    ) -> StoredOrder:
         """Refund an order that is canceled. :raises Failure: the refund failed."""
-        cancellation = proven(order)
         values = {
             "state": "refunding", "held": self._leases.new(), "operator_case": without("cancellation_unproven", order),
-            "cancellation": cancellation.stored(), "refund_key": merged(order.refund_key, cancellation.asked),
+            "cancellation": replace(begun, mark=None).stored(), "refund_key": merged(order.refund_key, begun.asked),
         }  # fmt: skip
         refunding = self._store.change_order(order.id, ("submitted",), held=order.held, values=values)
         if refunding is None:

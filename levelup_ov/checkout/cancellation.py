@@ -6,12 +6,16 @@ Keys and bodies are digests, ``key=body``, separated by spaces. Rows of earlier 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 
 from levelup_ov.checkout.store import StoredOrder
+from levelup_ov.ledger.records import from_ms, to_ms
 
 MOST_REFUND_KEYS = 20
 """The most keys under which one refund may be requested and later replayed."""
+PATIENCE = timedelta(days=1)
+"""The age at which a cancellation of unknown outcome, or a refund that LevelUp refuses for now, is a person's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,7 @@ class Cancellation:
 
     ``asked``: the keys and bodies of the requests. ``mark``: when the last one began, as
     :class:`levelup_ov.checkout.leases.Leases` makes it; None: the order's status has proven that it is canceled.
-    ``since``: when the first one began, in milliseconds since 1970.
+    ``since``: when the first one began, in milliseconds since 1970; 0: not known.
     """
 
     asked: str
@@ -31,10 +35,19 @@ class Cancellation:
         """The form in which it is stored with its order."""
         return json.dumps(asdict(self))
 
+    def dated(self, now: datetime) -> Cancellation:
+        """With ``now`` as its begin, if that is not known, or if the clock has been set back since."""
+        return self if 0 < self.since <= to_ms(now) else replace(self, since=to_ms(now))
+
 
 def cancellation_of(order: StoredOrder) -> Cancellation | None:
     """The cancellation of an order, if there is one."""
     return None if order.cancellation is None else Cancellation(**json.loads(order.cancellation))
+
+
+def is_old(since: int, now: datetime) -> bool:
+    """Whether what began at ``since``, in milliseconds, is a person's now."""
+    return since > 0 and now - from_ms(since) >= PATIENCE
 
 
 def merged(first: str | None, more: str | None) -> str:
@@ -52,7 +65,7 @@ def bound_bodies(order: StoredOrder) -> dict[str, str]:
     return _bodies(merged(order.refund_key, begun.asked if begun and begun.mark else None))
 
 
-def proven(order: StoredOrder, asked: str | None = None) -> Cancellation:
+def proven(order: StoredOrder, asked: str) -> Cancellation:
     """The cancellation of an order that is proven to be canceled, requested by ``asked`` too."""
     begun = cancellation_of(order) or Cancellation("", None)
     return Cancellation(merged(asked, begun.asked), None, begun.since)

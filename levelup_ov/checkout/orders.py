@@ -133,7 +133,7 @@ class Orders:
         self._clock = clock
         sealer = Sealer(keys, "levelup checkout order")
         self._charges = Charges(store, levelup, connections, leases, sealer, clock)
-        self._refunds = Refunds(store, levelup, connections, leases)
+        self._refunds = Refunds(store, levelup, connections, leases, clock)
         self._submitter = Submitter(store, service, self._refunds, leases, clock)
         self._canceler = Canceler(store, service, self._refunds, leases, clock)
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 
-from levelup_ov.checkout.cancellation import cancellation_of, merged
+from levelup_ov.checkout.cancellation import cancellation_of, is_old, merged
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.failed_orders import SETTLE, case, case_of, in_progress, pending, refund_impossible, without
@@ -29,17 +31,31 @@ from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import to_ms
 from levelup_ov.ordering.service import RequestContext
 
+NOT_NOW = ("manager_confirmation_required", "merchant_token_refused", "provider_credentials_refused")
+"""Refusals of a refund that may end; a person's after a day."""
+
 log = logging.getLogger(__name__)
 
 
 class Refunds:
-    """Refunds orders. An order comes here in state ``refunding``, with its lease held by the caller."""
+    """Refunds orders. An order comes here in state ``refunding``, with its lease held by the caller.
 
-    def __init__(self, store: CheckoutStore, levelup: LevelUpClient, connections: Connections, leases: Leases) -> None:
+    ``clock`` returns the current time, aware.
+    """
+
+    def __init__(
+        self,
+        store: CheckoutStore,
+        levelup: LevelUpClient,
+        connections: Connections,
+        leases: Leases,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._store = store
         self._levelup = levelup
         self._connections = connections
         self._leases = leases
+        self._clock = clock
 
     def take(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Refund an order that must be refunded, or continue doing so. :raises Failure: see :meth:`take_back`."""
@@ -175,9 +191,15 @@ class Refunds:
                 self.release(order)
                 return pending(failure.message)
             return self._put_back(order, _as_of_refund(failure))
+        kind = ""
         if failure.code in CUT_OFF and (no_meal or asked_before):
-            what = case("not_connected", f"this charge has to go back: {failure.message}", uuid=order.uuid)
-            values = {"operator_case": what}
+            kind = "not_connected"
+        elif failure.code in NOT_NOW and no_meal:
+            begun = cancellation_of(order)
+            since = order.created_at if begun is None else begun.since
+            kind = "refund_refused" if is_old(since, self._clock()) else ""
+        if kind:
+            values = {"operator_case": case(kind, f"this charge has to go back: {failure.message}", uuid=order.uuid)}
             order = self._store.change_order(order.id, ("refunding",), held=order.held, values=values) or order
         if is_owed:
             self.release(order)

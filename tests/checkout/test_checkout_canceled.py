@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from adapters.sandbox import SandboxAdapter
+from levelup_ov.checkout.cancellation import Cancellation
 from levelup_ov.checkout.client import LevelUpSession
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.status import OrderStatus
@@ -106,6 +108,20 @@ def test_an_order_that_its_provider_forgot_is_a_persons(
     answer = cancel(site, interrupted)
     assert answer.refusal == (502, "refund_impossible", None) and "canceled" in answer.error["message"]
     assert site.line.count("/refund") == 0
+
+
+@pytest.mark.rule("STAT-7")
+@pytest.mark.parametrize("since", [{}, {"since": 1 << 42}], ids=["not recorded", "clock set back"])
+def test_a_day_of_unknown_begin_begins_now(
+    site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock, since: dict[str, int]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Cancellation, "stored", lambda it: json.dumps({"asked": it.asked, "mark": it.mark, **since}))
+        kill_after_cancel(site, uuid, monkeypatch)
+    status_of(monkeypatch, NO_ANSWER)
+    for now, cases in (("03T16:02", 0), ("04T16:01", 0), ("04T16:02", 1)):
+        clock.set(f"2030-06-{now}Z")
+        assert site.reconcile()[0] == 1 and site.command("cases")[0] == cases
 
 
 @pytest.mark.rule("STAT-7")

@@ -204,6 +204,23 @@ def test_a_charge_that_stays_without_a_meal_is_a_persons(site: Site, interrupted
 
 
 @pytest.mark.rule("STAT-7")
+@pytest.mark.parametrize("answer", [
+    refusal(422, "refund", "manager_confirmation"), (401, {}),
+], ids=["manager", "credentials"])  # fmt: skip
+def test_what_levelup_refuses_for_a_day_is_a_persons(site: Site, interrupted: str, clock: Clock, answer: Any) -> None:
+    site.line.faults["/refund"] = [answer] * 3
+    assert site.reconcile()[0] == 1 and site.command("cases")[0] == 0
+    for hour in (1, 2):
+        clock.set(f"2030-06-04T16:0{hour}Z")
+        assert site.reconcile()[0] == 1
+        status, said = site.command("cases")
+        assert status == 1 and interrupted in said and "has to go back" in said
+    # The next run finds it allowed.
+    assert site.reconcile()[0] == 0 and site.refunded() == [interrupted]
+    assert site.command("cases")[0] == 0
+
+
+@pytest.mark.rule("STAT-7")
 def test_a_manager_confirms_when_the_site_asks_again(site: Site, interrupted: str) -> None:
     site.line.faults["/refund"] = [refusal(422, "refund", "manager_confirmation")]
     status, said = site.reconcile()

@@ -200,15 +200,18 @@ def test_a_refund_whose_answer_is_lost_is_made_once(site: Site, merchant: str, u
     assert (site.unrefunded(), len(site.refunded())) == ([], 1)
 
 
-def test_a_manager_refunds_by_hand_what_the_service_may_not(site: Site, user: str) -> None:
+@pytest.mark.rule("STAT-7")
+def test_a_manager_refunds_by_hand_what_the_service_may_not(site: Site, user: str, clock: Clock) -> None:
     harbor = site.connect_merchant("owner@harbor.example")
     answer = site.charge(meal(harbor, user, location_id=21, note=REFUSED), "K")
     assert answer.error["code"] == "refund_pending" and "manager" in answer.error["message"]
-    assert site.reconcile()[0] == 1
+    assert site.reconcile()[0] == 1 and site.command("cases")[0] == 0
     (uuid,) = site.unrefunded()
     assert site.refund(uuid).error["code"] == "refund_pending"
+    clock.set("2030-06-04T16:00Z")
+    assert site.reconcile()[0] == 1 and uuid in site.command("cases")[1]
     refunded = site.done(site.refund(uuid, manager_confirmation="4321"))["order"]
-    assert (refunded["state"], site.unrefunded()) == ("refunded", [])
+    assert (refunded["state"], site.unrefunded(), site.command("cases")[0]) == ("refunded", [], 0)
     assert site.charge(meal(harbor, user, location_id=21, note=REFUSED), "K").error["code"] == "item_unavailable"
 
 
