@@ -383,7 +383,7 @@ class CheckoutStore:
             given["by"] = held
         which = "any" if held is ... else "free" if held is None else "by"
         if cancellation is not ...:
-            given["seen"] = cancellation
+            given["canceling"] = cancellation
         change = self._database.prepare(_change_of_order(tuple(sources), which, cancellation is not ...), *values)
         find = self._database.prepare(_ORDER)
 
@@ -483,13 +483,14 @@ _UNFINISHED = (
 _ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
 _LOCKED = _ORDER.with_for_update()
 _NEW_ORDER = ORDERS.insert().returning(_O.id)
-_SEEN = _O.cancellation.is_not_distinct_from(bindparam("seen", type_=Text))
+# A parameter with the name of a column could not stand beside a change of that column.
+_CANCELING = _O.cancellation.is_not_distinct_from(bindparam("canceling", type_=Text))
 _HELD = {"any": true(), "free": _O.held.is_(None), "by": _O.held == bindparam("by")}
 
 
 @cache
-def _change_of_order(sources: tuple[OrderState, ...], held: str, seen: bool) -> Executable:
-    conditions = (_O.id == bindparam("this"), _O.state.in_(sources), _HELD[held], _SEEN if seen else true())
+def _change_of_order(sources: tuple[OrderState, ...], held: str, canceling: bool) -> Executable:
+    conditions = (_O.id == bindparam("this"), _O.state.in_(sources), _HELD[held], _CANCELING if canceling else true())
     return update(ORDERS).where(*conditions).returning(ORDERS)
 
 

@@ -321,6 +321,21 @@ def test_a_stray_charge_that_only_looks_like_it_is_a_persons(
 
 
 @pytest.mark.rule("WEB-4")
+def test_what_a_person_took_for_another_is_no_case_again(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    arrive = ruled_out(site, merchant, user, clock)
+    arrive()
+    clock.set("2030-06-03T16:07Z")
+    assert site.reconcile()[0] == 1
+    id = site.command("cases")[1].split()[0]
+    assert site.command("settle", id, "--by", "Olive", "--why", "a meal at the counter")[0] == 0
+    # The looks that are left go on, without what this person has seen.
+    for minutes in (10, 60, 24 * 60):
+        clock.now += timedelta(minutes=minutes)
+        assert site.reconcile()[0] == 0
+    assert len(site.unrefunded()) == 1
+
+
+@pytest.mark.rule("WEB-4")
 def test_what_was_ruled_out_is_looked_for_four_times(site: Site, merchant: str, user: str, clock: Clock) -> None:
     ruled_out(site, merchant, user, clock)
     minutes = (1, 10, 60, 24 * 60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -205,3 +205,10 @@ def test_a_connection_that_breaks_at_the_commit(
     else:
         assert store.order("id-1") == ORDER
     assert broken and store.order("id-1") is not None
+
+
+def test_any_member_can_change_under_any_condition(store: CheckoutStore) -> None:
+    store.add_order(ORDER)
+    for member in fields(StoredOrder):
+        values = {member.name: getattr(ORDER, member.name)}
+        assert store.change_order(ORDER.id, ("charging",), held="one", cancellation=None, values=values) == ORDER
