@@ -868,6 +868,8 @@ class World:
             for twin in (False, True) if twins and number == 0 else (False,):
                 self.kernel.spawn(self.channel, lambda story=story, twin=twin: self._client(story, twin))
         if Random(f"{self.seed}/scheduled").random() < 0.4:
+            for story in self.stories:
+                story.rekeys = False  # the command may learn the outcome before the other key comes
             self.kernel.spawn(self.channel, partial(self._reconcile_meanwhile, tuple(self.kernel.tasks)))
 
     def answer_codes(self) -> list[str]:
