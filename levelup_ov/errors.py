@@ -246,7 +246,8 @@ KINDS: Mapping[str, Kind] = {
 class Refused(Failure):
     """The provider said no, and its answer proves that nothing was placed.
 
-    ``proof`` is False if it proves nothing: it answered another call, and the placing call had started (SUB-5). Only
+    ``proof`` is False if it proves nothing: it answered another call, and the placing call had started (SUB-5); or an
+    earlier attempt of the same call was sent and not answered, and the call does more than read (SUB-5, STAT-6). Only
     ``Session`` knows that: it sets it once, just before it raises the refusal that the adapter made.
     """
 

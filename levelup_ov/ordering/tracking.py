@@ -151,7 +151,7 @@ def check_canceled(status: ReportedStatus, refusal: Failure | None) -> None:
     """
     if status.stage in CALLED_OFF:
         return
-    if isinstance(refusal, Refused):
+    if isinstance(refusal, Refused) and refusal.proof:
         raise Failure("cancellation_refused", refusal.message)
     raise cancellation_unknown(refusal.message if refusal else f"the order is still {status.word}")
 

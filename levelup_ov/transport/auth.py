@@ -37,7 +37,8 @@ class Login:
     ) -> Reply:
         """:meth:`Session.call <levelup_ov.transport.session.Session.call>` with the token as its ``Authorization``.
 
-        A 401 proves that the call had no effect, so it is sent once more if there is a new token.
+        A 401 proves that the call had no effect, so it is sent once more if there is a new token. After an unanswered
+        attempt it proves that only of a call that reads.
         """
 
         def send(token: Secret) -> Reply:
@@ -48,7 +49,9 @@ class Login:
         try:
             return send(token)
         except Unanswered as failure:
-            if failure.status != 401 or (renewed := self._current(session, refused=token)) is token:
+            if failure.status != 401 or (failure.sent and method != "GET"):
+                raise
+            if (renewed := self._current(session, refused=token)) is token:
                 raise
         return send(renewed)
 

@@ -495,8 +495,11 @@ class Session:
                 exchange.settle(keep=refusal is None or self._own is None, understood=True)
                 if refusal is None:
                     return reply
-                proof = placement.refused(before=before, sent=sent) if places_order else not placement.may_exist
-                refusal.proof = proof
+                if places_order:
+                    refusal.proof = placement.refused(before=before, sent=sent)
+                else:
+                    # An earlier attempt may still arrive; only where the call reads, that changes nothing.
+                    refusal.proof = not placement.may_exist and (request.method in _READING or not sent)
                 raise refusal
             net.sleep(pause)
             attempt += 1

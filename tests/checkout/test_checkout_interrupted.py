@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from requests.models import PreparedRequest
+from urllib3.response import HTTPResponse
 
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Unanswered
 from levelup_ov.ordering.service import Service
+from levelup_ov.transport.in_process import InProcessAdapter
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import PLACE, Site, meal
@@ -129,6 +133,39 @@ def test_what_the_provider_never_got_is_refunded_to_nobody(
     assert (state(site, uuid), site.line.count("/refund")) == ("submitted", 0)
     assert site.reconcile() == NOTHING
     assert cancel(site, uuid).json["order"]["state"] == "refunded"
+
+
+@pytest.mark.rule("STAT-6", "STAT-7")
+@pytest.mark.parametrize("is_repeated", [True, False], ids=["repeated", "only attempt"])
+def test_a_cancellation_that_arrives_after_a_refusal(
+    site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock, is_repeated: bool
+) -> None:
+    whole = InProcessAdapter._call
+    attempts: list[Callable[[], HTTPResponse]] = []
+
+    def call(adapter: InProcessAdapter, request: PreparedRequest) -> HTTPResponse:
+        if not str(request.url).endswith("/cancellation"):
+            return whole(adapter, request)
+        attempts.append(lambda: whole(adapter, request))
+        if is_repeated and len(attempts) == 1:
+            raise ConnectionAbortedError
+        body = b'{"problem": {"code": "too_late", "text": "another request is being processed"}}'
+        return HTTPResponse(io.BytesIO(body), status=409, preload_content=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InProcessAdapter, "_call", call)
+        answer = cancel(site, uuid)
+    if not is_repeated:
+        assert (answer.refusal, len(attempts)) == ((422, "cancellation_refused", None), 1)
+        clock.set(LATER)
+        assert site.reconcile() == NOTHING
+        return
+    assert (answer.refusal, len(attempts)) == ((504, "cancellation_unknown", None), 2)
+    assert stage(site, uuid) == "placed" and answer.error["retryable"]
+    assert attempts[0]().status == 200
+    clock.set(LATER)
+    assert site.reconcile()[0] == 0
+    assert (stage(site, uuid), state(site, uuid), site.refunded()) == ("cancelled", "refunded", [uuid])
 
 
 @pytest.mark.rule("STAT-7", "STAT-2")

@@ -1102,5 +1102,27 @@ def test_an_order_is_voided(bench: Bench) -> None:
     bench.adapter.cancel_order(location, order["guid"], "ref-1", session)
     status = reported(bench)
     assert (status.word, status.changed_at) == ("voided", bench.toast.now)
-    with pytest.raises(Refused, match="already voided"):
+    with pytest.raises(Refused, match="already voided") as caught:
         bench.adapter.cancel_order(location, order["guid"], "ref-1", bench.new_session())
+    assert caught.value.proof
+
+
+@pytest.mark.rule("STAT-6")
+def test_a_refusal_after_an_unanswered_void_proves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "RENEWAL_PAUSE", -1.0)
+    bench.submit()
+    [order] = bench.toast.orders.values()
+    location, path = bench.adapter.list_locations(bench.new_session())[0], f"{ORDERS}/{order['guid']}/void"
+
+    def void(*faults: int) -> Failure:
+        bench.toast.fault(path, *faults)
+        with pytest.raises(Failure) as caught:
+            bench.adapter.cancel_order(location, order["guid"], "ref-1", bench.new_session())
+        return caught.value
+
+    # The token may have ended between two attempts.
+    unproven = void(503, 401)
+    assert isinstance(unproven, Unanswered) and unproven.sent
+    bench.adapter.cancel_order(location, order["guid"], "ref-1", bench.new_session())
+    refused = void(503)
+    assert isinstance(refused, Refused) and not refused.proof

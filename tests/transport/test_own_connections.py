@@ -244,6 +244,18 @@ def test_a_refusal_after_an_unanswered_attempt_proves_nothing(trouble: bytes) ->
         assert calls.placing and not caught.value.proof
 
 
+@pytest.mark.rule("STAT-6")
+@pytest.mark.parametrize(("method", "proof"), [("POST", False), ("PUT", False), ("GET", True)])
+def test_a_refusal_of_a_repeated_call_is_proof_only_if_it_reads(method: str, proof: bool) -> None:
+    with peer(answering(DROP, reply(status=409), reply(status=409))) as provider:
+        with session(provider.url, own=True, error_from=refuse) as calls:
+            for expected in (proof, True):
+                with pytest.raises(Refused) as caught:
+                    calls.call(method, "/orders/1", repeatable=True)
+                assert caught.value.proof is expected
+        assert len(provider.requests) == 3
+
+
 def test_a_refusal_of_the_only_attempt_is_proof() -> None:
     with peer(answering(reply(status=429, Retry_After="0"), reply(status=409))) as provider:
         with session(provider.url, own=True, error_from=refuse) as calls, pytest.raises(Refused) as caught:
