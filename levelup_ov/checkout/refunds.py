@@ -184,7 +184,7 @@ class Refunds:
             kind = "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"
             part = failure.message if isinstance(failure, _InPart) else None
             what = case(kind, failure.message, uuid=order.uuid, told=part)
-            values = {"state": "stuck", "operator_case": what, "held": None}
+            values = {"state": "stuck", "operator_case": what, "held": None, "sent": before.sent}
             stuck = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
             log.error(
                 "refund_impossible", extra={"order": order.id, "uuid": order.uuid, "kind": kind, "remedy": SETTLE}
@@ -196,6 +196,10 @@ class Refunds:
                 self.release(order)
                 return pending(failure.message)
             return self._put_back(order, _as_of_refund(failure))
+        values = {}
+        if failure.code in NOT_NOW or not getattr(failure, "sent", True):
+            # Nothing of this attempt may still arrive, only of an earlier one.
+            values["sent"] = before.sent
         kind = ""
         if failure.code in CUT_OFF and (no_meal or asked_before):
             kind = "not_connected"
@@ -204,7 +208,8 @@ class Refunds:
             since = order.created_at if begun is None else begun.since
             kind = "refund_refused" if is_old(since, self._clock()) else ""
         if kind:
-            values = {"operator_case": case(kind, f"this charge has to go back: {failure.message}", uuid=order.uuid)}
+            values["operator_case"] = case(kind, f"this charge has to go back: {failure.message}", uuid=order.uuid)
+        if values:
             order = self._store.change_order(order.id, ("refunding",), held=order.held, values=values) or order
         if is_owed:
             self.release(order)
