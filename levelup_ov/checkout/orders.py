@@ -337,7 +337,9 @@ class Orders:
         order = self.show(id)
         if order.operator_case is None and not self._canceler.is_open(order):
             raise Failure("invalid_member", f"this order needs no settling; its state is {order.state}")
-        if self._canceler.is_under_way(order) or not self._leases.has_ended(order.held):
+        # A request may have ended, and what it sent may still arrive.
+        marks = (order.held, order.sent)
+        if self._canceler.is_under_way(order) or not all(map(self._leases.has_ended, marks)):
             raise in_progress("another request is processing this order")
         if uuid is not None and order.uuid is not None:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")

@@ -95,7 +95,12 @@ class Refunds:
             reported = self._read(calls, merchant, order.uuid or "")
         if reported is None or reported.refunded_at is None or case_of(order)["kind"] != "refund_refused":
             return order
-        return self._refunded(order, reported)
+        try:
+            return self._wholly(order, reported)
+        except _InPart as part:
+            what = case("refunded_in_part", part.message, uuid=order.uuid, told=part.message)
+            values = {"operator_case": what}
+            return self._store.change_order(order.id, ("stuck",), held=order.held, values=values) or order
 
     def release(self, order: StoredOrder) -> None:
         """Release the lease, so that the next request can process the order right away."""
@@ -125,7 +130,7 @@ class Refunds:
             # A refused refund may have been delivered twice, so record what the state was before.
             with suppress(_Unclear):
                 if (reported := self._read(calls, merchant, uuid)) and reported.refunded_at:
-                    self._refunded(order, reported, refund_key=before.refund_key)
+                    self._wholly(order, reported, refund_key=before.refund_key)
                     raise _Elsewhere("LevelUp: somebody else has refunded this order already")
         # From here on, a refund may arrive at any time within the lease.
         marked = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
@@ -150,12 +155,12 @@ class Refunds:
             raise _ForGood(refusal, kind) from None
         return self._wholly(order, reported)
 
-    def _wholly(self, order: StoredOrder, reported: PastOrder) -> StoredOrder:
-        """Record a refund of the whole amount. :raises _InPart: LevelUp gave back less."""
+    def _wholly(self, order: StoredOrder, reported: PastOrder, **more: str | None) -> StoredOrder:
+        """Record a refund of the whole amount, and ``more`` values. :raises _InPart: LevelUp gave back less."""
         owed = order.gross if order.doubt is None else json.loads(order.doubt).get("total", 0)
         if reported.given < owed:
             raise _InPart(reported.given, owed)
-        return self._refunded(order, reported)
+        return self._refunded(order, reported, **more)
 
     def _read(self, calls: LevelUpSession, merchant: Access, uuid: str) -> PastOrder | None:
         """The order as LevelUp has it now; None: it has none, or does not say which merchant's it is."""
@@ -179,7 +184,7 @@ class Refunds:
             kind = "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"
             part = failure.message if isinstance(failure, _InPart) else None
             what = case(kind, failure.message, uuid=order.uuid, told=part)
-            values = {"state": "stuck", "operator_case": what, "held": None}
+            values = {"state": "stuck", "operator_case": what, "held": None, "sent": before.sent}
             stuck = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
             log.error(
                 "refund_impossible", extra={"order": order.id, "uuid": order.uuid, "kind": kind, "remedy": SETTLE}
@@ -191,6 +196,10 @@ class Refunds:
                 self.release(order)
                 return pending(failure.message)
             return self._put_back(order, _as_of_refund(failure))
+        values = {}
+        if failure.code in NOT_NOW or not getattr(failure, "sent", True):
+            # Nothing of this attempt may still arrive, only of an earlier one.
+            values["sent"] = before.sent
         kind = ""
         if failure.code in CUT_OFF and (no_meal or asked_before):
             kind = "not_connected"
@@ -199,7 +208,8 @@ class Refunds:
             since = order.created_at if begun is None else begun.since
             kind = "refund_refused" if is_old(since, self._clock()) else ""
         if kind:
-            values = {"operator_case": case(kind, f"this charge has to go back: {failure.message}", uuid=order.uuid)}
+            values["operator_case"] = case(kind, f"this charge has to go back: {failure.message}", uuid=order.uuid)
+        if values:
             order = self._store.change_order(order.id, ("refunding",), held=order.held, values=values) or order
         if is_owed:
             self.release(order)

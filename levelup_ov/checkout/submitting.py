@@ -126,6 +126,7 @@ class Submitter:
                 key_of(order),
                 inner,
                 last_look=look,
+                is_paid=True,
             )
         finally:
             context.account, context.location, context.provider = inner.account, inner.location, inner.provider

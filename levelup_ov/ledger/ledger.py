@@ -127,13 +127,15 @@ class Ledger:
         request_id: str | None = None,
         reference: Callable[[int], str] | None = None,
         card: bool = False,
+        is_paid: bool = False,
     ) -> Claim:
         """Reserve the right to send a submission, or return its outcome (SUB-3, SUB-4).
 
         All identities are claimed together; a match on any of them decides. If the content is the same, identities
         that are new, or digested under new keys, are added to the submission that was found, so that a later request
         with only those finds it too. An unknown submission is also found by ``alike``, digests like ``content``, which
-        is also their default.
+        is also their default. ``is_paid``: this one has a charge of its own, so it is not the same order, and must wait
+        until the other's outcome is known.
         ``lease`` must cover everything before :meth:`begin_sending`.
         ``reference`` returns our reference for a generation (SUB-11); without it, each claim has a new one.
         """
@@ -168,7 +170,8 @@ class Ledger:
                 matches = self._matches(cursor, kinds)
                 held = {match.digest: match.submission for match in matches if self._holds(cursor, match)}
                 if not held and (doubtful := self._in_doubt(cursor, location, known, lease)):
-                    if doubtful.state == "sending" and not self._may_be_given_up(cursor, doubtful, lease):
+                    is_slow = doubtful.state == "sending" and not self._may_be_given_up(cursor, doubtful, lease)
+                    if is_slow or is_paid:
                         return InProgress(doubtful)
                     held = {"": doubtful}
                 if held:

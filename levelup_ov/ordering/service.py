@@ -314,11 +314,12 @@ class Service:
         context: RequestContext,
         *,
         last_look: Callable[[], None] | None = None,
+        is_paid: bool = False,
     ) -> SubmittedOrder:
         """EP-5. ``context.replayed`` says whether the answer is a recorded one (SUB-4).
 
         ``last_look`` is called each time just before the order is placed, after the ledger's mark. If it raises a
-        failure, nothing is placed.
+        failure, nothing is placed. ``is_paid``: see :class:`~levelup_ov.ordering.submissions.SubmissionKey`.
 
         :raises Failure: why the order was not placed, or that the outcome is unknown.
         """
@@ -326,6 +327,8 @@ class Service:
         adapter = self._account_of(location_id, context)
         with limits.within(context.deadline.remaining()):
             key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
+            if is_paid:
+                key = replace(key, is_paid=True)
 
         # All checks come after the look-up, so that a replay stays a replay whatever has changed since.
         def place_order(attempt: Attempt) -> Settlement:

@@ -75,6 +75,7 @@ class SubmissionKey:
     ``alike``: what identifies an unknown submission under other identities; ``content`` if empty.
     ``reference`` returns our reference for a generation, None if the channel names no identity (SUB-11).
     ``card``: it is paid with a card that cannot be used again. ``now``: when it was received.
+    ``is_paid``: it has a charge of its own, so no unknown submission under other identities is the same order.
     """
 
     account: str
@@ -86,6 +87,7 @@ class SubmissionKey:
     card: bool = False
     now: datetime | None = None
     alike: tuple[str, ...] = ()
+    is_paid: bool = False
 
 
 class Attempt:
@@ -238,6 +240,7 @@ class Submissions:
                         alike=key.alike,
                         reference=key.reference,
                         card=key.card,
+                        is_paid=key.is_paid,
                     )
                 match claim:
                     case Claimed():

@@ -136,6 +136,21 @@ def test_nobody_settles_what_may_still_go_on(
     assert site.command(*settle)[0] == 0 and site.reconcile() == NOTHING
 
 
+@pytest.mark.rule("STAT-7", "WEB-3")
+def test_nobody_settles_while_a_refund_may_still_arrive(site: Site, uuid: str, clock: Clock) -> None:
+    settle = ("settle", uuid, "--by", "Olive", "--why", "paid back by transfer")
+    kept: list[Any] = []
+    site.line.keeps["/refund"] = kept
+    assert cancel(site, uuid).error["code"] == "refund_pending"
+    del site.line.keeps["/refund"]
+    assert "another request" in site.command(*settle)[1]
+    kept[0]()
+    assert site.refunded() == [uuid] and "another request" in site.command(*settle)[1]
+    clock.set(LATER)
+    assert site.reconcile()[0] == 0 and state(site, uuid) == "refunded"
+    assert "needs no settling" in site.command(*settle)[1]
+
+
 @pytest.mark.rule("STAT-7")
 @pytest.mark.parametrize(("place", "call"), [(SandboxAdapter, "show_status"), (LevelUpSession, "refund")])
 def test_nobody_settles_a_case_that_is_just_being_refunded(

@@ -10,6 +10,7 @@ from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.ordering.service import Service
 from tests.channel import Answer, Clock
 from tests.checkout.site import Site, meal, order
+from tests.checkout.test_checkout_money import DECLINED
 
 
 def cancel(site: Site, id: str, key: str = "C") -> Answer:
@@ -88,3 +89,22 @@ def test_an_order_that_no_provider_has(site: Site, merchant: str, user: str) -> 
     uuid = site.charged(order(merchant, user))["uuid"]
     assert cancel(site, uuid).refusal == (404, "order_not_found", None)
     assert site.line.count("/refund") == 0
+
+
+@pytest.mark.rule("STAT-6", "WEB-3")
+@pytest.mark.parametrize("way", ["refund", "cancellation", "reconcile"])
+def test_a_part_refunded_elsewhere_is_not_the_whole(site: Site, uuid: str, way: str) -> None:
+    if way == "reconcile":
+        site.line.faults["/refund"] = [DECLINED]
+        assert cancel(site, uuid).error["code"] == "refund_impossible"
+    site.levelup.call("POST", f"/v15/orders/{uuid}/refund", auth=site.levelup.merchant_auth())
+    site.line.changes[f"/orders/{uuid}"] = [{"spend_amount": 100, "tip_amount": 0, "total_amount": 100}]
+    if way == "reconcile":
+        assert site.reconcile()[0] == 1
+    else:
+        answer = cancel(site, uuid) if way == "cancellation" else site.refund(uuid)
+        assert answer.refusal[:2] == (502, "refund_impossible")
+        assert "gave back 100 of 1070 cents" in answer.error["message"]
+    assert site.get(f"/orders/{uuid}")["order"]["state"] == "stuck"
+    status, said = site.command("cases")
+    assert status == 1 and uuid in said and "gave back 100 of 1070 cents" in said

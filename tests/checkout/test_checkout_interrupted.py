@@ -258,6 +258,16 @@ def test_what_levelup_refuses_for_a_day_is_a_persons(site: Site, interrupted: st
 
 
 @pytest.mark.rule("STAT-7")
+def test_a_person_settles_though_the_command_still_tries(site: Site, interrupted: str, clock: Clock) -> None:
+    """LevelUp answers each attempt, so none of them may still arrive."""
+    site.line.faults["/refund"] = [refusal(422, "refund", "manager_confirmation")] * 2
+    for day in (3, 4):
+        clock.set(f"2030-06-0{day}T16:03Z")
+        assert site.reconcile()[0] == 1
+    assert site.command("settle", interrupted, "--by", "Olive", "--why", "paid back by transfer")[0] == 0
+
+
+@pytest.mark.rule("STAT-7")
 def test_a_manager_confirms_when_the_site_asks_again(site: Site, interrupted: str) -> None:
     site.line.faults["/refund"] = [refusal(422, "refund", "manager_confirmation")]
     status, said = site.reconcile()

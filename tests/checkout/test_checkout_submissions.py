@@ -37,6 +37,20 @@ def test_all_ways_charge_and_submit(site: Site, merchant: str, payer: str) -> No
     assert site.line.calls[before:] == ["POST /v15/proposed_orders", "POST /v15/completed_orders"]
 
 
+@pytest.mark.rule("SUB-3", "WEB-5")
+def test_a_charge_of_its_own_gets_no_meal_of_another(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    body = meal(merchant, user, note=LOST, discount_amount=0)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    # A new key is a new order. It waits until the outcome of the equal one is known.
+    waits = site.charge(body, "L").error
+    assert (waits["code"], waits["retryable"], site.meals()) == ("submission_in_progress", True, 1)
+    first = site.charged(body, "K")
+    assert site.charge(body, "L").error["code"] == "outcome_unknown"  # it is placed, and this answer is lost, too
+    second = site.charged(body, "L")
+    assert first["order_submission"]["order_id"] != second["order_submission"]["order_id"]
+    assert (len(site.unrefunded()), site.meals()) == (2, 2)
+
+
 def test_the_discount_is_the_merchants(site: Site, merchant: str, user: str) -> None:
     """What the provider is asked to charge is what the user has paid, after LevelUp's discount."""
     done = site.charged(meal(merchant, user, tip_amount=200, discount_amount=200))
