@@ -332,7 +332,7 @@ class Orders:
 
         ``uuid``: the charge that the person found, if none was proven; it is then processed like any other.
 
-        :raises Failure: ``order_not_found``, ``invalid_member``.
+        :raises Failure: ``order_not_found``, ``invalid_member``, ``submission_in_progress``.
         """
         order = self.show(id)
         if order.operator_case is None and not self._canceler.is_open(order):

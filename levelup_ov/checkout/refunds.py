@@ -204,13 +204,18 @@ class Refunds:
         if failure.code in CUT_OFF and (no_meal or asked_before):
             kind = "not_connected"
         elif failure.code in NOT_NOW and no_meal:
-            begun = cancellation_of(order)
-            since = order.created_at if begun is None else begun.since
-            kind = "refund_refused" if is_old(since, self._clock()) else ""
+            since, now = order.created_at, self._clock()
+            if begun := cancellation_of(order):
+                begun = begun.dated(now)
+                since, values["cancellation"] = begun.since, begun.stored()
+            kind = "refund_refused" if is_old(since, now) else ""
         if kind:
             values["operator_case"] = case(kind, f"this charge has to go back: {failure.message}", uuid=order.uuid)
         if values:
-            order = self._store.change_order(order.id, ("refunding",), held=order.held, values=values) or order
+            changed = self._store.change_order(
+                order.id, ("refunding",), held=order.held, cancellation=order.cancellation, values=values
+            )
+            order = changed or order
         if is_owed:
             self.release(order)
             log.error("charged_not_submitted_not_refunded", extra={"order": order.id})

@@ -258,6 +258,18 @@ def test_what_levelup_refuses_for_a_day_is_a_persons(site: Site, interrupted: st
 
 
 @pytest.mark.rule("STAT-7")
+def test_a_clock_set_back_hides_no_refused_refund(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    clock.set("2031-06-03T16:00Z")
+    uuid = site.charged(meal(merchant, user))["uuid"]
+    site.line.faults["/refund"] = ["unreached"]
+    assert cancel(site, uuid).error["code"] == "refund_pending"
+    site.line.faults["/refund"] = [refusal(422, "refund", "manager_confirmation")] * 2
+    for day, cases in ((3, 0), (4, 1)):
+        clock.set(f"2030-06-0{day}T16:02Z")
+        assert site.reconcile()[0] == 1 and site.command("cases")[0] == cases
+
+
+@pytest.mark.rule("STAT-7")
 def test_a_person_settles_though_the_command_still_tries(site: Site, interrupted: str, clock: Clock) -> None:
     """LevelUp answers each attempt, so none of them may still arrive."""
     site.line.faults["/refund"] = [refusal(422, "refund", "manager_confirmation")] * 2
