@@ -627,7 +627,9 @@ def _is_placed(submission: Submission | None) -> TypeGuard[Submission]:
 
 def in_progress() -> Failure:
     """The failure of a submission that somebody is placing."""
-    return Failure("submission_in_progress", "the same submission is being placed right now", retry_after=1)
+    return Failure(
+        "submission_in_progress", "the same order is being placed, or its outcome is not known yet", retry_after=1
+    )
 
 
 def _report(finding: Finding, facts: Mapping[str, Any]) -> None:
