@@ -161,7 +161,7 @@ VARIABLES = (
     Variable("LEVELUP_OV_RECONCILE_GRACE", "seconds for which a submission may go on after its deadline", "30",
              "reconcile_grace", partial(_number, 0.1, 86_400)),
     Variable("LEVELUP_OV_ACCOUNT_SHARE", "maximum percentage of a worker's threads that one account may use"),
-    Variable("LEVELUP_OV_PROXY", "address of a proxy for all calls to providers"),
+    Variable("LEVELUP_OV_PROXY", "address of a proxy for all calls to providers, receivers of events and agents"),
     Variable("LEVELUP_OV_CHECKOUT_URL", "base address of LevelUp's API; unset, there is no web checkout"),
     Variable("LEVELUP_OV_CHECKOUT_API_KEY", "the app's API key at LevelUp, its OAuth client id too"),
     Variable("LEVELUP_OV_CHECKOUT_CLIENT_SECRET", "the app's secret at LevelUp"),

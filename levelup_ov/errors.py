@@ -145,7 +145,9 @@ KINDS: Mapping[str, Kind] = {
         "Preview the order again.",
     ),
     "already_refunded": _request(422, "The order has been refunded.", "Nothing is left to do."),
-    "submission_in_progress": _request_retryable(409, "The same submission is being placed right now.", _WAIT),
+    "submission_in_progress": _request_retryable(
+        409, "The same order is being placed, or its outcome is not known yet.", _WAIT
+    ),
     "session_closed": _request(409, "The checkout session is completed or canceled.", "Create a new checkout session."),
     "session_changed": _request_retryable(
         409, "Another request has changed the checkout session in the meantime.", "Read it and send the change again."

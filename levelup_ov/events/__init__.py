@@ -33,5 +33,5 @@ def deliver(
     receivers = Receivers(settings, has_agents=to_agent is not None)
     outbox.route, outbox.has_followers = receivers.route, to_agent is not None
     # A receiver that fails is left alone by the deliverer.
-    transport = Transport(pool_size=sum(LANES.values()), in_process=in_process, proxy=proxy, breaks=False)
+    transport = Transport(pool_size=max(LANES.values()), in_process=in_process, proxy=proxy, breaks=False)
     return Deliverer(deliveries, receivers, Sender(settings, transport, clock, to_agent))

@@ -31,6 +31,8 @@ OF_THE_EVENT = frozenset({400, 409, 413, 415, 422})
 """Answers about the event; every other failure is the receiver's, which then gets one event at a time."""
 LONGEST_WAIT = 600.0
 """Seconds that a receiver may ask us to wait."""
+UNREADABLE = "unreadable"
+"""The problem of an event that cannot be sent as it is recorded."""
 
 Send = Callable[[Receiver, EventDelivery], None]
 
@@ -52,13 +54,15 @@ RequestOf = Callable[[EventDelivery], EventRequest]
 class SendFailed(Exception):
     """The receiver has not accepted the event. ``problem``: a status, or why there was none.
 
-    ``is_down``: it would not accept another one either. ``wait``: the seconds that it asks us to wait.
+    ``is_down``: it would not accept another one either. ``is_final``: nor will it accept this one before a person acts.
+    ``wait``: the seconds that it asks us to wait.
     """
 
-    def __init__(self, problem: str, *, is_down: bool, wait: float = 0.0) -> None:
+    def __init__(self, problem: str, *, is_down: bool, is_final: bool = False, wait: float = 0.0) -> None:
         super().__init__(problem)
         self.problem = problem
         self.is_down = is_down
+        self.is_final = is_final
         self.wait = min(wait, LONGEST_WAIT)
 
 
@@ -79,21 +83,30 @@ class Sender:
 
     def __call__(self, receiver: Receiver, delivery: EventDelivery) -> None:
         """:raises SendFailed: the receiver has not accepted it."""
+        try:
+            make = self._mail if is_email(receiver.address) else self._request
+            content = make(receiver, delivery)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # What the database has is not what was recorded, and will not be at the next attempt.
+            raise SendFailed(UNREADABLE, is_down=False, is_final=True) from None
+        if isinstance(content, EventRequest):
+            self._post(receiver, content)
+        else:
+            self._submit(content)
+
+    def _request(self, receiver: Receiver, delivery: EventDelivery) -> EventRequest:
         if receiver.group == AGENT:
             assert self._to_agent is not None
-            self._post(receiver, self._to_agent(delivery))
-        elif is_email(receiver.address):
-            self._mail(receiver, delivery)
-        else:
-            body = messages.body(delivery)
-            headers = signed(delivery.id, body, self._clock(), receiver.secrets)
-            self._post(receiver, EventRequest(receiver.address, headers, body.encode(), self._transport))
+            return self._to_agent(delivery)
+        body = messages.body(delivery)
+        headers = signed(delivery.id, body, self._clock(), receiver.secrets)
+        return EventRequest(receiver.address, headers, body.encode(), self._transport)
 
     @staticmethod
     def _post(receiver: Receiver, request: EventRequest) -> None:
         session = Session(
             request.transport,
-            receiver.group,
+            receiver.name,
             base_url=request.address.reveal(),
             headers=request.headers,
             error_from=lambda reply: None,
@@ -109,8 +122,7 @@ class Sender:
         except Failure as failure:
             raise SendFailed(failure.code.removeprefix("provider_"), is_down=True) from None
 
-    def _mail(self, receiver: Receiver, delivery: EventDelivery) -> None:
-        assert self._settings.smtp is not None
+    def _mail(self, receiver: Receiver, delivery: EventDelivery) -> EmailMessage:
         mail = EmailMessage()
         mail["From"], mail["To"] = self._settings.mail_from, receiver.address.reveal()
         mail["Date"] = format_datetime(self._clock())
@@ -118,6 +130,10 @@ class Sender:
         mail["Auto-Submitted"] = "auto-generated"
         mail["Subject"], text = messages.mail(delivery)
         mail.set_content(text)
+        return mail
+
+    def _submit(self, mail: EmailMessage) -> None:
+        assert self._settings.smtp is not None
         try:
             _submit(mail, self._settings.smtp)
         except smtplib.SMTPResponseException as error:

@@ -101,7 +101,7 @@ class EventDeliveries:
         mine = _C.number == bindparam("this"), _C.attempts == bindparam("was", type_=BigInteger)
         self._accept = prepare(update(OUTBOX).where(*mine).values(state="accepted", accepted_at=now, problem=null()))
         self._give_back = prepare(update(OUTBOX).where(*mine, waiting).values(due_at=now, attempts=_C.attempts - 1))
-        state = case((is_old, "parked"), else_="waiting")
+        state = case((is_old, "parked"), else_=bindparam("as", type_=Text))
         failed = update(OUTBOX).where(*mine, waiting).values(due_at=wait, state=state, problem=bindparam("why"))
         self._fail = prepare(failed.returning(_C.state))
         later = update(OUTBOX).where(receiver, subject, _C.number > bindparam("this", type_=BigInteger), waiting)
@@ -158,16 +158,17 @@ class EventDeliveries:
         """It was claimed and not sent: it is due, as before."""
         self._run_count(self._give_back, {"this": delivery.number, "was": delivery.attempts})
 
-    def fail(self, delivery: EventDelivery, problem: str, *, wait: timedelta) -> State:
+    def fail(self, delivery: EventDelivery, problem: str, *, wait: timedelta, is_final: bool = False) -> State:
         """The receiver has not accepted it: it is due again after ``wait``; after :data:`GIVEN_UP`, it is parked.
 
-        Later events of its subject wait with it, or are parked. Returns its state.
+        ``is_final``: it is parked now. Later events of its subject wait with it, or are parked. Returns its state.
         """
 
         def work(cursor: Any, _again: bool) -> State:
             later = wait // _MILLISECOND
             values = {"this": delivery.number, "was": delivery.attempts, "wait": later, "why": problem}
-            found = self._fail.first(cursor, {**values, "now": self._ledger.now()})
+            otherwise = "parked" if is_final else "waiting"
+            found = self._fail.first(cursor, {**values, "as": otherwise, "now": self._ledger.now()})
             if found is None:
                 return "waiting"
             self._hold_later(cursor, delivery, later, found.state)

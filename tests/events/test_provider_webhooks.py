@@ -43,8 +43,8 @@ name = "Boston Grill"
 client_secret = "env:TOAST_SECRET"
 webhook_secrets = "env:TOAST_KEYS"
 """
-KEY = "signature-key-of-square"
-KEYS = "secret-of-stock, secret-of-orders"
+KEY, NEXT_KEY = "signature-key-of-square", "next-key-of-square"
+KEYS = "secret-of-stock, secret-of-orders,"
 ORDER = {"items": [item("VBURGER", "MSIDE:OFRIES")]}
 
 
@@ -60,7 +60,7 @@ def app(square: Square, serve: Callable[..., Flask], tmp_path: Path, clock: Cloc
     with serving(square) as url:
         (tmp_path / "accounts.toml").write_text(ACCOUNTS.format(url=url))
         accounts = str(tmp_path / "accounts.toml")
-        yield serve(LEVELUP_OV_ACCOUNTS=accounts, SQUARE_TOKEN=TOKEN, SQUARE_KEY=KEY)
+        yield serve(LEVELUP_OV_ACCOUNTS=accounts, SQUARE_TOKEN=TOKEN, SQUARE_KEY=f"{NEXT_KEY}, {KEY}")
 
 
 @pytest.fixture
@@ -112,6 +112,15 @@ def test_a_repeated_message_costs_no_call(app: Flask, square: Square, order: str
     assert len(square.calls) == 1
     assert send(app, message(order, "e-2")).status == 200
     assert len(square.calls) == 2
+
+
+@pytest.mark.rule("EVT-9")
+def test_a_key_is_replaced_without_a_gap(app: Flask, order: str) -> None:
+    assert [send(app, message(order, f"e-{key}"), key=key).status for key in (KEY, NEXT_KEY, "")] == [200, 200, 401]
+    body = message(order, "e-3")
+    content = b"https://orders.example/webhooks/ada" + body
+    made = [base64.b64encode(hmac.digest(key.encode(), content, "sha256")).decode() for key in ("another", NEXT_KEY)]
+    assert post(app, "/webhooks/ada", body, {"X-Square-HmacSha256-Signature": " ".join(made)}).status == 200
 
 
 @pytest.mark.rule("EVT-9")
@@ -229,6 +238,8 @@ def test_toast_signs_body_and_time(
             before = sum(toast.calls.values())
             assert post(app, "/webhooks/grill", body, {"Toast-Signature": signature}).status == 200
             assert (sum(toast.calls.values()) > before) == bool(details)
+            nobodys = base64.b64encode(hmac.digest(b"", body + at.encode(), "sha256")).decode()
+            assert post(app, "/webhooks/grill", body, {"Toast-Signature": nobodys}).status == 401
             later = body.replace(b"17:00:30", b"17:00:31")
             assert post(app, "/webhooks/grill", later, {"Toast-Signature": signature}).status == 401
     changed = [record for record in caplog.records if record.message == "order_status_changed"]
