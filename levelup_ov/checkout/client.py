@@ -194,7 +194,10 @@ class LevelUpClient:
                 raise failure.replace(message=f"LevelUp: {maintenance[0]}") from failure
 
     def app_token(self, session: Session, refused: Secret | None = None) -> Secret:
-        """The app's token; a new one if ``refused`` is still the newest."""
+        """The app's token; a new one if ``refused`` is still the newest.
+
+        Not :class:`~levelup_ov.transport.auth.Login`: these tokens have no lifetime, and a header of their own.
+        """
         if not self._lock.acquire(timeout=max(session.deadline.remaining(), 0)):
             raise timed_out(sent=False)
         try:
