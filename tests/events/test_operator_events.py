@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -15,9 +16,11 @@ import pytest
 from flask import Flask
 from standardwebhooks import Webhook
 
+from levelup_ov.events import sending
 from tests.channel import Channel, Clock
 from tests.events.conftest import OPERATOR_SECRET, Inbox, deliverer
 from tests.events.test_channel_events import watch
+from tests.transport.wire import Peer, peer
 
 Serve = Callable[..., Flask]
 ACCOUNTS = """
@@ -147,6 +150,25 @@ def test_a_mail_says_what_to_do(serve: Serve, clock: Clock, mail_server: MailSer
     text = mail.get_content().replace("\r\n", "\n")
     assert "order id: 1\n" in text and "call it, or tell the guest" in text
     assert "Robin" not in text
+
+
+@pytest.mark.rule("EVT-6", "EVT-8")
+def test_a_mail_server_that_drips_is_left(serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drip(server: Peer, connection: socket.socket) -> None:
+        while not server.stopped:
+            connection.sendall(b"2")
+            server.pause(0.02)
+
+    monkeypatch.setattr(sending, "PATIENCE", 0.2)
+    with peer(drip) as mail_server:
+        app = serve(
+            LEVELUP_OV_OPERATOR="kitchen@diner.example",
+            LEVELUP_OV_SMTP_URL=f"smtp://127.0.0.1:{mail_server.port}",
+            LEVELUP_OV_MAIL_FROM="gateway@orders.example",
+        )
+        refuse_order(app, clock)
+        deliverer(app).drain(0.01)
+        assert deliverer(app).counts["waiting"] == 1
 
 
 @pytest.mark.rule("EVT-8", "PAY-4")
