@@ -6,6 +6,7 @@ import email
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from email import policy
@@ -16,7 +17,11 @@ import pytest
 from flask import Flask
 from standardwebhooks import Webhook
 
+from levelup_ov.domain.event import Event
 from levelup_ov.events import sending
+from levelup_ov.events.deliverer import Deliverer
+from levelup_ov.events.receivers import Receivers
+from levelup_ov.ledger.event_deliveries import EventDeliveries
 from tests.channel import Channel, Clock
 from tests.events.conftest import OPERATOR_SECRET, Inbox, deliverer
 from tests.events.test_channel_events import watch
@@ -120,6 +125,43 @@ def test_the_account_has_its_own_operator(
     headers, body = others.requests[0]
     signature = Webhook(OPERATOR_SECRET).sign(headers["webhook-id"], clock(), body)
     assert headers["webhook-signature"] == signature
+
+
+@pytest.mark.rule("EVT-5", "EVT-8")
+def test_the_operator_of_all_hears_of_an_account_that_is_gone(
+    serve: Serve, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    accounts = str(tmp_path / "accounts.toml")
+    (tmp_path / "accounts.toml").write_text(ACCOUNTS)
+    diner, others = Inbox(), Inbox()
+    diner.answers = [503]
+    hosts = {"diner.internal": diner, "all.internal": others}
+    app = serve(hosts, **HOOKS, LEVELUP_OV_ACCOUNTS=accounts)
+    refuse_order(app, clock)
+    deliverer(app).drain(0.1)
+    (tmp_path / "accounts.toml").write_text(ACCOUNTS.partition("[accounts.other]")[2].join(["[accounts.other]", ""]))
+    clock.now += timedelta(minutes=1)
+    deliverer(serve(hosts, **HOOKS, LEVELUP_OV_ACCOUNTS=accounts)).drain(5)
+    assert [data["merchant_id"] for _, data in others.events] == ["sandbox"]
+
+
+@pytest.mark.rule("EVT-5")
+def test_what_nobody_is_to_receive_is_parked(serve: Serve, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    app = serve()
+    ledger = app.extensions["levelup_ov"].submissions.ledger
+    ledger.outbox.route = lambda event: ("operator.gone",)
+    ledger.outbox.add(Event("order.needs_attention", "gone", "gone.one", "s", {"what": "order_refused"}))
+    settings = app.extensions["levelup_ov.settings"].events
+    own = Deliverer(EventDeliveries(ledger), Receivers(settings), lambda *_: None, now=lambda: clock().timestamp())
+    own.drain(0.1)
+    clock.now += timedelta(days=1, minutes=30)
+    own.start()
+    until = time.monotonic() + 20
+    while not EventDeliveries(ledger).find(state="parked") and time.monotonic() < until:
+        time.sleep(0.01)
+    own.stop()
+    (parked,) = [record for record in caplog.records if record.message == "events_parked"]
+    assert (vars(parked)["receiver"], vars(parked)["problem"]) == ("operator.gone", "not_configured")
 
 
 @pytest.mark.rule("EVT-8")
