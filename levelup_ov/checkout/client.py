@@ -191,10 +191,7 @@ class LevelUpClient:
             except Unanswered as failure:
                 if not maintenance or failure.code != "provider_unavailable":
                     raise
-                words, status = f"LevelUp: {maintenance[0]}", failure.status
-                raise Unanswered(
-                    failure.code, words, sent=failure.sent, status=status, retry_after=failure.retry_after
-                ) from failure
+                raise failure.replace(message=f"LevelUp: {maintenance[0]}") from failure
 
     def app_token(self, session: Session, refused: Secret | None = None) -> Secret:
         """The app's token; a new one if ``refused`` is still the newest."""

@@ -22,7 +22,7 @@ from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.canceling import Canceler
 from levelup_ov.checkout.cancellation import bound_bodies, merged
-from levelup_ov.checkout.charges import Charges, body_of, settlement
+from levelup_ov.checkout.charges import Absence, Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.failed_orders import (
@@ -200,16 +200,16 @@ class Orders:
             made, settlement = self._charges.place(order, delivery, connected, attempt, deadline, context)
             return settlement
 
-        def find_order(submission: Submission) -> Settlement | None:
-            return self._look_up(self._store.order(submission.id), _within(context, deadline))
-
         with limits.within(context.deadline.remaining()), closing(ahead):
             connected = self._store.connections_of(order.merchant, order.user)
+            look_up = _LookUp(self._store, self._charges, _within(context, deadline))
             settlement = self._submissions.submit(
                 self._key(order, delivery, key, connected.get(order.merchant), context),
                 place_order,
-                find_order,
+                look_up.find,
                 deadline=context.deadline,
+                give_up=look_up.give_up,
+                calls=context.calls,
             )
             context.replayed = settlement.replayed
             charged = made or self.show(settlement.answer["order"])
@@ -385,10 +385,9 @@ class Orders:
         if submission is not None and submission.state in ("claimed", "sending"):
             raise in_progress("this order is being charged")
         if submission is not None and submission.state == "unknown":
+            look_up = _LookUp(self._store, self._charges, context)
             self._submissions.reconcile(
-                submission,
-                lambda found: self._look_up(order, context),
-                deadline=context.deadline,
+                submission, look_up.find, deadline=context.deadline, give_up=look_up.give_up, calls=context.calls
             )
         elif submission is not None and submission.state == "placed":
             self._charges.find(order, context)
@@ -396,16 +395,6 @@ class Orders:
             # Nothing was sent under this row, or its sender has proof.
             self._charges.void(order)
         return self.show(order.id)
-
-    def _look_up(self, order: StoredOrder | None, context: RequestContext) -> Settlement:
-        """The outcome of a charge.
-
-        :raises Disproved: nothing was charged. LevelUp was asked after the lease of the last attempt; a later attempt
-            is stopped by its own last look, and a charge that still appears is looked for and refunded.
-        """
-        if (found := self._charges.find(order, context)) is None:
-            raise Disproved
-        return found
 
     def _is_too_old(self, order: StoredOrder) -> bool:
         return to_ms(self._clock()) - order.created_at > self._max_age // timedelta(milliseconds=1)
@@ -458,6 +447,36 @@ class Orders:
             identities = (*identities, *same)
         digests = identity.content_digests(scope, content, keys)
         return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, context.request_id)
+
+
+class _LookUp:
+    """How a charge whose outcome is unknown is looked for.
+
+    It is given up when LevelUp has no charge twice, a grace apart, and the lease of the last attempt is over. A later
+    attempt is stopped by its own last look, and a charge that still appears is looked for and refunded.
+    """
+
+    def __init__(self, store: CheckoutStore, charges: Charges, context: RequestContext) -> None:
+        self._store = store
+        self._charges = charges
+        self._context = context
+        self._absence: Absence | None = None
+
+    def find(self, submission: Submission) -> Settlement | None:
+        """The charge; None: LevelUp has none now. :raises Disproved: it is on record that nothing was charged."""
+        order = self._store.order(submission.id)
+        if order is None or order.state == "not_charged":
+            raise Disproved
+        found = self._charges.find(order, self._context)
+        if not isinstance(found, Absence):
+            return found
+        self._absence = found
+        return None
+
+    def give_up(self, submission: Submission) -> None:
+        """Record that nothing was charged, as was seen last. :raises Failure: it is not known any more."""
+        assert self._absence is not None
+        self._charges.give_up(self._absence)
 
 
 def _scope(merchant: str) -> str:

@@ -375,9 +375,17 @@ class Ledger:
 
         Only for the owner, who knows that its request is over; others use :meth:`rule_out`. ``ended``: the proof.
 
-        :raises Superseded: it was settled differently.
+        :raises Superseded: it was settled differently, or its lease is over. Then others have looked for the order,
+            and may have sent it to do so; the owner does not know what became of that.
         """
         self._change("fail", id, ended=ended)
+
+    def disprove(self, id: str) -> None:
+        """Settle an unknown submission: it is on record elsewhere that the placing call was refused.
+
+        :raises Superseded: it was settled differently.
+        """
+        self._change("disprove", id, ended="refused")
 
     def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
         """The owner's call proved nothing. ``trace``, if passed, replaces the earlier one.

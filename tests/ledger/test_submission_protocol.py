@@ -282,6 +282,30 @@ def test_each_try_has_a_last_look(world: World) -> None:
     assert world.states() == [("unknown", None)]
 
 
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize(
+    "error",
+    [Unanswered("provider_timeout", "late", sent=False), Refused("item_unavailable", "no")],
+    ids=["unsent", "refused"],
+)
+def test_a_host_that_wakes_does_not_know_what_others_sent(world: World, error: Failure) -> None:
+    """It was frozen at the mark. To find the order, another one sent it again, as a provider with keys allows."""
+
+    def place_order(attempt: Attempt) -> Settlement:
+        attempt.last_look(None)
+        world.pass_by(DEADLINE + GRACE)
+        world.looks = [Unanswered("provider_timeout", "no answer", sent=True)]
+        assert world.submit() == "outcome_unknown"
+        world.orders[attempt.reference] = "p-replayed"
+        raise error
+
+    with pytest.raises(Failure) as failed:
+        world.submissions.submit(world.key("k"), place_order, world.find_order)
+    assert failed.value.code == "outcome_unknown"
+    assert world.states() == [("unknown", None)]
+    assert world.submit() == "p-replayed"
+
+
 @pytest.mark.rule("SUB-8", "SUB-5")
 def test_the_order_of_another_is_not_reported(world: World, caplog: pytest.LogCaptureFixture) -> None:
     assert world.submit("ada") == "p-1"
