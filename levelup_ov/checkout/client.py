@@ -45,9 +45,10 @@ _CAMPAIGN_MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "basic_v1": (("title", "description"), ()),
     "spend_based_loyalty_v1": ((), ("earn_amount", "progress_amount", "required_spend_amount")),
     "visit_based_loyalty_v1": (
-        (), ("earn_amount", "progress_visit_count", "required_visit_count", "qualifying_order_spend_amount"),
+        (),
+        ("earn_amount", "progress_visit_count", "required_visit_count", "qualifying_order_spend_amount"),
     ),
-}  # fmt: skip
+}
 """Strings and numbers of each representation, as named by the iOS library and its fixtures."""
 _NEXT = re.compile(r'[?&]page=(\d{1,9})[^>]*>\s*;[^,]*rel="?next"?')
 _MORE = re.compile(r'\brel\s*=\s*"?[^",;]*\bnext\b', re.IGNORECASE)
