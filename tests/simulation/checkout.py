@@ -17,7 +17,7 @@ from levelup_ov.checkout.connections import Tokens
 from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.checkout.store import CheckoutStore, Connected, StoredOrder
 from levelup_ov.config import CheckoutSettings
-from levelup_ov.domain.checkout import CheckoutOrder, Delivery, OrderAmounts
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import Item, User
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
@@ -447,7 +447,7 @@ class CheckoutWorld(World):
 
     def _is_settled(self) -> bool:
         open_states = ("charging", "submitting", "refunding", "stuck")
-        if any(row.state in ("sending", "unknown") for row in self.things.rows()):
+        if any(row.account == LEDGER_ACCOUNT and row.state in ("sending", "unknown") for row in self.things.rows()):
             return False
         return not any(
             order.state in open_states or order.operator_case or (order.state == "charged" and order.is_to_be_submitted)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from levelup_ov.checkout.connections import Tokens
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from tests.simulation.books import LATE
 from tests.simulation.checkout import CheckoutWorld, Diner, SiteAnswer
 from tests.simulation.levelup import PERSON, MadeCharge
@@ -37,8 +38,8 @@ def faults_of_checkout(world: CheckoutWorld) -> Iterator[tuple[str, str]]:
             yield from _truth(world, diner, answer)
         yield from _balance(world, diner, orders)
     for row in world.rows:
-        if row.state in ("sending", "unknown"):
-            yield LEFT, f"a row of the ledger is {row.state} for good"
+        if row.account == LEDGER_ACCOUNT and row.state in ("sending", "unknown"):
+            yield LEFT, f"a charge is {row.state} in the ledger for good"
     for id in world.cases_in_vain:
         yield NEEDLESS, f"{id} waits for somebody who is connected again"
     for words in world.late:

@@ -115,6 +115,7 @@ class Row(NamedTuple):
     generation: int
     ended: str | None
     finding: str | None
+    account: str
 
 
 class _SimulatedDatabase(Database):
@@ -191,7 +192,7 @@ class Things:
 
     def rows(self) -> list[Row]:
         """The submissions in the ledger."""
-        columns = "state, provider_order_id, reference, generation, ended, finding"
+        columns = "state, provider_order_id, reference, generation, ended, finding, account"
         return [Row(*row) for row in self._connection.execute(f"SELECT {columns} FROM submissions ORDER BY rowid")]
 
     def next_look(self) -> float | None:
