@@ -271,7 +271,7 @@ class Ledger:
         """
         kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
         id = claim.id
-        row = {
+        row: dict[str, Any] = {
             "id": id,
             "account": account,
             "location": location,
