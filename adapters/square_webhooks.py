@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from levelup_ov.adapter import Account, Failure, JSONObject, NotGenuine, Notice, Secret, Setting, check_signature
 
 NOTICE_SETTINGS = {
-    "webhook_signature_key": Setting("the signature key of the webhook subscription", secret=True),
+    "webhook_signature_key": Setting(
+        "the signature key of the webhook subscription; while it is replaced both, comma-separated", secret=True
+    ),
     "webhook_url": Setting("the notification URL of the subscription, exactly as Square has it", url=True),
 }
 _SIGNATURE = "x-square-hmacsha256-signature"
@@ -28,9 +30,8 @@ def takes_notices(account: Account) -> bool:
 
 def read_notice(account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
     """:raises NotGenuine: it is not signed with the account's key, or not as Square writes it."""
-    key = account.settings["webhook_signature_key"]
-    assert isinstance(key, Secret)
-    check_signature(headers.get(_SIGNATURE), (key,), account.setting("webhook_url").encode() + body)
+    keys = tuple(Secret(key.strip()) for key in account.setting("webhook_signature_key").split(","))
+    check_signature(headers.get(_SIGNATURE), keys, account.setting("webhook_url").encode() + body)
     try:
         message = JSONObject(json.loads(body)).checked()
         kind, data = message.text("type"), message.member("data")

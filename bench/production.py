@@ -12,5 +12,6 @@ PRODUCTION = {
     "LEVELUP_OV_LEDGER": "sqlite",
 }
 
-UPGRADE = ("flask", "--app", "wsgi", "ledger", "upgrade")
-"""The module that makes the ledger's tables, in this build and in older ones."""
+_UPGRADE = "from wsgi import app; app.test_cli_runner().invoke(args=['ledger', 'upgrade'], catch_exceptions=False)"
+UPGRADE = ("-c", _UPGRADE)
+"""What makes the ledger's tables, in this build and in older ones: `flask` would look for this build's commands."""

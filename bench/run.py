@@ -343,7 +343,7 @@ class Bench:
         inherited = {key: value for key, value in os.environ.items() if key not in decisive}
         with (self._directory / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", *module],
+                [sys.executable, *(() if module[0] == "-c" else ("-m",)), *module],
                 cwd=build,
                 env={**inherited, **environment},
                 text=True,

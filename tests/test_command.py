@@ -57,16 +57,29 @@ def test_help_needs_no_configuration(command: list[str], monkeypatch: pytest.Mon
     assert shown.output.startswith(f"Usage: {' '.join(['levelup-ov', *command])} ")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["adapters", "new", "acme"], ["run"]], ids=" ".join)
+def flask(*arguments: str, directory: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flask", "--app", ROOT / "wsgi", *arguments]
+    return subprocess.run(command, cwd=directory, text=True, capture_output=True, env={}, timeout=60)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["submissions", "list"], ["run"]], ids=" ".join)
 def test_flask_prints_the_mistakes_and_no_traceback(arguments: list[str]) -> None:
-    """``flask --app wsgi`` loads the service before it knows the service's commands."""
-    found = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "wsgi", *arguments],
-        cwd=ROOT, text=True, capture_output=True, env={}, timeout=60,
-    )  # fmt: skip
+    """``flask --app wsgi`` loads the service before it knows the commands that need it."""
+    found = flask(*arguments)
     assert found.stderr.startswith("Error: the configuration has 4 mistake(s):\n  - environment, LEVELUP_OV_ACCOUNTS: ")
     assert "Traceback" not in found.stdout + found.stderr
     assert found.stdout.startswith("Usage: ") == (found.returncode == 0) == (arguments == ["--help"])
+
+
+def test_flask_knows_what_needs_no_configuration(tmp_path: Path) -> None:
+    found = flask("adapters", "new", "acme", "--package", "acme", directory=tmp_path)
+    assert found.returncode == 0
+    assert "mistake" not in found.stderr
+
+    helped = flask("--help").stdout
+    for command in EVERY_COMMAND[1:]:
+        shown = " ".join(CliRunner().invoke(main, [*command, "--help"]).output.split())
+        assert ("Needs no configuration." in shown) <= (command[0] in helped.split())
 
 
 def test_short_helps_fit_a_terminal() -> None:

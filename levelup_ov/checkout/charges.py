@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from types import EllipsisType
 from typing import Any
@@ -44,6 +44,14 @@ MOST_PAGES = 20
 """The most pages of a user's orders read for one look."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """LevelUp reports no charge of ``order``, which is as it was then. ``others``: unknown orders at the same place."""
+
+    order: StoredOrder
+    others: Sequence[PastOrder] = ()
 
 
 class Sending:
@@ -117,32 +125,26 @@ class Charges:
             raise
         return self._believe(sending.row, charge)
 
-    def find(self, order: StoredOrder | None, context: RequestContext) -> Settlement | None:
-        """The outcome of a charge; None: it is proven that nothing was charged.
+    def find(self, order: StoredOrder, context: RequestContext) -> Settlement | Absence:
+        """The charge of ``order``, or that there is none now.
 
         Where the user's orders can be read they are read first: completing the proposed order again charges it, if
         nothing did before.
 
         :raises Failure: it cannot be found now.
         """
-        if order is None or order.state == "not_charged":
-            return None
         if order.uuid is not None or order.state == "settled":
             return settlement(order)
         merchant, user = self._accesses_again(order, context)
         is_quiet = self._leases.has_ended(order.sent)
         history = self._read_history(order, user, context) if is_quiet else None
         if history == []:
-            self._rule_out(order, [])
-            return None
+            return Absence(order)
         try:
             charge = self._complete_again(order, merchant, user, context)
-        except LevelUpRefused as refusal:
-            if is_quiet:
-                self._rule_out(order, history or [])
-                return None
-            wait = max(self._leases.left(order.sent), 1)
-            raise outcome_unknown(f"an earlier attempt may still arrive: {refusal.message}", wait) from None
+        except LevelUpRefused:
+            # This attempt was answered, so its mark is gone.
+            return Absence(replace(order, held=None), history or [])
         except Failure as failure:
             if is_quiet and isinstance(failure, Unproven) and failure.is_over:
                 # LevelUp has answered, but the answer proves nothing.
@@ -194,8 +196,7 @@ class Charges:
             except LevelUpRefused:
                 pass
             else:
-                log.error("charge_exists_but_ruled_out", extra={"order": order.id, "uuid": charge.uuid})
-                self._charged(order, charge, Failure("charge_refunded", "the charge arrived after it was ruled out"))
+                self._charged(order, charge, None)
                 return self._store.order(order.id) or order
         return self._next_look(order, order.looks + 1)
 
@@ -230,13 +231,13 @@ class Charges:
         """
         if (body := self._sealer.open(order.body or "", order.id)) is None:
             raise outcome_unknown("the sealed proposal of this order cannot be opened")
-        mark, held = "", order.held
+        mark, held, states = "", order.held, (order.state,)
 
         def look(_: Mapping[str, Any] | None) -> None:
             nonlocal mark, held
             mark = self._leases.new()
             values = {"sent": mark, "held": mark}
-            if not self._store.change_order(order.id, ("charging", "not_charged"), held=held, values=values):
+            if not self._store.change_order(order.id, states, held=held, values=values):
                 raise in_progress("another request is looking for this charge")
             held = mark
 
@@ -245,9 +246,9 @@ class Charges:
                 return calls.complete(merchant.token, user.token, json.loads(body), again=True)
         except (LevelUpRefused, Unproven) as refusal:
             if mark and getattr(refusal, "is_over", True):
-                # Every attempt was answered, so nothing can arrive later.
-                values = {"sent": order.sent, "held": order.held}
-                self._store.change_order(order.id, ("charging", "not_charged"), held=mark, values=values)
+                # Every attempt was answered, so nothing can arrive later. The mark of an earlier sender does not come
+                # back: it must not take what it knows of its own attempt for all that was sent.
+                self._store.change_order(order.id, states, held=mark, values={"sent": order.sent, "held": None})
             raise
 
     def _believe(self, order: StoredOrder, charge: Charge) -> tuple[StoredOrder, Settlement]:
@@ -291,8 +292,14 @@ class Charges:
         if why_not is not None:
             values["held"] = None
         try:
-            # A late answer to a charge that was ruled out still counts: the money was taken.
-            changed = self._store.change_order(order.id, ("charging", "not_charged"), values=values, notify=notify)
+            changed = self._store.change_order(order.id, ("charging",), values=values, notify=notify)
+            if changed is None:
+                # A late answer to a charge that was ruled out still counts: the money was taken, and has to go back.
+                stray = problem(why_not or Failure("charge_refunded", "the charge arrived after it was ruled out"))
+                values |= {"state": "refunding", "problem": stray, "held": None}
+                changed = self._store.change_order(order.id, ("not_charged",), values=values, notify=notify)
+                if changed is not None:
+                    log.error("charge_exists_but_ruled_out", extra={"order": order.id, "uuid": charge.uuid})
         except UuidTaken:
             log.error("charge_of_another_order", extra={"order": order.id})
             if self._leases.has_ended(order.sent):
@@ -308,17 +315,21 @@ class Charges:
             raise broken_protocol("LevelUp reports a second charge for this order (uuid)")
         return now, settlement(now, order.spend + order.tip)
 
-    def _rule_out(self, order: StoredOrder, others: list[PastOrder]) -> None:
-        """LevelUp reports no charge. Because something was sent, it is looked for again.
+    def give_up(self, absence: Absence) -> None:
+        """It is proven that nothing was charged. Because something was sent, it is looked for again.
 
-        ``others``: unknown orders of the user at the same place.
+        :raises Failure: an attempt may still arrive.
         """
+        order = absence.order
+        if left := self._leases.left(order.sent):
+            raise outcome_unknown("an earlier attempt may still arrive", max(left, 1))
         look_at = self._now() + LOOKS[0] // timedelta(milliseconds=1)
         values = {
             "state": "not_charged", "looks": 0, "look_at": look_at, "held": None, "operator_case": None,
-            "seen": " ".join(each.uuid for each in others),
+            "seen": " ".join(each.uuid for each in absence.others),
         }  # fmt: skip
-        self._store.change_order(order.id, ("charging",), values=values)
+        if self._store.change_order(order.id, ("charging",), held=order.held, values=values) is None:
+            raise outcome_unknown("another request has looked for this charge", 1)
 
     def _read_history(self, order: StoredOrder, user: Access, context: RequestContext) -> list[PastOrder] | None:
         """The user's orders that may be this charge, without those that are known; None: they cannot be read.

@@ -22,7 +22,7 @@ from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.canceling import Canceler
 from levelup_ov.checkout.cancellation import bound_bodies, merged
-from levelup_ov.checkout.charges import Charges, body_of, settlement
+from levelup_ov.checkout.charges import Absence, Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.failed_orders import (
@@ -57,6 +57,9 @@ __all__ = ["Orders", "Preview"]
 
 CHARGING_SHARE = 0.4
 """The part of a request's time that charging may take if the order is then submitted to a provider."""
+
+MOST_OPEN = 20_000
+"""The most open submissions of the ledger that are looked through for charges."""
 
 log = logging.getLogger(__name__)
 
@@ -200,16 +203,16 @@ class Orders:
             made, settlement = self._charges.place(order, delivery, connected, attempt, deadline, context)
             return settlement
 
-        def find_order(submission: Submission) -> Settlement | None:
-            return self._look_up(self._store.order(submission.id), _within(context, deadline))
-
         with limits.within(context.deadline.remaining()), closing(ahead):
             connected = self._store.connections_of(order.merchant, order.user)
+            look_up = _LookUp(self._store, self._charges, _within(context, deadline))
             settlement = self._submissions.submit(
                 self._key(order, delivery, key, connected.get(order.merchant), context),
                 place_order,
-                find_order,
+                look_up.find,
                 deadline=context.deadline,
+                give_up=look_up.give_up,
+                calls=context.calls,
             )
             context.replayed = settlement.replayed
             charged = made or self.show(settlement.answer["order"])
@@ -286,11 +289,16 @@ class Orders:
         :raises Failure: why it is still unfinished.
         """
         just_charged = order.state == "charging"
+        submission = self._submissions.ledger.show(order.id)
+        if submission is not None and submission.state == "unknown":
+            self._settle_submission(submission, context)
+            order = self.show(order.id)
+        elif just_charged:
+            order = self._settle_charge(order, submission, context)
         if just_charged:
-            order = self._settle_charge(order, context)
             if order.state == "charged" and not order.is_to_be_submitted and self._is_too_old(order):
                 order = self._give_back(order)
-        elif order.state == "not_charged" and case_of(order)["kind"] in ("", "not_connected"):
+        elif order.state == "not_charged" and order.body and case_of(order)["kind"] in ("", "not_connected"):
             order = self._charges.look_again(order, context)
         if order.state == "stuck":
             order = self._refunds.look(order, context)
@@ -312,6 +320,7 @@ class Orders:
     def unfinished(self, limit: int) -> list[StoredOrder]:
         """The orders for :meth:`reconcile`, longest waiting first, without those being processed right now."""
         found = self._store.unfinished_orders(to_ms(self._clock()), limit)
+        found += self._unrecorded({order.id for order in found})
 
         def is_processed(order: StoredOrder) -> bool:
             is_canceled = order.state == "submitted" and self._canceler.is_under_way(order)
@@ -380,32 +389,31 @@ class Orders:
             self._submissions.reconcile(submission, lambda _: settlement(done))
         return done
 
-    def _settle_charge(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
-        submission = self._submissions.ledger.show(order.id)
+    def _unrecorded(self, besides: set[str]) -> list[StoredOrder]:
+        """The orders whose outcome is known, but not to the ledger, which could not be written at that time.
+
+        Until it is, an equal order would be taken for this one.
+        """
+        rows = self._submissions.ledger.open_submissions(limit=MOST_OPEN)
+        unknown = [row.id for row in rows if row.account == LEDGER_ACCOUNT and row.state == "unknown"]
+        orders = [self._store.order(id) for id in unknown if id not in besides]
+        return [order for order in orders if order is not None and order.state != "charging"]
+
+    def _settle_submission(self, submission: Submission, context: RequestContext) -> None:
+        look_up = _LookUp(self._store, self._charges, context)
+        self._submissions.reconcile(
+            submission, look_up.find, deadline=context.deadline, give_up=look_up.give_up, calls=context.calls
+        )
+
+    def _settle_charge(self, order: StoredOrder, submission: Submission | None, context: RequestContext) -> StoredOrder:
         if submission is not None and submission.state in ("claimed", "sending"):
             raise in_progress("this order is being charged")
-        if submission is not None and submission.state == "unknown":
-            self._submissions.reconcile(
-                submission,
-                lambda found: self._look_up(order, context),
-                deadline=context.deadline,
-            )
-        elif submission is not None and submission.state == "placed":
+        if submission is not None and submission.state == "placed":
             self._charges.find(order, context)
         else:
             # Nothing was sent under this row, or its sender has proof.
             self._charges.void(order)
         return self.show(order.id)
-
-    def _look_up(self, order: StoredOrder | None, context: RequestContext) -> Settlement:
-        """The outcome of a charge.
-
-        :raises Disproved: nothing was charged. LevelUp was asked after the lease of the last attempt; a later attempt
-            is stopped by its own last look, and a charge that still appears is looked for and refunded.
-        """
-        if (found := self._charges.find(order, context)) is None:
-            raise Disproved
-        return found
 
     def _is_too_old(self, order: StoredOrder) -> bool:
         return to_ms(self._clock()) - order.created_at > self._max_age // timedelta(milliseconds=1)
@@ -458,6 +466,36 @@ class Orders:
             identities = (*identities, *same)
         digests = identity.content_digests(scope, content, keys)
         return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, context.request_id)
+
+
+class _LookUp:
+    """How a charge whose outcome is unknown is looked for.
+
+    It is given up when LevelUp has no charge twice, a grace apart, and the lease of the last attempt is over. A later
+    attempt is stopped by its own last look, and a charge that still appears is looked for and refunded.
+    """
+
+    def __init__(self, store: CheckoutStore, charges: Charges, context: RequestContext) -> None:
+        self._store = store
+        self._charges = charges
+        self._context = context
+        self._absence: Absence | None = None
+
+    def find(self, submission: Submission) -> Settlement | None:
+        """The charge; None: LevelUp has none now. :raises Disproved: it is on record that nothing was charged."""
+        order = self._store.order(submission.id)
+        if order is None or order.state == "not_charged":
+            raise Disproved
+        found = self._charges.find(order, self._context)
+        if not isinstance(found, Absence):
+            return found
+        self._absence = found
+        return None
+
+    def give_up(self, submission: Submission) -> None:
+        """Record that nothing was charged, as was seen last. :raises Failure: it is not known any more."""
+        assert self._absence is not None
+        self._charges.give_up(self._absence)
 
 
 def _scope(merchant: str) -> str:

@@ -32,8 +32,9 @@ TRANSITIONS: Mapping[str, Transition] = {
     "begin_sending": Transition(("claimed",), "sending", "The owner is about to place the order."),
     "place": Transition(("sending", "unknown"), "placed", "The provider confirmed the order, at once or when asked."),
     "fail": Transition(
-        ("claimed", "sending", "unknown"), "not_placed", "The owner has proof: nothing was sent, or it was refused."
+        ("claimed", "sending"), "not_placed", "The owner has proof: nothing was sent, or it was refused."
     ),
+    "disprove": Transition(("unknown",), "not_placed", "Proof that nothing was placed is on record elsewhere."),
     "lose": Transition(("sending",), "unknown", "The owner got no answer that proves anything."),
     "abandon": Transition(("claimed",), "not_placed", "The lease ran out before anything was sent."),
     "dispute": Transition(("placed",), "unknown", "Another submission has proof that the order is its own."),

@@ -1,9 +1,9 @@
 """Delivers what is in the outbox, beside the requests of a worker, or for a command.
 
 A thread asks the ledger for what is due and hands it to others, each with one event at a time. A receiver that fails
-gets one event at a time, after pauses that grow, until it accepts one. So it slows neither another receiver nor an
-order: no thread of a request delivers anything. Claims end by themselves, so hosts and workers need not know of one
-another.
+gets one event at a time, after pauses that grow, until it accepts one. Those that have not yet accepted anything, or
+failed last, have threads of their own. So they slow neither another receiver nor an order: no thread of a request
+delivers anything. Claims end by themselves, so hosts and workers need not know of one another.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import logging
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from levelup_ov.events.receivers import AGENT, CHANNEL, OPERATOR, Receiver, Receivers, is_agent
@@ -28,9 +28,11 @@ POLL = 0.25
 PAUSE = 0.02
 """Seconds between two looks at least, so that each finds several events in busy times."""
 LANES = {CHANNEL: 6, OPERATOR: 2, AGENT: 4}
-"""Events that a process delivers at once, by group."""
-CLAIMED = {CHANNEL: 32, OPERATOR: 2, AGENT: 4}
-"""Events that it has claimed at once: with more than lanes, none of these waits for the ledger."""
+"""Events that a process sends at once to a receiver, by group."""
+CLAIMED = {CHANNEL: 32, OPERATOR: 4, AGENT: 16}
+"""Events that it has claimed at once for it: with more than lanes, none of these waits for the ledger."""
+MOST_LANES = 64
+"""Events that it sends at once to receivers that accepted the last one, and as many to all others."""
 TERM = timedelta(seconds=3 * PATIENCE)
 """For how long an event is claimed."""
 LONGEST_BACKOFF = 600.0
@@ -47,22 +49,33 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Gate:
-    """What this process knows of a receiver: failures in a row, until when it is left alone, events under way."""
+    """What this process knows of a receiver.
 
+    ``is_sound``: it has accepted the last event. ``failures``: in a row. ``closed_until``: until when it is left alone.
+    ``under_way``: events that are claimed; ``claimed`` are those that no lane has yet, each with the time until which
+    an attempt may start. ``lanes``: how many send.
+    """
+
+    receiver: Receiver
+    is_sound: bool = False
     failures: int = 0
     closed_until: float = 0.0
+    looked_at: float = 0.0
     under_way: int = 0
+    lanes: int = 0
+    claimed: deque[tuple[EventDelivery, float]] = field(default_factory=deque)
 
     def room(self, now: float) -> int:
         """How many more events it may get now."""
-        most = 1 if self.failures else max(CLAIMED.values())
+        most = CLAIMED[self.receiver.group] if self.is_sound else 1
         return 0 if now < self.closed_until else most - self.under_way
 
     def ended(self, failed: SendFailed | None, now: float) -> None:
         """A delivery has ended. Others that were under way when one failed do not count again."""
-        if failed is None or not failed.is_down:
+        self.is_sound = failed is None or not failed.is_down
+        if self.is_sound:
             self.failures, self.closed_until = 0, 0.0
-        elif now >= self.closed_until:
+        elif failed is not None and now >= self.closed_until:
             self.failures += 1
             self.closed_until = now + max(_backoff(self.failures, LONGEST_CLOSED), failed.wait)
 
@@ -80,12 +93,14 @@ class Deliverer:
         self._send = send
         self._now = now
         self._gates: dict[str, _Gate] = {}
-        self._room = dict(CLAIMED)
+        self._doubtful = 0
+        self._nobody: set[str] = set()
         self._accepted: list[EventDelivery] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopped = threading.Event()
-        self._pools = {group: ThreadPoolExecutor(lanes, f"events-{group}") for group, lanes in LANES.items()}
+        # By whether the receiver has accepted its last event.
+        self._pools = {is_sound: ThreadPoolExecutor(MOST_LANES, "events") for is_sound in (True, False)}
         self._tidy_at = now() + TIDY_EVERY
 
     def start(self) -> None:
@@ -134,26 +149,50 @@ class Deliverer:
         """Record what was accepted, and start to deliver what is due; returns how many events."""
         began = 0
         self._record_accepted()
-        for name in self._deliveries.receivers():
-            receiver = self._receivers.get(name)
-            if receiver is None:
-                continue
+        for gate in self._waiting():
             with self._lock:
-                gate = self._gates.setdefault(name, _Gate())
-                room = min(gate.room(self._now()), self._room[receiver.group])
+                room, is_sound = gate.room(self._now()), gate.is_sound
+                if not is_sound:
+                    room = min(room, MOST_LANES - self._doubtful)
             if room <= 0:
                 continue
-            until = self._now() + TERM.total_seconds() - PATIENCE
-            claimed = self._deliveries.claim(name, limit=room, term=TERM)
+            gate.looked_at = self._now()
+            until = gate.looked_at + TERM.total_seconds() - PATIENCE
+            claimed = self._deliveries.claim(gate.receiver.name, limit=room, term=TERM)
             with self._lock:
                 gate.under_way += len(claimed)
-                self._room[receiver.group] -= len(claimed)
-            for delivery in claimed:
-                self._pools[receiver.group].submit(self._deliver, receiver, gate, delivery, until)
+                gate.claimed.extend((delivery, until) for delivery in claimed)
+                more = max(min(len(gate.claimed), LANES[gate.receiver.group] - gate.lanes), 0)
+                gate.lanes += more
+                self._doubtful += 0 if is_sound else more
+            for _ in range(more):
+                self._pools[is_sound].submit(self._run_lane, gate, is_sound)
             began += len(claimed)
         return began
 
-    def _deliver(self, receiver: Receiver, gate: _Gate, delivery: EventDelivery, until: float) -> None:
+    def _waiting(self) -> list[_Gate]:
+        """The receivers for whom something is waiting; if there are more than lanes, they take turns."""
+        gates = []
+        for name in self._deliveries.receivers():
+            if (receiver := self._receivers.get(name)) is not None:
+                gates.append(self._gates.setdefault(name, _Gate(receiver)))
+            else:
+                self._nobody.add(name)
+        return sorted(gates, key=lambda gate: gate.looked_at)
+
+    def _run_lane(self, gate: _Gate, is_sound: bool) -> None:
+        """Deliver what is claimed for a receiver, one event at a time, until nothing is left."""
+        while True:
+            with self._lock:
+                if not gate.claimed:
+                    gate.lanes -= 1
+                    self._doubtful -= 0 if is_sound else 1
+                    break
+                delivery, until = gate.claimed.popleft()
+            self._deliver(gate, delivery, until)
+        self._wake.set()
+
+    def _deliver(self, gate: _Gate, delivery: EventDelivery, until: float) -> None:
         """``until``: an attempt that starts later may end after the claim."""
         failed: SendFailed | None = None
         is_sent = gate.closed_until <= self._now() < until
@@ -163,7 +202,7 @@ class Deliverer:
                 self._deliveries.give_back(delivery)
                 return
             try:
-                self._send(receiver, delivery)
+                self._attempt(gate.receiver, delivery)
                 with self._lock:
                     self._accepted.append(delivery)
                 if self._stopped.is_set():
@@ -174,16 +213,24 @@ class Deliverer:
         except LedgerUnavailable:
             log.warning("event_not_recorded", extra={"event": delivery.id, "receiver": delivery.receiver})
         except Exception as error:
-            # One event must not stop the others.
-            failed = SendFailed("internal", is_down=True)
-            log.error("event_not_delivered", extra={"event": delivery.id}, exc_info=error)
+            log.error("event_not_recorded", extra={"event": delivery.id}, exc_info=error)
         finally:
             with self._lock:
                 gate.under_way -= 1
-                self._room[receiver.group] += 1
                 if is_sent:
                     gate.ended(failed, self._now())
             self._wake.set()
+
+    def _attempt(self, receiver: Receiver, delivery: EventDelivery) -> None:
+        """:raises SendFailed: the receiver has not accepted it."""
+        try:
+            self._send(receiver, delivery)
+        except SendFailed:
+            raise
+        except Exception as error:
+            # One event must not stop the others.
+            log.error("event_not_delivered", extra={"event": delivery.id}, exc_info=error)
+            raise SendFailed("internal", is_down=False) from None
 
     def _record_accepted(self) -> None:
         """Record all that was accepted since, at once."""
@@ -200,8 +247,8 @@ class Deliverer:
         self.counts["accepted"] += len(accepted)
 
     def _record_failure(self, delivery: EventDelivery, failed: SendFailed) -> None:
-        wait = max(_backoff(delivery.attempts, LONGEST_BACKOFF), failed.wait)
-        state = self._deliveries.fail(delivery, failed.problem, wait=timedelta(seconds=wait))
+        wait = timedelta(seconds=max(_backoff(delivery.attempts, LONGEST_BACKOFF), failed.wait))
+        state = self._deliveries.fail(delivery, failed.problem, wait=wait, is_final=failed.is_final)
         facts = {
             "event": delivery.id,
             "receiver": delivery.receiver,
@@ -215,14 +262,21 @@ class Deliverer:
         more = self._deliveries.park(delivery.receiver) if failed.is_down else 0
         self.counts[state] += more
         facts["more"] = more
-        if is_agent(delivery.receiver):
+        if is_agent(delivery.receiver) and not failed.is_final:
             log.warning("agent_events_parked", extra=facts)
             return
         remedy = "see what the receiver answers, then `levelup-ov events replay`"
+        if failed.is_final:
+            remedy = "if a key was removed from LEVELUP_OV_SECRET_KEYS, put it back, then `levelup-ov events replay`"
         log.error("events_parked", extra={**facts, "remedy": remedy})
 
     def _tidy(self) -> None:
         if self._now() >= self._tidy_at:
+            for name in self._nobody:
+                if parked := self._deliveries.park(name):
+                    remedy = "configure the receiver again, then `levelup-ov events replay --parked`"
+                    facts = {"receiver": name, "problem": "not_configured", "more": parked, "remedy": remedy}
+                    log.error("events_parked", extra=facts)
             is_done = max(self._deliveries.purge(), self._deliveries.purge_parked(AGENT)) < AT_ONCE
             self._tidy_at = self._now() + (TIDY_EVERY if is_done else TIDY_ON)
 

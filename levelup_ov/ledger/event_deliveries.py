@@ -12,7 +12,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, Text, bindparam, case, collate, delete, func, literal, null, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Text,
+    and_,
+    bindparam,
+    case,
+    collate,
+    delete,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import aliased
 
 from levelup_ov.ledger.ledger import Ledger
@@ -101,7 +115,7 @@ class EventDeliveries:
         mine = _C.number == bindparam("this"), _C.attempts == bindparam("was", type_=BigInteger)
         self._accept = prepare(update(OUTBOX).where(*mine).values(state="accepted", accepted_at=now, problem=null()))
         self._give_back = prepare(update(OUTBOX).where(*mine, waiting).values(due_at=now, attempts=_C.attempts - 1))
-        state = case((is_old, "parked"), else_="waiting")
+        state = case((is_old, "parked"), else_=bindparam("as", type_=Text))
         failed = update(OUTBOX).where(*mine, waiting).values(due_at=wait, state=state, problem=bindparam("why"))
         self._fail = prepare(failed.returning(_C.state))
         later = update(OUTBOX).where(receiver, subject, _C.number > bindparam("this", type_=BigInteger), waiting)
@@ -129,9 +143,19 @@ class EventDeliveries:
         # What was parked with it comes first.
         this = or_(_C.event == bindparam("event"), (_C.state == "parked") & of_event.exists())
         self._replay = prepare(again.where(this))
-        self._replay_parked = prepare(again.where(_C.state == "parked"))
+        to = bindparam("receiver", type_=Text)
+        chosen = (
+            select(_C.number)
+            .where(_C.number > bindparam("after", type_=BigInteger), or_(to.is_(None), _C.receiver == to))
+            .order_by(_C.number)
+            .limit(AT_ONCE)
+        )
         newer = _C.created_at >= bindparam("from", type_=BigInteger)
-        self._replay_since = prepare(again.where(newer, _C.state != "waiting"))
+        kinds = {"parked": _C.state == "parked", "newer": and_(_C.state != "waiting", newer)}
+        self._replay_some = {
+            name: prepare(again.where(_C.number.in_(chosen.where(kind))).returning(_C.number))
+            for name, kind in kinds.items()
+        }
 
     def receivers(self) -> tuple[str, ...]:
         """The receivers with events that wait, due or not."""
@@ -158,16 +182,17 @@ class EventDeliveries:
         """It was claimed and not sent: it is due, as before."""
         self._run_count(self._give_back, {"this": delivery.number, "was": delivery.attempts})
 
-    def fail(self, delivery: EventDelivery, problem: str, *, wait: timedelta) -> State:
+    def fail(self, delivery: EventDelivery, problem: str, *, wait: timedelta, is_final: bool = False) -> State:
         """The receiver has not accepted it: it is due again after ``wait``; after :data:`GIVEN_UP`, it is parked.
 
-        Later events of its subject wait with it, or are parked. Returns its state.
+        ``is_final``: it is parked now. Later events of its subject wait with it, or are parked. Returns its state.
         """
 
         def work(cursor: Any, _again: bool) -> State:
             later = wait // _MILLISECOND
             values = {"this": delivery.number, "was": delivery.attempts, "wait": later, "why": problem}
-            found = self._fail.first(cursor, {**values, "now": self._ledger.now()})
+            otherwise = "parked" if is_final else "waiting"
+            found = self._fail.first(cursor, {**values, "as": otherwise, "now": self._ledger.now()})
             if found is None:
                 return "waiting"
             self._hold_later(cursor, delivery, later, found.state)
@@ -177,7 +202,7 @@ class EventDeliveries:
         return self._database.run(work)
 
     def park(self, receiver: str) -> int:
-        """Park what has waited for :data:`GIVEN_UP` for a receiver that is down, at most :data:`AT_ONCE`."""
+        """Park what has waited for :data:`GIVEN_UP` for a receiver that is down or gone, at most :data:`AT_ONCE`."""
         return self._run_count(self._park, {"receiver": receiver})
 
     def purge(self) -> int:
@@ -188,16 +213,20 @@ class EventDeliveries:
         """Delete what has been parked for :data:`KEPT` for the receivers ``group.NAME``, at most :data:`AT_ONCE`."""
         return self._run_count(self._purge_parked, {"prefix": f"{group}.", "end": f"{group}/"})
 
-    def replay(self, *, event: str | None = None, since: datetime | None = None) -> int:
+    def replay(self, *, event: str | None = None, since: datetime | None = None, receiver: str | None = None) -> int:
         """Make events due again, with their ids: one, or those recorded since a time, or all that are parked.
 
-        With one, those of its subject that are parked too. Returns how many.
+        With one, those of its subject that are parked too. ``receiver``: of many, only those for it. Returns how many.
         """
         if event is not None:
             return self._run_count(self._replay, {"event": event})
-        if since is not None:
-            return self._run_count(self._replay_since, {"from": int(since.timestamp() * 1000)})
-        return self._run_count(self._replay_parked, {})
+        some = self._replay_some["parked" if since is None else "newer"]
+        values = {"receiver": receiver, "from": since and int(since.timestamp() * 1000), "after": 0}
+        count = 0
+        while rows := self._run_all(some, values):
+            count += len(rows)
+            values["after"] = max(row.number for row in rows)
+        return count
 
     def backlog(self) -> tuple[Waiting, ...]:
         """What is waiting or parked, by receiver and state; of at most 20,000."""

@@ -249,10 +249,13 @@ _OUTCOME = ("settled_at", "answer", "order_id", "provider_order_id", "proven", "
 _SET_BY: Mapping[str, Sequence[str]] = {
     "place": ("answer", "order_id", "provider_order_id", "expected_charge", "charged", "proven", "settled_by"),
     "fail": ("ended",),
+    "disprove": ("ended",),
     "rule_out": ("ended", "finding", "settled_by"),
 }
 """The columns that a change sets in addition to the state and the times."""
-_REPORTED: Mapping[str, State] = {"place": "unknown", "fail": "unknown", "rule_out": "unknown", "dispute": "placed"}
+_REPORTED: Mapping[str, State] = {
+    "place": "unknown", "disprove": "unknown", "rule_out": "unknown", "dispute": "placed",
+}  # fmt: skip
 """The changes that are events if they start from this state: the channel knows no outcome yet, or another."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -38,6 +38,7 @@ from levelup_ov.ledger.records import (
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import LastLook, Placement
+from levelup_ov.transport.session import Call
 
 SETTLING_TIME = 0.8
 """Seconds of the deadline that are left to record an outcome; a twentieth of a short one."""
@@ -177,13 +178,12 @@ class _Owned:
                 raise
             log.error("submission_restored_to_ledger", extra={"submission": self.claim.id})
             self.ledger.restore(
-                self.claim.id,
+                self.claim,
                 account=self.key.account,
                 location=self.key.location,
                 identities=self.key.identities,
                 content=self.key.content,
                 alike=self.key.alike,
-                reference=self.claim.reference,
                 lease=self.lease,
                 request_id=self.key.request_id,
                 card=self.key.card,
@@ -217,10 +217,12 @@ class Submissions:
         *,
         deadline: Deadline | None = None,
         fence_order: Callable[[Submission], None] | None = None,
+        give_up: Callable[[Submission], None] | None = None,
+        calls: Sequence[Call] | None = None,
     ) -> Settlement:
         """Place the order; if it was placed before, return the recorded answer (SUB-4).
 
-        The ledger takes no longer than ``deadline``. ``fence_order``: see :meth:`reconcile`.
+        The ledger takes no longer than ``deadline``. For the rest see :meth:`reconcile`.
 
         :raises Failure: ``submission_in_progress``, ``idempotency_key_reused``, ``outcome_unknown``,
             ``ledger_unavailable``, or why the order was not placed.
@@ -260,8 +262,9 @@ class Submissions:
                         raise Failure("idempotency_key_reused", message)
                     case Unknown(submission=submission):
                         settlement = self.reconcile(
-                            submission, find_order, deadline=deadline, fence_order=fence_order, key=key
-                        )
+                            submission, find_order, deadline=deadline, fence_order=fence_order, give_up=give_up,
+                            calls=calls, key=key,
+                        )  # fmt: skip
                         if settlement is not None:
                             return settlement
 
@@ -289,12 +292,16 @@ class Submissions:
         *,
         deadline: Deadline | None = None,
         fence_order: Callable[[Submission], None] | None = None,
+        give_up: Callable[[Submission], None] | None = None,
+        calls: Sequence[Call] | None = None,
         key: SubmissionKey | None = None,
     ) -> Settlement | None:
         """Reconcile an unknown submission (SUB-5, SUB-10); None: it is proven that no order exists.
 
         ``fence_order`` makes the provider refuse late requests; None if it cannot do that. Then the provider must be
-        without the order for the grace period, while awake.
+        without the order for the grace period, while awake. ``give_up`` is called when that is proven, before it is
+        recorded; it raises a failure if it is not so any more. ``calls``: those of ``find_order``, each of which must
+        be answered promptly; otherwise all of it must end promptly.
 
         ``key`` is what the row is written with again if the ledger loses it and there is an order.
 
@@ -306,16 +313,17 @@ class Submissions:
         if fence_order is not None:
             self._asked(submission, fence_order)
         try:
-            settlement = self._look(submission, find_order)
+            settlement = self._look(submission, find_order, calls)
+            if settlement is None and fence_order is None:
+                settlement = self._look_twice(submission, find_order, calls, asked_at, deadline)
         except Disproved:
             with suppress(Superseded):
-                self.ledger.fail(submission.id, "refused")
+                self.ledger.disprove(submission.id)
             return None
         if settlement is None:
-            if fence_order is None:
-                settlement = self._look_twice(submission, find_order, asked_at, deadline)
-            if settlement is None:
-                return self._rule_out(submission, asked_at, fenced=fence_order is not None)
+            if give_up is not None:
+                give_up(submission)
+            return self._rule_out(submission, asked_at, fenced=fence_order is not None)
         return self._found(submission, settlement, key)
 
     def settle(self, submission: Submission, placed: str | None, by: str) -> None:
@@ -383,16 +391,24 @@ class Submissions:
             log.error("submission_look_up_failed", extra=_facts(submission), exc_info=error)
             raise outcome_unknown("the provider was asked, but its answer was not understood") from None
 
-    def _look(self, submission: Submission, find_order: Callable[[Submission], Settlement | None]) -> Settlement | None:
+    def _look(
+        self,
+        submission: Submission,
+        find_order: Callable[[Submission], Settlement | None],
+        calls: Sequence[Call] | None,
+    ) -> Settlement | None:
         """Ask the provider. If it does not answer in time, an earlier "no such order" proves nothing any more."""
         observer = self.ledger.observer
-        began = observer.now_ms()
+        began, before = observer.now_ms(), len(calls or ())
         try:
             settlement: Settlement | None = self._asked(submission, find_order)
         except Failure:
             self.ledger.distrust(submission)
             raise
-        if settlement is None and observer.now_ms() - began > self._prompt * 1000:
+        took = observer.now_ms() - began
+        if calls is not None:
+            took = max((call.milliseconds for call in calls[before:]), default=0)
+        if settlement is None and took > self._prompt * 1000:
             self.ledger.distrust(submission)
         return settlement
 
@@ -400,6 +416,7 @@ class Submissions:
         self,
         submission: Submission,
         find_order: Callable[[Submission], Settlement | None],
+        calls: Sequence[Call] | None,
         asked_at: int,
         deadline: Deadline | None,
     ) -> Settlement | None:
@@ -410,7 +427,7 @@ class Submissions:
         self._check_absence(submission, asked_at)
         left = self._deadline.total_seconds() if deadline is None else deadline.remaining()
         net.sleep(max(min(CONFIRMED_AFTER, left / 10), 0))
-        settlement = self._look(submission, find_order)
+        settlement = self._look(submission, find_order, calls)
         if settlement is None:
             self._check_absence(submission, asked_at)
         return settlement
@@ -434,7 +451,10 @@ class Submissions:
             if key is None:
                 record()
             else:
-                claim = Claimed(submission.id, submission.reference, submission.received_at)
+                claim = Claimed(
+                    submission.id, submission.reference, submission.received_at, submission.generation,
+                    submission.previous,
+                )  # fmt: skip
                 _Owned(self.ledger, claim, key, submission.received_at, self._lease).settle(record)
         except Superseded as superseded:
             if _is_placed(superseded.submission):
@@ -609,7 +629,9 @@ def _is_placed(submission: Submission | None) -> TypeGuard[Submission]:
 
 def in_progress() -> Failure:
     """The failure of a submission that somebody is placing."""
-    return Failure("submission_in_progress", "the same submission is being placed right now", retry_after=1)
+    return Failure(
+        "submission_in_progress", "the same order is being placed, or its outcome is not known yet", retry_after=1
+    )
 
 
 def _report(finding: Finding, facts: Mapping[str, Any]) -> None:

@@ -358,13 +358,29 @@ class _TLSConnection(_DeadlineMixin, HTTPSConnection):
 
 
 class _PublicConnection(_TLSConnection):
-    """Over TLS, and to the public internet only: what was checked is what is connected to."""
+    """Over TLS, and to the public internet only: what was checked is what is connected to, also by a proxy."""
 
     def _resolve(self, seconds: float) -> Sequence[net.Address]:
         addresses = super()._resolve(seconds)
-        if not all(is_public(str(address[0])) for *_, address in addresses):
-            raise OSError("the name has an address that is not public")
-        return addresses
+        return _public(addresses) if self.proxy is None else addresses
+
+    def _tunnel(self) -> None:
+        """Ask the proxy for a checked address: it might look the name up differently."""
+        connection: Any = self
+        name = connection._tunnel_host
+        address = str(_public(net.resolve(name, connection._tunnel_port, connection.timeout))[0][4][0])
+        connection._tunnel_host = f"[{address}]" if ":" in address else address
+        try:
+            super()._tunnel()
+        finally:
+            connection._tunnel_host = name
+
+
+def _public(addresses: Sequence[net.Address]) -> Sequence[net.Address]:
+    """The same addresses. :raises OSError: one is not public."""
+    if not all(is_public(str(address[0])) for *_, address in addresses):
+        raise OSError("the name has an address that is not public")
+    return addresses
 
 
 class _PoolMixin(HTTPConnectionPool):

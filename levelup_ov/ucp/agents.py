@@ -90,13 +90,13 @@ def read_dictionary(header: str) -> dict[str, str]:
 class Profiles:
     """Fetches agents' profiles from ``origins``, such as ``https://agents.example``; none of them: from nowhere.
 
-    An origin with ``http`` is one of this host, which only development mode has. Calls go through no proxy: a proxy
-    would look names up itself. ``public`` replaces what reaches the others.
+    An origin with ``http`` is one of this host, which only development mode has. ``proxy``: the address of one for
+    the others. ``public`` replaces what reaches them.
     """
 
-    def __init__(self, origins: Iterable[str], *, public: Transport | None = None) -> None:
+    def __init__(self, origins: Iterable[str], *, proxy: str | None = None, public: Transport | None = None) -> None:
         self._origins = origins_of(origins)
-        self._public = public or _transport(public_only=True)
+        self._public = public or _transport(public_only=True, proxy=proxy)
         self._last: dict[str, bytes] = {}
         self._local = _transport() if any(each.startswith("http:") for each in self._origins) else self._public
 
@@ -149,10 +149,8 @@ def _read(profile: bytes) -> Mapping[str, Any]:
     return found
 
 
-def _transport(*, public_only: bool = False) -> Transport:
-    return Transport(
-        pool_size=2, store=MemoryStore(KEPT_BYTES), max_answer=LARGEST_PROFILE, public_only=public_only, breaks=False
-    )
+def _transport(**how: Any) -> Transport:
+    return Transport(pool_size=2, store=MemoryStore(KEPT_BYTES), max_answer=LARGEST_PROFILE, breaks=False, **how)
 
 
 def parts_of(url: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from levelup_ov.config import Settings
 from levelup_ov.domain.secret import Secret
 from levelup_ov.events.deliverer import LANES
 from levelup_ov.events.receivers import AGENT, receiver_of
-from levelup_ov.events.sending import EventRequest, SendFailed
+from levelup_ov.events.sending import LARGEST_ANSWER, UNREADABLE, EventRequest, SendFailed
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.event_deliveries import EventDelivery
 from levelup_ov.ledger.outbox import Outbox
@@ -31,8 +31,6 @@ from levelup_ov.ucp.profile import PROFILE, envelope
 from levelup_ov.ucp.signing import Signatures
 from levelup_ov.ucp.versions import ORDER
 
-LARGEST_ANSWER = 64 * 1024
-"""Bytes; the answer of a receiver is not used."""
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 
 
@@ -44,8 +42,13 @@ class OrderWebhooks:
         self._outbox = outbox
         self._sealer = Sealer(settings.secret_keys, "order webhook")
         self._clock = clock
-        # An agent names the address, so it goes through no proxy, which would look names up itself.
-        self._public = Transport(pool_size=LANES[AGENT], breaks=False, public_only=True, max_answer=LARGEST_ANSWER)
+        self._public = Transport(
+            pool_size=LANES[AGENT],
+            breaks=False,
+            public_only=True,
+            max_answer=LARGEST_ANSWER,
+            proxy=settings.proxy.reveal() if settings.proxy else None,
+        )
         self._local = (
             Transport(pool_size=LANES[AGENT], breaks=False, max_answer=LARGEST_ANSWER)
             if settings.development
@@ -76,7 +79,7 @@ class OrderWebhooks:
         kept = self._sealer.open(sealed, delivery.subject) if sealed else None
         if kept is None:
             # The key that sealed it is gone, or the submission is purged.
-            raise SendFailed("unreadable", is_down=False)
+            raise SendFailed(UNREADABLE, is_down=False, is_final=True)
         follower: dict[str, Any] = orjson.loads(kept)
         url: str = follower["url"]
         body = orjson.dumps(_order(follower["order"], delivery))

@@ -46,7 +46,8 @@ class Door:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._agents = Agents(settings.agents)
-        self._profiles = Profiles(settings.agent_profiles)
+        proxy = settings.proxy.reveal() if settings.proxy else None
+        self._profiles = Profiles(settings.agent_profiles, proxy=proxy)
 
     @property
     def base_url(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
+import http_sf
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from http_message_signatures import (
     ContentDigest,
@@ -26,6 +28,8 @@ _SIGNATURE = ("Signature-Input", "Signature")
 _ALWAYS = ("@method", "@authority", "@path")
 _IF_SENT = ("UCP-Agent", "Idempotency-Key")
 _OF_BODY = ("Content-Digest", "Content-Type")
+MOST_SIGNATURES = 4
+"""While keys are replaced there are two, and a proxy may add its own; each costs CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class _Keys(HTTPSignatureKeyResolver):
 
 
 def verify(request: SignedRequest, profile: Mapping[str, Any]) -> None:
-    """Verify the one signature of a request by the keys of its agent's profile.
+    """Verify that one of the first signatures of a request is by a key of its agent's profile.
 
     :raises Rejected: ``signature_missing``, ``key_not_found``, ``signature_invalid`` (401), ``digest_mismatch``,
         ``algorithm_unsupported`` (400).
@@ -85,9 +89,39 @@ def verify(request: SignedRequest, profile: Mapping[str, Any]) -> None:
         *(name.lower() for name in (*_IF_SENT, *of_body) if name in headers),
     )
     verifier = _Verifier(signature_algorithm=ECDSA_P256_SHA256, key_resolver=_Keys(profile))
+    faults = []
+    for each in islice(_signed_once(request), MOST_SIGNATURES):
+        try:
+            verifier.verify(each, max_age=None, require_components=required)
+        except InvalidSignature as error:
+            fault = error.__cause__
+            if not isinstance(fault, Rejected):
+                fault = Rejected("signature_invalid", "the signature does not verify", 401)
+            faults.append(fault)
+        else:
+            return
+    raise faults[0]
+
+
+def _signed_once(request: SignedRequest) -> Iterator[SignedRequest]:
+    """The request with each of its signatures alone, or as it is if they do not match."""
+
+    def refuse(label: str, _context: str) -> None:
+        raise ValueError(f"two signatures are called {label}")
+
     try:
-        verifier.verify(request, max_age=None, require_components=required)
-    except InvalidSignature as error:
-        if isinstance(error.__cause__, Rejected):
-            raise error.__cause__ from None
-        raise Rejected("signature_invalid", "the signature does not verify", 401) from None
+        fields: list[Any] = [
+            http_sf.parse(request.headers[name].encode(), tltype="dictionary", on_duplicate_key=refuse)
+            for name in _SIGNATURE
+        ]
+    except ValueError:
+        fields = [{}, {}]
+    labels = fields[0].keys()
+    if not labels or labels != fields[1].keys():
+        yield request
+        return
+    for label in labels:
+        headers = Headers(request.headers)
+        for name, members in zip(_SIGNATURE, fields, strict=True):
+            headers[name] = http_sf.ser({label: members[label]})
+        yield replace(request, headers=headers)

@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -18,7 +19,7 @@ from flask import Flask
 
 from levelup_ov.schemas.checkout_operations import CHECKOUT
 from levelup_ov.standins.levelup.world import GOOD_CARD, SHOP_APP
-from tests.channel import USER, Answer, Channel, item
+from tests.channel import USER, Answer, Channel, Clock, item
 from tests.standin.visitors import Browser, LevelUp
 
 HOST = "levelup.internal"
@@ -43,7 +44,7 @@ class Line:
 
     ``faults``: for the next calls of a path, what happens: ``lost`` (done, but the answer is dropped), ``unreached``
     (not even done, and nobody can know), ``twice`` (done twice, with the second answer), or a status with a body in
-    place of LevelUp's answer. ``changes``: members
+    place of LevelUp's answer, after ``"done"`` if it is done. ``changes``: members
     that the next answers of a path have otherwise. ``keeps``: the calls of a path are kept there and not done; each can
     be done later by calling it. ``delays``: for how many seconds the calls of a path are held up. ``others``: other
     hosts that the service reaches. ``drops``: headers of answers that are lost on the way, in lower case.
@@ -52,7 +53,7 @@ class Line:
     def __init__(self, levelup: Flask) -> None:
         self._levelup = levelup
         self.calls: list[str] = []
-        self.faults: dict[str, list[str | tuple[int, Any]]] = {}
+        self.faults: dict[str, list[str | tuple[Any, ...]]] = {}
         self.delays: dict[str, float] = {}
         self.changes: dict[str, list[Any]] = {}
         self.keeps: dict[str, list[Any]] = {}
@@ -72,7 +73,9 @@ class Line:
             kept.append(lambda: list(self._levelup(late, lambda *_: None)))
             raise ConnectionAbortedError
         if isinstance(fault, tuple):
-            status, body = fault
+            *done, status, body = fault
+            if done:
+                list(self._levelup(environ, lambda *_: None))
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             start_response(f"{status} Fault", [("Content-Type", "application/json")])
             return [content]
@@ -211,6 +214,12 @@ class Site:
     def reconcile(self) -> tuple[int, str]:
         """Run the command; its exit status and what it said."""
         return self.command("reconcile")
+
+    def reconcile_twice(self, clock: Clock) -> tuple[int, str]:
+        """The same, and once more after the grace period: that there is no charge is believed then."""
+        assert self.reconcile()[0] == 1
+        clock.now += timedelta(seconds=31)
+        return self.reconcile()
 
     def command(self, *arguments: str) -> tuple[int, str]:
         """The same for any command of web checkout."""

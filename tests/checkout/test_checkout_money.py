@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from levelup_ov.checkout.charges import Absence, Charges
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.errors import Unanswered
@@ -23,7 +24,7 @@ from tests.checkout.site import PAYMENT, Site, meal, order
 from tests.stopwatch import within
 
 REFUSED = "sandbox:sold-out"
-UNREACHED: list[str | tuple[int, Any]] = ["unreached"] * 3
+UNREACHED: list[str | tuple[Any, ...]] = ["unreached"] * 3
 LATER, TWO_DAYS_LATER = "2030-06-03T16:05Z", "2030-06-05T18:00Z"
 
 
@@ -177,7 +178,7 @@ def test_a_charge_without_a_waiting_request_is_not_kept(
     site.line.faults["/completed_orders"] = UNREACHED[:]
     assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
     clock.set(TWO_DAYS_LATER)
-    assert site.reconcile()[0] == 0
+    assert (site.reconcile_twice(clock) if can_read else site.reconcile())[0] == 0
     assert (site.unrefunded(), len(site.refunded())) == ([], 0 if can_read else 1)
 
 
@@ -273,6 +274,58 @@ def test_what_a_person_has_settled_is_not_charged_again(site: Site, merchant: st
     assert site.charged(body, "L")["uuid"] in site.unrefunded()
 
 
+@pytest.mark.rule("WEB-2")
+@pytest.mark.parametrize("can_read", [True, False])
+def test_that_there_is_no_charge_is_seen_for_a_grace(site: Site, merchant: str, clock: Clock, can_read: bool) -> None:
+    """LevelUp was frozen with the call in its queue, and answers a look-up first when it wakes."""
+    user = site.connect_user(permissions=(*PAYMENT, *["read_user_orders"] * can_read))
+    kept: list[Any] = []
+    site.line.keeps["/completed_orders"] = kept
+    body = order(merchant, user)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    site.line.keeps.clear()
+    site.line.faults["/completed_orders"] = [DECLINED]
+    clock.set(LATER)
+    answer = site.charge(body, "K")
+    assert answer.error["code"] == "outcome_unknown" and 30 <= int(answer.headers["Retry-After"]) <= 31
+    kept[0]()
+    site.line.faults.clear()
+    clock.now += timedelta(seconds=31)
+    assert [site.charged(body, "K")["uuid"]] == site.unrefunded()
+
+
+@pytest.mark.rule("WEB-2")
+@pytest.mark.parametrize("can_read", [True, False])
+def test_no_charge_is_given_up_while_one_may_arrive(
+    site: Site, merchant: str, clock: Clock, can_read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another host completes the proposed order, and its answer is lost, between a last look-up and its conclusion."""
+    user = site.connect_user(permissions=(*PAYMENT, *["read_user_orders"] * can_read))
+    site.line.faults["/completed_orders"] = UNREACHED[:]
+    body = order(merchant, user)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    clock.set(LATER)
+    site.line.faults["/completed_orders"] = [DECLINED] * 3
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    clock.now += timedelta(seconds=31)
+    give_up = Charges.give_up
+
+    def interrupted(charges: Charges, absence: Absence) -> None:
+        mark = charges._leases.new()
+        assert charges._store.change_order(absence.order.id, ("charging",), values={"sent": mark, "held": mark})
+        give_up(charges, absence)
+
+    monkeypatch.setattr(Charges, "give_up", interrupted)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    monkeypatch.undo()
+    site.line.faults.clear()
+    clock.now += timedelta(minutes=2)
+    for _ in range(1 + can_read):
+        last = site.charge(body, "K")
+        clock.now += timedelta(seconds=31)
+    assert [site.done(last)["order"]["uuid"]] == site.unrefunded()
+
+
 # What was ruled out is looked for again.
 
 
@@ -284,8 +337,8 @@ def ruled_out(site: Site, merchant: str, user: str, clock: Clock) -> Any:
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     del site.line.keeps["/completed_orders"]
     clock.set(LATER)
-    site.line.faults["/completed_orders"] = [DECLINED]
-    assert site.reconcile()[0] == 0
+    site.line.faults["/completed_orders"] = [DECLINED] * 3
+    assert site.reconcile_twice(clock)[0] == 0
     site.line.faults.clear()
     return kept[0]
 
@@ -683,8 +736,9 @@ def test_nothing_is_cooked_once_the_charge_was_given_up(
 
 
 @pytest.mark.rule("WEB-2")
+@pytest.mark.parametrize("answer", ["lost", ("done", *refusal(422, "user", "email"))], ids=["lost", "refused"])
 def test_a_host_that_wakes_does_not_void_what_another_sent(
-    make_site: MakeSite, merchant: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    make_site: MakeSite, merchant: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
     """The host that charges is suspended just before its bytes; meanwhile another one looks for the charge."""
     site, other = make_site(), make_site()
@@ -696,8 +750,9 @@ def test_a_host_that_wakes_does_not_void_what_another_sent(
         if not codes:
             codes.append("")
             clock.set(LATER)
-            site.line.faults["/completed_orders"] = ["lost"] * 3
+            site.line.faults["/completed_orders"] = [answer] * 3
             codes.append(other.charge(body, "K").error["code"])
+            site.line.faults.clear()
             session.placement.may_exist = False
             raise Unanswered("provider_timeout", "this host was suspended", sent=False)
 

@@ -48,8 +48,9 @@ def test_credit_is_a_discount_and_tax_is_charged_in_full(site: Site, merchant: s
     }  # fmt: skip
     campaigns = [each["campaign"] for each in preview["campaigns"]]
     assert [(each["id"], each["representation_type"]) for each in campaigns] == [
-        (101, "spend_based_loyalty_v1"), (102, "basic_v1"),
-    ]  # fmt: skip
+        (101, "spend_based_loyalty_v1"),
+        (102, "basic_v1"),
+    ]
     assert not site.unrefunded()
     site.charged(order(merchant, user))
     after = site.post("/order_previews", order(merchant, user))["preview"]
@@ -119,7 +120,7 @@ def test_an_unknown_charge_is_reconciled_by_the_command(
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     assert site.reconcile() == (0, "0 finished, 0 still unfinished\n")
     clock.set("2030-06-03T16:05Z")
-    status, said = site.reconcile()
+    status, said = site.reconcile() if fault == "lost" else site.reconcile_twice(clock)
     # What never arrived is not charged by the command, since no request waits for it: the user's orders show it.
     assert (status, said.split()[3]) == (0, "charged" if fault == "lost" else "not_charged")
     assert len(site.unrefunded()) == (fault == "lost")
@@ -214,8 +215,29 @@ def test_what_was_declined_is_known_though_the_ledger_failed(
     assert site.charge(body, "K").error["code"] == "card_declined"
 
 
-def test_a_charge_that_comes_late_counts(site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody has ruled it out meanwhile; the money is gone all the same, and can be refunded."""
+@pytest.mark.rule("SUB-3")
+def test_a_charge_that_the_ledger_could_not_record(
+    site: Site, merchant: str, user: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs(*_: Any, **__: Any) -> None:
+        raise LedgerUnavailable("it hangs")
+
+    body = order(merchant, user)
+    monkeypatch.setattr(Ledger, "place", hangs)
+    first = site.charged(body, "K")["uuid"]
+    monkeypatch.undo()
+    clock.set("2030-06-03T16:05Z")
+    assert site.reconcile()[1].endswith("1 finished, 0 still unfinished\n")
+    assert site.reconcile() == (0, "0 finished, 0 still unfinished\n")
+    # The outcome of an equal one is known, so another key is another order.
+    assert {first, site.charged(body, "L")["uuid"]} == {*site.unrefunded()} and len(site.unrefunded()) == 2
+
+
+@pytest.mark.rule("WEB-4")
+def test_a_charge_that_was_ruled_out_goes_back(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has ruled it out meanwhile, and the same order may have been charged again."""
     complete = LevelUpSession.complete
 
     def slow(calls: LevelUpSession, *arguments: Any, **named: Any) -> Any:
@@ -227,8 +249,8 @@ def test_a_charge_that_comes_late_counts(site: Site, merchant: str, user: str, m
         return charge
 
     monkeypatch.setattr(LevelUpSession, "complete", slow)
-    charged = site.charged(order(merchant, user))
-    assert (charged["state"], site.unrefunded()) == ("charged", [charged["uuid"]])
+    assert site.charge(order(merchant, user)).error["code"] == "charge_refunded"
+    assert (site.unrefunded(), len(site.refunded())) == ([], 1)
 
 
 def test_an_account_of_record_without_or_with_a_declined_card(site: Site, merchant: str) -> None:

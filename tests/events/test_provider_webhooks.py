@@ -43,8 +43,8 @@ name = "Boston Grill"
 client_secret = "env:TOAST_SECRET"
 webhook_secrets = "env:TOAST_KEYS"
 """
-KEY = "signature-key-of-square"
-KEYS = "secret-of-stock, secret-of-orders"
+KEY, NEXT_KEY = "signature-key-of-square", "next-key-of-square"
+KEYS = "secret-of-stock, secret-of-orders,"
 ORDER = {"items": [item("VBURGER", "MSIDE:OFRIES")]}
 
 
@@ -60,7 +60,7 @@ def app(square: Square, serve: Callable[..., Flask], tmp_path: Path, clock: Cloc
     with serving(square) as url:
         (tmp_path / "accounts.toml").write_text(ACCOUNTS.format(url=url))
         accounts = str(tmp_path / "accounts.toml")
-        yield serve(LEVELUP_OV_ACCOUNTS=accounts, SQUARE_TOKEN=TOKEN, SQUARE_KEY=KEY)
+        yield serve(LEVELUP_OV_ACCOUNTS=accounts, SQUARE_TOKEN=TOKEN, SQUARE_KEY=f"{NEXT_KEY}, {KEY}")
 
 
 @pytest.fixture
@@ -112,6 +112,15 @@ def test_a_repeated_message_costs_no_call(app: Flask, square: Square, order: str
     assert len(square.calls) == 1
     assert send(app, message(order, "e-2")).status == 200
     assert len(square.calls) == 2
+
+
+@pytest.mark.rule("EVT-9")
+def test_a_key_is_replaced_without_a_gap(app: Flask, order: str) -> None:
+    assert [send(app, message(order, f"e-{key}"), key=key).status for key in (KEY, NEXT_KEY, "")] == [200, 200, 401]
+    body = message(order, "e-3")
+    content = b"https://orders.example/webhooks/ada" + body
+    made = [base64.b64encode(hmac.digest(key.encode(), content, "sha256")).decode() for key in ("another", NEXT_KEY)]
+    assert post(app, "/webhooks/ada", body, {"X-Square-HmacSha256-Signature": " ".join(made)}).status == 200
 
 
 @pytest.mark.rule("EVT-9")
@@ -197,6 +206,22 @@ def test_a_changed_menu_is_looked_at(app: Flask, square: Square, kind: str, cont
         assert any("catalog" in call for call in square.calls) == calls
 
 
+@pytest.mark.rule("EVT-9", "MENU-9")
+def test_what_was_looked_at_since_is_not_looked_at_again(app: Flask, square: Square, clock: Clock) -> None:
+    def looks(event: str, at: str) -> bool:
+        """Whether a message that was first sent at this time makes the service look at menus."""
+        content = {"merchant_id": "M1", "type": "catalog.version.updated", "event_id": event, "created_at": at}
+        square.calls.clear()
+        data = {"type": "catalog", "id": "", "object": {"catalog_version": {"updated_at": at}}}
+        assert send(app, json.dumps({**content, "data": data}).encode()).status == 200
+        return any("catalog" in call for call in square.calls)
+
+    assert looks("e-1", "2030-06-03T16:00:00Z")
+    clock.set("2030-06-03T16:10Z")
+    assert not looks("e-2", "2030-06-03T15:50:00Z")
+    assert looks("e-3", "2030-06-03T15:58:00Z"), "the clock of the provider may be slow"
+
+
 @pytest.mark.rule("EVT-9")
 def test_the_order_of_another_account_is_found(app: Flask, square: Square, inbox: Inbox) -> None:
     Channel(app).submit("other.LBOSTON", **ORDER)
@@ -229,6 +254,8 @@ def test_toast_signs_body_and_time(
             before = sum(toast.calls.values())
             assert post(app, "/webhooks/grill", body, {"Toast-Signature": signature}).status == 200
             assert (sum(toast.calls.values()) > before) == bool(details)
+            nobodys = base64.b64encode(hmac.digest(b"", body + at.encode(), "sha256")).decode()
+            assert post(app, "/webhooks/grill", body, {"Toast-Signature": nobodys}).status == 401
             later = body.replace(b"17:00:30", b"17:00:31")
             assert post(app, "/webhooks/grill", later, {"Toast-Signature": signature}).status == 401
     changed = [record for record in caplog.records if record.message == "order_status_changed"]

@@ -17,6 +17,7 @@ CHANGES: dict[str, Callable[[Ledger, Submission], None]] = {
     "begin_sending": lambda ledger, submission: begin(ledger, submission.id),
     "place": lambda ledger, submission: place(ledger, submission.id),
     "fail": lambda ledger, submission: ledger.fail(submission.id),
+    "disprove": lambda ledger, submission: ledger.disprove(submission.id),
     "lose": lambda ledger, submission: ledger.lose(submission.id),
     "rule_out": lambda ledger, submission: ledger.rule_out(submission, grace=timedelta(0)),
 }
@@ -27,11 +28,14 @@ LEGAL: dict[tuple[str, State], State] = {
     ("place", "unknown"): "placed",
     ("fail", "claimed"): "not_placed",
     ("fail", "sending"): "not_placed",
-    ("fail", "unknown"): "not_placed",
+    ("disprove", "unknown"): "not_placed",
     ("lose", "sending"): "unknown",
     ("rule_out", "unknown"): "not_placed",
 }
-ALREADY_SO = {("place", "placed"), ("fail", "not_placed"), ("lose", "unknown"), ("rule_out", "not_placed")}
+ALREADY_SO = {
+    ("place", "placed"), ("fail", "not_placed"), ("disprove", "not_placed"), ("lose", "unknown"),
+    ("rule_out", "not_placed"),
+}  # fmt: skip
 
 
 def driven_to(ledger: Ledger, state: State) -> Submission:
@@ -158,14 +162,24 @@ def test_a_lease_that_ran_out_while_sending_makes_it_unknown(ledger: Ledger, clo
 
 
 @pytest.mark.rule("SUB-5")
-@pytest.mark.parametrize("settle", ["place", "fail"])
-def test_a_slow_owner_with_proof_settles_what_became_unknown(ledger: Ledger, clock: Clock, settle: str) -> None:
+def test_a_slow_owner_with_an_order_settles_what_became_unknown(ledger: Ledger, clock: Clock) -> None:
     id = claimed(claim(ledger))
     begin(ledger, id)
     clock.advance(LEASE)
     assert isinstance(claim(ledger), Unknown)
-    CHANGES[settle](ledger, shown(ledger, id))
-    assert shown(ledger, id).state == TRANSITIONS[settle].target
+    place(ledger, id)
+    assert shown(ledger, id).state == "placed"
+
+
+@pytest.mark.rule("SUB-5")
+def test_a_slow_owner_does_not_know_what_others_sent(ledger: Ledger, clock: Clock) -> None:
+    id = claimed(claim(ledger))
+    begin(ledger, id)
+    clock.advance(LEASE)
+    assert isinstance(claim(ledger), Unknown)
+    with pytest.raises(Superseded):
+        ledger.fail(id)
+    assert shown(ledger, id).state == "unknown"
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")

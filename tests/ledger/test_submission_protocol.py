@@ -282,6 +282,30 @@ def test_each_try_has_a_last_look(world: World) -> None:
     assert world.states() == [("unknown", None)]
 
 
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize(
+    "error",
+    [Unanswered("provider_timeout", "late", sent=False), Refused("item_unavailable", "no")],
+    ids=["unsent", "refused"],
+)
+def test_a_host_that_wakes_does_not_know_what_others_sent(world: World, error: Failure) -> None:
+    """It was frozen at the mark. To find the order, another one sent it again, as a provider with keys allows."""
+
+    def place_order(attempt: Attempt) -> Settlement:
+        attempt.last_look(None)
+        world.pass_by(DEADLINE + GRACE)
+        world.looks = [Unanswered("provider_timeout", "no answer", sent=True)]
+        assert world.submit() == "outcome_unknown"
+        world.orders[attempt.reference] = "p-replayed"
+        raise error
+
+    with pytest.raises(Failure) as failed:
+        world.submissions.submit(world.key("k"), place_order, world.find_order)
+    assert failed.value.code == "outcome_unknown"
+    assert world.states() == [("unknown", None)]
+    assert world.submit() == "p-replayed"
+
+
 @pytest.mark.rule("SUB-8", "SUB-5")
 def test_the_order_of_another_is_not_reported(world: World, caplog: pytest.LogCaptureFixture) -> None:
     assert world.submit("ada") == "p-1"
@@ -474,9 +498,17 @@ def test_who_took_the_place_of_a_lost_submission_keeps_it(world: World, caplog: 
 
 
 @pytest.mark.rule("SUB-2", "SUB-11")
-@pytest.mark.parametrize("outcome", ["placed", "lost"])
-@pytest.mark.parametrize("sends", [True, False])
-def test_an_unsent_attempt_gives_way_to_a_lost_one(world: World, outcome: str, sends: bool) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "sends", "before"),
+    [("placed", True, None), ("placed", False, None), ("lost", True, None), ("lost", False, None),
+     ("placed", True, Refused("card_declined", "no"))],
+    ids=["placed", "placed, unsent", "lost", "lost, unsent", "placed under another reference"],
+)  # fmt: skip
+def test_an_unsent_attempt_gives_way_to_a_lost_one(world: World, outcome: str, sends: bool, before: Any) -> None:
+    if before is not None:
+        # It goes on under the next reference; the ledger loses that, too.
+        assert world.submit(answer=before) == before.code
+        world.sent.clear()
     key, is_lost, is_claimed = world.key("k"), threading.Event(), threading.Event()
 
     def place_lost(attempt: Attempt) -> Settlement:

@@ -9,13 +9,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 from levelup_ov.checkout import charges, client, refunds, submitting
-from levelup_ov.checkout.charges import Charges
+from levelup_ov.checkout.charges import Absence, Charges
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import PastOrder
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.errors import Unanswered
+from levelup_ov.ordering.submissions import Disproved
 from levelup_ov.transport.connections import SendState
 from levelup_ov.transport.session import Session
 from tests.simulation.mutants import Mutant, _all, _always_kept, _nothing, _shared, any_2xx, patch
@@ -65,13 +66,13 @@ def only_alike() -> AbstractContextManager[object]:
     return patch(charges, "may_be_ours", _alike)
 
 
-def _forgotten(self: Charges, order: StoredOrder, others: Any) -> None:
-    self.void(order)
+def _forgotten(self: Charges, absence: Absence) -> None:
+    self.void(absence.order)
 
 
 def ruled_out_is_forgotten() -> AbstractContextManager[object]:
     """What was ruled out after it was sent is not looked for again."""
-    return patch(Charges, "_rule_out", _forgotten)
+    return patch(Charges, "give_up", _forgotten)
 
 
 def _without_time(self: Any, merchant: Any, uuid: str, confirmation: Any) -> PastOrder:
@@ -139,11 +140,11 @@ def not_refunded() -> AbstractContextManager[object]:
 def unknown_is_not_charged() -> AbstractContextManager[object]:
     """A charge whose answer was lost was not made."""
 
-    def find(self: Charges, order: StoredOrder | None, context: Any) -> Any:
-        found = _find(self, order, context) if order is None or order.state != "charging" else None
-        if order is not None and order.state == "charging":
+    def find(self: Charges, order: StoredOrder, context: Any) -> Any:
+        if order.state == "charging":
             self.void(order)
-        return found
+            raise Disproved
+        return _find(self, order, context)
 
     return patch(Charges, "find", find)
 

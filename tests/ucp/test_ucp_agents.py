@@ -18,7 +18,7 @@ from levelup_ov.ucp import agents
 from levelup_ov.ucp.agents import Agents, Profiles, read_dictionary
 from levelup_ov.ucp.problems import Rejected
 from tests.transport.certificates import Authority
-from tests.transport.wire import Peer, answering, peer, reply
+from tests.transport.wire import Peer, answering, peer, read_request, reply
 
 HOST = "agents.example"
 URL = f"https://{HOST}/profile.json"
@@ -170,6 +170,29 @@ def test_a_name_that_moves_inside_is_not_followed(network: Network, serving: Cal
         assert network.looked_up == [(HOST, 443)] and network.connected == [[PUBLIC]]
         assert refused(profiles, f"https://{HOST}/another.json") == "profile_unreachable"
     assert network.connected == [[PUBLIC]]
+
+
+def test_a_proxy_is_asked_for_a_checked_address(network: Network, tmp_path: Path, monkeypatch: Any) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setattr(connections.certifi, "where", lambda: str(authority.file))
+    tls, tunnels = authority.server(HOST), []
+
+    def tunnel(server: Peer, connection: socket.socket) -> None:
+        tunnels.append(read_request(connection))
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with tls.wrap_socket(connection, server_side=True) as inner:
+            answering(reply(PROFILE))(server, inner)
+
+    with peer(tunnel) as network.server:
+        profiles = Profiles([f"https://{HOST}"], proxy="http://proxy.inside:3128")
+        network.answers = [["10.0.0.7"], [PUBLIC]]
+        assert profiles.fetch(URL) == json.loads(PROFILE)
+        assert network.looked_up == [("proxy.inside", 3128), (HOST, 443)]
+        profiles = Profiles([f"https://{HOST}"], proxy="http://proxy.inside:3128")
+        network.answers = [["10.0.0.7"]]
+        assert refused(profiles) == "profile_unreachable"
+    assert [request.line.rpartition(" ")[0] for request in tunnels if request] == [f"CONNECT {PUBLIC}:443"]
+    assert network.connected and all(each == ["10.0.0.7"] for each in network.connected)
 
 
 def test_a_profile_is_kept(network: Network, serving: Callable[..., Any]) -> None:

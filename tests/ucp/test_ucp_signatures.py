@@ -31,10 +31,21 @@ def agent(serve: Serve, platform: Platform) -> Agent:
 
 
 def sign(
-    agent: Agent, path: str, body: Any, *, kid: str = "one", covered: tuple[str, ...] = COVERED, at: str = "localhost"
+    agent: Agent,
+    path: str,
+    body: Any,
+    *,
+    kid: str = "one",
+    covered: tuple[str, ...] = COVERED,
+    at: str = "localhost",
+    key: str | None = None,
 ) -> dict[str, str]:
-    """The headers of a request that the agent signs."""
-    headers = {"Content-Type": "application/json", "UCP-Agent": f'profile="{agent.profile}"', "Idempotency-Key": uid()}
+    """The headers of a request that the agent signs; ``key``: its idempotency key."""
+    headers = {
+        "Content-Type": "application/json",
+        "UCP-Agent": f'profile="{agent.profile}"',
+        "Idempotency-Key": key or uid(),
+    }
     request = Received("POST", f"http://{at}{path}", headers, json.dumps(body).encode())
     keys = MappingKeyResolver(public_keys={}, private_keys={kid: KEY.private_key})
     signer = HTTPMessageSigner(signature_algorithm=ECDSA_P256_SHA256, key_resolver=keys)
@@ -77,6 +88,25 @@ def test_what_a_signature_does_not_prove_is_refused(agent: Agent) -> None:
     ]  # fmt: skip
     for members, answer in cases:
         assert orders(agent, sign(agent, **{"path": CHECKOUTS, "body": BASKET, **members})) == answer, members
+
+
+@pytest.mark.rule("UCP-16")
+def test_one_of_several_signatures_is_enough(agent: Agent) -> None:
+    def signed(*kids: str, **wrong: str) -> tuple[int, str]:
+        """What a request is answered that has a signature by each of these keys, and no other in ``wrong``."""
+        key = uid()
+        made = [sign(agent, CHECKOUTS, BASKET, kid=kid, key=key) for kid in kids]
+        members = {name: ", ".join(each[name].replace("sig1", f"sig{number}") for number, each in enumerate(made))
+                   for name in ("Signature", "Signature-Input")}  # fmt: skip
+        return orders(agent, {**made[0], **members, **wrong})
+
+    assert signed("one", "unknown") == signed("unknown", "one") == (201, "incomplete")
+    assert signed("p384", "unknown", "broken", "one") == (201, "incomplete")
+    assert signed("unknown", "one", **{"Idempotency-Key": uid()}) == (401, "key_not_found")
+    assert signed("p384", "one", **{"Idempotency-Key": uid()}) == (400, "algorithm_unsupported")
+    assert signed(*["unknown"] * 4, "one") == (401, "key_not_found")
+    assert signed("one", "one", Signature="sig0=:AAAA:") == (401, "signature_invalid")
+    assert signed("one", "one", Signature="sig0=:AAAA:, sig0=:AAAA:") == (401, "signature_invalid")
 
 
 @pytest.mark.rule("UCP-16")

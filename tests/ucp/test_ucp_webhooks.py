@@ -12,6 +12,7 @@ from flask import Flask
 from http_message_signatures import InvalidSignature
 
 from adapters.sandbox import SandboxAdapter
+from levelup_ov.config import new_secret_key
 from levelup_ov.console.needs import of_outbox
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.event_settings import EVENTS
@@ -117,8 +118,9 @@ def test_a_word_that_is_not_known_is_not_sent(
         watch(agent.app)
     deliver(agent.app)
     assert [[event["type"] for event in hook.order["fulfillment"]["events"]] for hook in platform.received] == [
-        [], ["ready"],
-    ]  # fmt: skip
+        [],
+        ["ready"],
+    ]
 
 
 @pytest.mark.rule("UCP-15")
@@ -172,6 +174,21 @@ def test_a_receiver_that_is_gone_is_no_operators_case(
     assert kept.purge_parked("channel") == 0
     assert kept.purge_parked(AGENT) == 1
     assert kept.find() == ()
+
+
+@pytest.mark.rule("UCP-15", "EVT-5", "META-7")
+def test_what_cannot_be_opened_is_reported_at_once(
+    agent: Agent, serve: Serve, platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    order(agent)
+    other = serve(**SIGNED, LEVELUP_OV_SECRET_KEYS=new_secret_key())
+    deliver(other.app)
+    assert [(each.state, each.problem) for each in waiting(other.app)] == [("parked", "unreadable")]
+    (parked,) = [record for record in caplog.records if record.msg == "events_parked"]
+    assert parked.levelname == "ERROR" and "LEVELUP_OV_SECRET_KEYS" in vars(parked)["remedy"]
+    assert agent.app.test_cli_runner().invoke(args=["events", "replay", "--parked"]).exit_code == 0
+    deliver(agent.app)
+    assert len(platform.received) == 1
 
 
 @pytest.mark.rule("UCP-15", "EVT-3")
