@@ -8,8 +8,6 @@ from datetime import datetime
 from itertools import count, filterfalse
 from typing import Any, TypeVar
 
-from msgspec import structs
-
 from levelup_ov.domain import ready_time
 from levelup_ov.domain.money import percentage
 from levelup_ov.schemas.agent_checkouts import (
@@ -116,7 +114,7 @@ def shopping_basket(request: CheckoutRequest, session: CheckoutSession | None) -
         raise outcome("several_locations", words, path)
     basket = before or Basket(location, (), extra={_FACE: "shopping"})
     lines = _lines(
-        structs.replace(line, item_id=parted[position][2])
+        LineRequest(parted[position][2], line.quantity, line.id, line.options, line.note)
         for position, line in enumerate(request.lines)
         if position in ours
     )
