@@ -4,7 +4,7 @@ From ``BatchRetrieveInventoryCounts``, ``InventoryCount`` and ``ItemVariationLoc
 specification (release 2025-08-20); not verified on a live account:
 
 - Square marks a variation that it tracks as sold out when its count reaches zero. The count may say so earlier: it
-  changes with each sale, and nothing says that a mark of Square's is a change of the catalog, which is cached.
+  changes with each sale. The mark is in the catalog, which is cached, and nothing says that it changes the version.
 - Nothing says that an order for more than the count is refused, so that is left to Square.
 - A variation without a count in state ``IN_STOCK`` was never counted: nothing is known about it.
 - A count is the whole quantity in its state, and the newest come first. Of several for one variation, as when one

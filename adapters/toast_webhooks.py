@@ -3,8 +3,8 @@
 From Toast's developer guide (2026-11): ``Toast-Signature`` is the HMAC-SHA256 of the body followed by the message's
 ``timestamp``, under the secret of the subscription. Each subscription (orders, stock, menus) has its own secret. The
 guide shows the encoding in Java only, so base64 and hex are both accepted. ``guid`` is the message's id.
-``order_updated`` has the whole order in ``details``; the fulfillment status has its GUID. Of a change of stock or
-menus, a header names the restaurant; it is not signed, so only restaurants of the account are looked at.
+``order_updated`` has the whole order in ``details``; the fulfillment status has its GUID. For a change of stock or
+menus, a header names the restaurant. The header is not signed, so other restaurants than the account's are ignored.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ extensions = ["sphinx.ext.autodoc", "from_code"]
 needs_sphinx = "9.0"
 exclude_patterns = ["_build"]
 language = "en"
+# Quotes and ellipses, but not dashes: ``--account`` is an option.
+smartquotes_action = "qe"
 
 # Every reference to a name of ours must lead somewhere; others' names have no pages here.
 nitpicky = True

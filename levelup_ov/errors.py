@@ -250,10 +250,10 @@ class Refused(Failure):
 
     ``proof`` is False if it proves nothing: it answered another call, and the placing call had started (SUB-5); or an
     earlier attempt of the same call was sent and not answered, and the call does more than read (SUB-5, STAT-6). Only
-    ``Session`` knows that: it sets it once, just before it raises the refusal that the adapter made.
+    ``Session`` knows that: it raises the refusal that the adapter made with it.
     """
 
-    proof = True
+    proof: bool = True
 
 
 class ReferenceFenced(Refused):
@@ -270,8 +270,8 @@ class Unanswered(Failure):
     """The provider was not reached, or gave no usable answer.
 
     ``sent``: whether the request may have had an effect. Only False proves that it had none: it never went out, or
-    was refused before it was processed (401, 403, 429). It counts all attempts of a call: ``Session`` adds up the
-    earlier ones before it raises the failure of the last.
+    was refused before it was processed (401, 403, 429). It counts all attempts of a call: ``Session`` adds the
+    earlier ones to the failure of the last.
     ``status``: the HTTP status, if there was one.
     """
 

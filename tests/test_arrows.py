@@ -191,3 +191,14 @@ def test_the_drawing_shows_imports_that_exist() -> None:
 
 def test_the_drawing_is_the_one_of_the_script() -> None:
     assert DRAWING.read_text(encoding="utf-8") == drawing(), "run `make architecture`"
+
+
+def test_the_drawing_in_the_readme_is_a_part_of_it() -> None:
+    lines = (ROOT / "README.rst").read_text(encoding="utf-8").splitlines()
+    chain = "HTTP -> ordering -> adapter"
+    (row,) = (number for number, line in enumerate(lines) if chain in line)
+    start = lines[row].index("ordering")
+    down = lines[row + 1].index("|", start)
+    below = lines[row + 2].index("ledger")
+    assert start <= down < start + len("ordering") and below <= down < below + len("ledger")
+    assert {("http", "ordering"), ("ordering", "adapters"), ("ordering", "ledger")} <= {*ARROWS}

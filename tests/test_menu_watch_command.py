@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -143,6 +144,17 @@ def test_hosts_share_the_looks(make_host: Callable[..., Flask], kitchen: Kitchen
     for host in hosts:
         watch(host)
     assert [kind for kind, _ in events(hosts[0])] == ["menu.changed"]
+
+
+def test_locations_take_turns(make_host: Callable[..., Flask], clock: Clock) -> None:
+    app, asked = make_host(), []
+    adapter = app.extensions["levelup_ov.settings"].accounts["fake"]
+    adapter.locations = [replace(adapter.locations[0], provider_id=str(number)) for number in range(5)]
+    vars(adapter)["show_stock"] = lambda location, _: asked.append(location.provider_id) or Stock()
+    for _ in range(3):
+        time.sleep(0.002)  # looks are dated to the millisecond
+        watch(app, "--limit", "2")
+    assert asked[:4] == ["0", "1", "2", "3"] and asked[4] == "4"
 
 
 def test_two_hosts_that_see_one_change_report_it_once(make_host: Callable[..., Flask], kitchen: Kitchen) -> None:

@@ -237,9 +237,8 @@ def _is_key(keys: tuple[bytes, ...], authorization: str) -> bool:
 
 
 def _failed(failure: Failure) -> Response:
+    failure = failure.replace(message=clean(failure.message), path=failure.path and clean(failure.path))
     g.failure = failure
-    failure.message = clean(failure.message)
-    failure.path = failure.path and clean(failure.path)
     kind = KINDS[failure.code]
     response = json_response(body(failure, g.request_id), kind.status)
     if failure.code == "unauthorized":

@@ -89,9 +89,9 @@ def _rooted(root: str) -> Iterator[None]:
     try:
         yield
     except Failure as failure:
-        if failure.path is not None:
-            failure.path = f"$.{root}{failure.path.removeprefix('$')}"
-        raise
+        if failure.path is None:
+            raise
+        raise failure.replace(path=f"$.{root}{failure.path.removeprefix('$')}") from failure
 
 
 def _tagged(content: dict[str, Any]) -> tuple[bytes, str]:

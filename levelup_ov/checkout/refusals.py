@@ -71,7 +71,7 @@ class LevelUpRefused(Refused):
         self.status = status
         self.object = object
         self.property = property
-        self.named = named or ((object, property),)
+        self.named = tuple(named) or ((object, property),)
 
 
 def refusal_from(reply: Reply) -> Refused | None:

@@ -53,7 +53,8 @@ def show(event_id: str) -> None:
 @click.argument("event_id", required=False)
 @click.option("--parked", is_flag=True, help="All that are parked.")
 @click.option("--since", type=click.DateTime(), help="All that were recorded since this time in UTC.")
-def replay(event_id: str | None, parked: bool, since: datetime | None) -> None:
+@click.option("--receiver", help="Of many, only those for this receiver: channel, operator.ACCOUNT or agent.NAME.")
+def replay(event_id: str | None, parked: bool, since: datetime | None, receiver: str | None) -> None:
     """Deliver events once more, under their ids.
 
     Either one event, with the parked events of its subject, or many at once.
@@ -61,7 +62,9 @@ def replay(event_id: str | None, parked: bool, since: datetime | None) -> None:
     if [event_id is not None, parked, since is not None].count(True) != 1:
         raise click.UsageError("name an event, or --parked, or --since")
     at = since and since.replace(tzinfo=timezone.utc)
-    count = shown(lambda: _deliveries().replay(event=event_id, since=at))
+    if event_id is not None and receiver is not None:
+        raise click.UsageError("an event goes to its own receivers")
+    count = shown(lambda: _deliveries().replay(event=event_id, since=at, receiver=receiver))
     if event_id is not None and not count:
         raise click.ClickException("there is no such event")
     click.echo(f"{count} event(s) due again", err=True)
@@ -88,7 +91,7 @@ def send(seconds: float) -> None:
 def secret() -> None:
     """Make a secret that signs events.
 
-    For LEVELUP_OV_EVENTS_SECRETS or LEVELUP_OV_OPERATOR_SECRETS.
+    For LEVELUP_OV_EVENTS_SECRETS or LEVELUP_OV_OPERATOR_SECRETS. Needs no configuration.
     """
     click.echo(PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode())
 

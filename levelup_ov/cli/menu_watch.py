@@ -42,9 +42,9 @@ def watch(limit: int, every: float, seconds: float) -> None:
     """Record what changed in menus, stock and locations.
 
     A changed menu, a sold-out item and a paused location each become an event (MENU-9). If the provider has versions of
-    its menu, a menu is read only if its version or the stock has changed. Accounts take turns; one whose provider does
-    not answer is skipped in this run. Safe on several hosts; meant for a scheduler, every minute. Exit status 1: some
-    locations are left for the next run.
+    its menu, a menu is read only if its version or the stock has changed. Accounts take turns, and each begins with the
+    locations that were looked at longest ago. One whose provider does not answer is skipped in this run. Safe on
+    several hosts; meant for a scheduler, every minute. Exit status 1: some locations are left for the next run.
     """
     check_ledger_writable()
     run, counts = BoundedRun(seconds), Counter[str]()
@@ -60,12 +60,12 @@ def watch(limit: int, every: float, seconds: float) -> None:
 
 def _places(account: str, limit: int, counts: Counter[str]) -> list[_Place]:
     try:
-        routed = the_service().locations(account, RequestContext(Deadline(PATIENCE)))
+        routed = the_service().menus_to_watch(account, RequestContext(Deadline(PATIENCE)))
     except Failure as failure:
         counts["failed"] += 1
         click.echo(f"{account}: {failure.code}: {failure.message}")
         return []
-    return [_Place(account, each.id) for each in routed if not each.location.terminated][:limit]
+    return [_Place(account, each.id) for each in routed[:limit]]
 
 
 def _watch(run: BoundedRun, place: _Place, every: float) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from levelup_ov.event_settings import EventSettings
 from levelup_ov.events.deliverer import LANES, Deliverer
 from levelup_ov.events.receivers import Receivers
-from levelup_ov.events.sending import RequestOf, Sender
+from levelup_ov.events.sending import LARGEST_ANSWER, RequestOf, Sender
 from levelup_ov.ledger.event_deliveries import EventDeliveries
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.transport.in_process import WSGIApplication
@@ -33,5 +33,7 @@ def deliver(
     receivers = Receivers(settings, has_agents=to_agent is not None)
     outbox.route, outbox.has_followers = receivers.route, to_agent is not None
     # A receiver that fails is left alone by the deliverer.
-    transport = Transport(pool_size=max(LANES.values()), in_process=in_process, proxy=proxy, breaks=False)
+    transport = Transport(
+        pool_size=max(LANES.values()), in_process=in_process, proxy=proxy, breaks=False, max_answer=LARGEST_ANSWER
+    )
     return Deliverer(deliveries, receivers, Sender(settings, transport, clock, to_agent))

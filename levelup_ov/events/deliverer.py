@@ -94,6 +94,7 @@ class Deliverer:
         self._now = now
         self._gates: dict[str, _Gate] = {}
         self._doubtful = 0
+        self._nobody: set[str] = set()
         self._accepted: list[EventDelivery] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -175,6 +176,8 @@ class Deliverer:
         for name in self._deliveries.receivers():
             if (receiver := self._receivers.get(name)) is not None:
                 gates.append(self._gates.setdefault(name, _Gate(receiver)))
+            else:
+                self._nobody.add(name)
         return sorted(gates, key=lambda gate: gate.looked_at)
 
     def _run_lane(self, gate: _Gate, is_sound: bool) -> None:
@@ -269,6 +272,11 @@ class Deliverer:
 
     def _tidy(self) -> None:
         if self._now() >= self._tidy_at:
+            for name in self._nobody:
+                if parked := self._deliveries.park(name):
+                    remedy = "configure the receiver again, then `levelup-ov events replay --parked`"
+                    facts = {"receiver": name, "problem": "not_configured", "more": parked, "remedy": remedy}
+                    log.error("events_parked", extra=facts)
             is_done = max(self._deliveries.purge(), self._deliveries.purge_parked(AGENT)) < AT_ONCE
             self._tidy_at = self._now() + (TIDY_EVERY if is_done else TIDY_ON)
 

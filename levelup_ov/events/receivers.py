@@ -6,7 +6,7 @@ operator of the account, because restaurants have people of their own. An agent 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import OPERATOR_KIND, Event
@@ -48,7 +48,11 @@ class Receivers:
         """The receiver with this name; None if it is not configured any more."""
         if self._has_agents and is_agent(name):
             return Receiver(name, AGENT)
-        return self._by_name.get(name)
+        if (found := self._by_name.get(name)) is not None or not name.startswith(f"{OPERATOR}."):
+            return found
+        # Of an account that is not in the accounts file any more.
+        default = self._by_name.get(operator_of(LEDGER_ACCOUNT))
+        return default and replace(default, name=name)
 
     def route(self, event: Event) -> tuple[str, ...]:
         """The names of the receivers of an event."""
@@ -56,7 +60,7 @@ class Receivers:
             # The channel has not sent it: a site did, and asks on its own.
             return ()
         name = operator_of(event.account) if event.kind == OPERATOR_KIND else CHANNEL
-        return (name,) if name in self._by_name else ()
+        return (name,) if self.get(name) is not None else ()
 
 
 def operator_of(account: str) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import smtplib
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.message import EmailMessage
 from email.utils import format_datetime
+from typing import Any
 
 import orjson
 from standardwebhooks import Webhook
@@ -29,6 +32,8 @@ PATIENCE = 10.0
 ACCEPTED = range(200, 300)
 OF_THE_EVENT = frozenset({400, 409, 413, 415, 422})
 """Answers about the event; every other failure is the receiver's, which then gets one event at a time."""
+LARGEST_ANSWER = 64 * 1024
+"""Bytes of an answer that are read; none of them is used."""
 LONGEST_WAIT = 600.0
 """Seconds that a receiver may ask us to wait."""
 UNREADABLE = "unreadable"
@@ -116,6 +121,9 @@ class Sender:
             with session:
                 session.post("", orjson.Fragment(request.body), also=ACCEPTED)
         except Unanswered as failure:
+            if session.calls and session.calls[-1].status in ACCEPTED:
+                # Nobody needs what comes after the status: too much, too late, or cut off.
+                return
             problem = str(failure.status or failure.code.removeprefix("provider_"))
             wait = failure.retry_after or 0.0
             raise SendFailed(problem, is_down=failure.status not in OF_THE_EVENT, wait=wait) from None
@@ -154,15 +162,35 @@ def signed(id: str, body: str, now: datetime, secrets: tuple[Secret, ...]) -> di
     }
 
 
+class _Client(smtplib.SMTP):
+    """Its replies all come within :data:`PATIENCE`; smtplib itself limits each part of one that arrives."""
+
+    def __init__(self, host: str, port: int, **more: Any) -> None:
+        self._deadline = Deadline(PATIENCE)
+        super().__init__(host, port, timeout=PATIENCE, **more)
+
+    def getreply(self) -> tuple[int, bytes]:
+        timer = threading.Timer(max(self._deadline.remaining(), 0), self._hang_up)
+        timer.start()
+        try:
+            return super().getreply()
+        finally:
+            timer.cancel()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError, AttributeError):
+            self.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+
+
+class _TLSClient(_Client, smtplib.SMTP_SSL):
+    """The same, with TLS from the start."""
+
+
 def _submit(mail: EmailMessage, server: Secret) -> None:
     """Hand a mail to the server: over TLS, except to this host; a password never without it."""
     host, port, user, password, immediately = mail_server(server.reveal())
     context = ssl.create_default_context()
-    client: smtplib.SMTP
-    if immediately:
-        client = smtplib.SMTP_SSL(host, port, timeout=PATIENCE, context=context)
-    else:
-        client = smtplib.SMTP(host, port, timeout=PATIENCE)
+    client = _TLSClient(host, port, context=context) if immediately else _Client(host, port)
     try:
         if not immediately and (user or host not in ("127.0.0.1", "localhost", "::1")):
             client.starttls(context=context)

@@ -335,7 +335,7 @@ class GroupCommit:
                 self._queue.remove(mine)
             raise
         if isinstance(mine.error, LedgerUnavailable):
-            raise type(mine.error)(mine.error.message) from mine.error.__cause__
+            raise mine.error.replace() from mine.error.__cause__
         if not mine.is_done or mine.error is not None:
             raise LedgerUnavailable() from mine.error
         result: T = mine.result

@@ -12,7 +12,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, Text, bindparam, case, collate, delete, func, literal, null, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Text,
+    and_,
+    bindparam,
+    case,
+    collate,
+    delete,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import aliased
 
 from levelup_ov.ledger.ledger import Ledger
@@ -129,9 +143,19 @@ class EventDeliveries:
         # What was parked with it comes first.
         this = or_(_C.event == bindparam("event"), (_C.state == "parked") & of_event.exists())
         self._replay = prepare(again.where(this))
-        self._replay_parked = prepare(again.where(_C.state == "parked"))
+        to = bindparam("receiver", type_=Text)
+        chosen = (
+            select(_C.number)
+            .where(_C.number > bindparam("after", type_=BigInteger), or_(to.is_(None), _C.receiver == to))
+            .order_by(_C.number)
+            .limit(AT_ONCE)
+        )
         newer = _C.created_at >= bindparam("from", type_=BigInteger)
-        self._replay_since = prepare(again.where(newer, _C.state != "waiting"))
+        kinds = {"parked": _C.state == "parked", "newer": and_(_C.state != "waiting", newer)}
+        self._replay_some = {
+            name: prepare(again.where(_C.number.in_(chosen.where(kind))).returning(_C.number))
+            for name, kind in kinds.items()
+        }
 
     def receivers(self) -> tuple[str, ...]:
         """The receivers with events that wait, due or not."""
@@ -178,7 +202,7 @@ class EventDeliveries:
         return self._database.run(work)
 
     def park(self, receiver: str) -> int:
-        """Park what has waited for :data:`GIVEN_UP` for a receiver that is down, at most :data:`AT_ONCE`."""
+        """Park what has waited for :data:`GIVEN_UP` for a receiver that is down or gone, at most :data:`AT_ONCE`."""
         return self._run_count(self._park, {"receiver": receiver})
 
     def purge(self) -> int:
@@ -189,16 +213,20 @@ class EventDeliveries:
         """Delete what has been parked for :data:`KEPT` for the receivers ``group.NAME``, at most :data:`AT_ONCE`."""
         return self._run_count(self._purge_parked, {"prefix": f"{group}.", "end": f"{group}/"})
 
-    def replay(self, *, event: str | None = None, since: datetime | None = None) -> int:
+    def replay(self, *, event: str | None = None, since: datetime | None = None, receiver: str | None = None) -> int:
         """Make events due again, with their ids: one, or those recorded since a time, or all that are parked.
 
-        With one, those of its subject that are parked too. Returns how many.
+        With one, those of its subject that are parked too. ``receiver``: of many, only those for it. Returns how many.
         """
         if event is not None:
             return self._run_count(self._replay, {"event": event})
-        if since is not None:
-            return self._run_count(self._replay_since, {"from": int(since.timestamp() * 1000)})
-        return self._run_count(self._replay_parked, {})
+        some = self._replay_some["parked" if since is None else "newer"]
+        values = {"receiver": receiver, "from": since and int(since.timestamp() * 1000), "after": 0}
+        count = 0
+        while rows := self._run_all(some, values):
+            count += len(rows)
+            values["after"] = max(row.number for row in rows)
+        return count
 
     def backlog(self) -> tuple[Waiting, ...]:
         """What is waiting or parked, by receiver and state; of at most 20,000."""

@@ -66,12 +66,18 @@ class MenuWatches:
             "location", "account", "mark",
         )  # fmt: skip
         self._one = prepare(select(MENU_WATCHES).where(_W.location == bindparam("this")))
+        self._asked = prepare(select(_W.location, _W.asked_at).where(_W.account == bindparam("account")))
         seen = ("version", "menu", "stock", "sold_out", "paused")
         self._record = prepare(
             update(MENU_WATCHES)
             .where(_W.location == bindparam("this"), _W.mark == bindparam("seen", type_=Text))
             .values({name: bindparam(f"new_{name}", type_=_W[name].type) for name in seen})
         )
+
+    def asked(self, account: str) -> dict[str, int]:
+        """When each location of an account was looked at last, in milliseconds since 1970."""
+        rows = self._database.run(lambda cursor, _: self._asked.all(cursor, {"account": account}), single=True)
+        return {row.location: row.asked_at for row in rows}
 
     def claim(self, account: str, location: str, every: timedelta) -> ClaimedLook | None:
         """Claim a look at a location's menu; None: the last one was less than ``every`` ago."""

@@ -252,6 +252,15 @@ class Service:
         if (stock := self.stock.fresh(routed.id)) is not None:
             check_stock(order, stock)
 
+    def menus_to_watch(self, merchant_id: str, context: RequestContext) -> list[RoutedLocation]:
+        """The locations whose menus are watched, those first that were looked at longest ago, or never.
+
+        :raises Failure: as :meth:`locations`, or the ledger's.
+        """
+        found = self.locations(merchant_id, context)
+        asked = self.menu_watches.asked(merchant_id)
+        return sorted((each for each in found if not each.location.terminated), key=lambda each: asked.get(each.id, 0))
+
     def watch_menu(self, location_id: str, context: RequestContext, *, every: timedelta) -> list[Event] | None:
         """Look at a location's menu and record what changed, with its events (MENU-9); None: it was just looked at.
 

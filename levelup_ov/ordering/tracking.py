@@ -90,7 +90,7 @@ class OrderTracking:
             return None
         try:
             status = ask(claimed)
-        except Failure:
+        except Exception:
             self._statuses.release(claimed)
             raise
         self.record(claimed, status)

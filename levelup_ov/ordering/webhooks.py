@@ -70,9 +70,11 @@ class ProviderNotices:
         """Look at the menus that may have changed; those that were just looked at wait for the next watch."""
         if notice.menus == ():
             return
-        for routed in self._service.locations(account, context):
-            if not routed.location.terminated and (notice.menus is None or routed.location.provider_id in notice.menus):
-                self._service.check_menu(routed.id, context, every=SOON)
+        # A message that comes again because time ran out goes on where it stopped.
+        every = max(SOON, self._clock() - notice.sent_at - FUTURE)
+        for routed in self._service.menus_to_watch(account, context):
+            if notice.menus is None or routed.location.provider_id in notice.menus:
+                self._service.check_menu(routed.id, context, every=every)
 
     def _order(self, adapter: Adapter, provider_order_id: str) -> PlacedOrder | None:
         """The order, if it was placed here: restaurants have others. One subscription may serve several accounts."""

@@ -9,8 +9,8 @@ from marshmallow import fields
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import MAX_CENTS
-from levelup_ov.schemas.agent_checkouts import MOST_OPTIONS, Whole, list_of, optional, read_body
-from levelup_ov.schemas.base import WireSchema
+from levelup_ov.schemas.agent_checkouts import MOST_OPTIONS, Whole, list_of, optional
+from levelup_ov.schemas.base import WireSchema, read_body
 from levelup_ov.schemas.orders import Identifier, Text
 
 PAGE = 10

@@ -14,10 +14,9 @@ from typing import Any, Final, Literal
 from marshmallow import RAISE, ValidationError, fields, validate
 from msgspec import UNSET
 
-from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import DeliveryAddress
 from levelup_ov.domain.secret import Secret
-from levelup_ov.schemas.base import Reader, WireSchema, read_root
+from levelup_ov.schemas.base import Reader, WireSchema, read_body
 from levelup_ov.schemas.orders import (
     MAX_ITEMS,
     AddressPart,
@@ -522,19 +521,6 @@ def read_food(body: Any) -> CheckoutRequest:
 def read_completion(body: Any) -> PaymentRequest:
     """The payment of a completion. :raises Failure: ``invalid_member``."""
     return read_body(_COMPLETION, body)
-
-
-def read_body(schema: WireSchema, body: Any) -> Any:
-    """What ``schema`` makes of a body without a root member, which :func:`read_root` expects.
-
-    :raises Failure: ``invalid_member``.
-    """
-    try:
-        return read_root(schema, "body", {"body": body})
-    except Failure as failure:
-        failure.message = failure.message.replace("$.body", "$")
-        failure.path = failure.path and failure.path.replace("$.body", "$", 1)
-        raise
 
 
 def _lines(values: dict[str, Any]) -> tuple[LineRequest, ...]:

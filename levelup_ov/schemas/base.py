@@ -174,7 +174,17 @@ def read_root(schema: WireSchema, root: str, body: Any) -> Any:
             f"{path}: expected an object with the member {root}" if path == "$" else f"{path}: expected an object",
             path=path,
         )
-    data = body[root]
+    return _read(schema, body[root], f"$.{root}")
+
+
+def read_body(schema: WireSchema, body: Any) -> Any:
+    """The object that ``body`` is, without a root member. :raises Failure: as in :func:`read_root`."""
+    if type(body) is not dict:
+        raise Failure("invalid_member", "$: expected an object", path="$")
+    return _read(schema, body, "$")
+
+
+def _read(schema: WireSchema, data: dict[str, Any], path: str) -> Any:
     try:
         return read_quickly(schema, data)
     except DECLINED:
@@ -182,8 +192,8 @@ def read_root(schema: WireSchema, root: str, body: Any) -> Any:
     try:
         return schema.load(data)
     except ValidationError as error:
-        problems = list(_problems(error.messages, f"$.{root}"))
-        shown = "; ".join(f"{path}: {message}" for path, message in problems[:10])
+        problems = list(_problems(error.messages, path))
+        shown = "; ".join(f"{place}: {message}" for place, message in problems[:10])
         if len(problems) > 10:
             shown += f"; and {len(problems) - 10} more"
         raise Failure("invalid_member", shown, path=problems[0][0]) from None

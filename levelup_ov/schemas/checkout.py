@@ -13,7 +13,7 @@ from levelup_ov.domain import money
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
-from levelup_ov.schemas.base import Reader, WireSchema, read_root
+from levelup_ov.schemas.base import Reader, WireSchema, read_body, read_root
 from levelup_ov.schemas.orders import _EMAIL, Cents, Identifier, Pattern, Text, read_parsed_submission
 
 USER_PERMISSIONS = (
@@ -268,9 +268,9 @@ def read(root: str, body: Any) -> Any:
 def read_confirmation(body: Any) -> str:
     """The confirmation of a connection, without a root member. :raises Failure: ``invalid_member``."""
     try:
-        return read_root(_CONFIRMATION, "body", {"body": body})["confirmation"]
+        return read_body(_CONFIRMATION, body)["confirmation"]
     except Failure as failure:
-        raise Failure(failure.code, failure.message.replace("$.body", "$"), path="$.confirmation") from None
+        raise failure.replace(path="$.confirmation") from None
 
 
 def read_answered_request(body: Any) -> int:

@@ -87,7 +87,7 @@ class Sessions:
     ``idempotency_key_reused``, ``location_not_found``, ``ledger_unavailable``, or the provider's own failure.
     What is wrong with a basket or a tender is a problem of the session instead.
 
-    ``follow`` is asked once for each order.
+    ``follow`` is called once for each order.
     ``key``: the same key with the same body gets the recorded answer (``replayed``); None: the request has no key.
     ``context`` has the deadline, and takes what is logged about the request. ``clock`` returns the time, aware.
     """

@@ -1,10 +1,10 @@
 """One request and its answer over a connection of urllib3's, without what requests and urllib3 build around the two.
 
 It saves 14 % of the instructions of a validation with one provider call, and 10 % of those of a submission (callgrind,
-2026-11-29: 4.92 to 4.23 million, and 7.00 to 6.31). It takes on what is plain: a request with headers in ASCII, and an
-answer in HTTP/1.1 without a content coding whose length is given or that comes in chunks. All else is left to urllib3
-(:func:`head_of` gives None) or to http.client, which then gets what was received so far. That both read the same is a
-property in the tests.
+2026-11-29: 4.92 to 4.23 million, and 7.00 to 6.31). It handles the usual case: a request with headers in ASCII, and an
+answer in HTTP/1.1 that has no content coding and either a length or chunks. Everything else is left to urllib3
+(:func:`head_of` returns None), or to http.client, which then gets what was received so far. Property tests check that
+both read the same.
 """
 
 from __future__ import annotations

@@ -290,15 +290,13 @@ class Session:
 
     def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
         self.close()
-        if isinstance(failure, Failure):
-            secrets = self.all_secrets()
-            while failure is not None:
-                # Also the exceptions that caused it: a traceback shows the whole chain.
-                if isinstance(failure, Failure):
-                    failure.message = scrub(failure.message, secrets)
-                    # A path that is not a path in an order comes from the provider.
-                    failure.path = failure.path if failure.path and _OF_ORDER.fullmatch(failure.path) else None
-                failure = failure.__context__
+        if isinstance(failure, Failure) and (safe := _safe(failure, self.all_secrets())) is not failure:
+            context = safe.__context__
+            try:
+                raise safe
+            finally:
+                # Raising it has set this to ``failure``, which has the secrets.
+                safe.__context__ = context
 
     def all_secrets(self) -> list[Secret]:
         """Everything that no text of this session may show."""
@@ -469,22 +467,18 @@ class Session:
                     _check_status(reply, request, also)
             except Failure as failure:
                 exchange.settle(keep=False)
-                if exchange.held_back or not isinstance(failure, Unanswered):
-                    if places_order and exchange.held_back:
-                        # Nothing went out this time, but an earlier attempt may have arrived.
-                        placement.unanswered(before=before, sent=sent)
-                    if isinstance(failure, Unanswered):
-                        failure.sent = sent
-                    raise
-                breaker.record(failure)
-                sent = sent or failure.sent
-                again = (repeatable or not failure.sent) and not breaker.is_open
-                pause = _pause(failure, attempt) if again else None
+                pause = None
+                if isinstance(failure, Unanswered) and not exchange.held_back:
+                    breaker.record(failure)
+                    sent = sent or failure.sent
+                    again = (repeatable or not failure.sent) and not breaker.is_open
+                    pause = _pause(failure, attempt) if again else None
                 if pause is None or self.deadline.remaining() - pause <= (MIN_TIME_TO_PLACE if places_order else 0):
                     # An earlier attempt may have arrived, whatever happened to this one.
-                    failure.sent = sent
-                    if places_order:
+                    if places_order and (exchange.held_back or isinstance(failure, Unanswered)):
                         placement.unanswered(before=before, sent=sent)
+                    if isinstance(failure, Unanswered) and failure.sent != sent:
+                        raise failure.replace(sent=sent) from failure
                     raise
             except BaseException:
                 exchange.settle(keep=False)
@@ -496,11 +490,11 @@ class Session:
                 if refusal is None:
                     return reply
                 if places_order:
-                    refusal.proof = placement.refused(before=before, sent=sent)
+                    proof = placement.refused(before=before, sent=sent)
                 else:
                     # An earlier attempt may still arrive; only where the call reads, that changes nothing.
-                    refusal.proof = not placement.may_exist and (request.method in _READING or not sent)
-                raise refusal
+                    proof = not placement.may_exist and (request.method in _READING or not sent)
+                raise refusal.replace(proof=proof)
             net.sleep(pause)
             attempt += 1
 
@@ -593,6 +587,36 @@ class Session:
             tracing.describe_call(span, status, call.failure)
             if self._transport.watch is not None:
                 self._transport.watch(self, call, request.url or "", _bytes(request), reply)
+
+
+def _safe(failure: Failure, secrets: Sequence[Secret]) -> Failure:
+    """``failure`` without secrets, also in what led to it, because a traceback shows the whole chain.
+
+    The same one if there are none.
+    """
+    chain: dict[int, BaseException] = {}
+    rest: list[BaseException | None] = [failure]
+    while rest:
+        if (error := rest.pop()) is not None and id(error) not in chain:
+            chain[id(error)] = error
+            rest += error.__cause__, error.__context__
+    copies = {key: _scrubbed(error, secrets) for key, error in chain.items() if isinstance(error, Failure)}
+    if all(repr(copy) == repr(chain[key]) for key, copy in copies.items()):
+        return failure
+    safe = {**chain, **copies}
+    for key, error in chain.items():
+        copy, suppressed = safe[key], error.__suppress_context__
+        links = safe.get(id(error.__cause__)), safe.get(id(error.__context__))
+        copy.__traceback__ = error.__traceback__
+        copy.__cause__, copy.__context__ = links
+        copy.__suppress_context__ = suppressed
+    return copies[id(failure)]
+
+
+def _scrubbed(failure: Failure, secrets: Sequence[Secret]) -> Failure:
+    # A path that is not a path in an order comes from the provider.
+    path = failure.path if failure.path and _OF_ORDER.fullmatch(failure.path) else None
+    return failure.replace(message=scrub(failure.message, secrets), path=path)
 
 
 def _bytes(request: PreparedRequest) -> bytes:

@@ -17,7 +17,7 @@ from levelup_ov.config import Settings
 from levelup_ov.domain.secret import Secret
 from levelup_ov.events.deliverer import LANES
 from levelup_ov.events.receivers import AGENT, receiver_of
-from levelup_ov.events.sending import UNREADABLE, EventRequest, SendFailed
+from levelup_ov.events.sending import LARGEST_ANSWER, UNREADABLE, EventRequest, SendFailed
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.event_deliveries import EventDelivery
 from levelup_ov.ledger.outbox import Outbox
@@ -31,8 +31,6 @@ from levelup_ov.ucp.profile import PROFILE, envelope
 from levelup_ov.ucp.signing import Signatures
 from levelup_ov.ucp.versions import ORDER
 
-LARGEST_ANSWER = 64 * 1024
-"""Bytes; the answer of a receiver is not used."""
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 
 

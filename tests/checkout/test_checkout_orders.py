@@ -48,8 +48,9 @@ def test_credit_is_a_discount_and_tax_is_charged_in_full(site: Site, merchant: s
     }  # fmt: skip
     campaigns = [each["campaign"] for each in preview["campaigns"]]
     assert [(each["id"], each["representation_type"]) for each in campaigns] == [
-        (101, "spend_based_loyalty_v1"), (102, "basic_v1"),
-    ]  # fmt: skip
+        (101, "spend_based_loyalty_v1"),
+        (102, "basic_v1"),
+    ]
     assert not site.unrefunded()
     site.charged(order(merchant, user))
     after = site.post("/order_previews", order(merchant, user))["preview"]

@@ -237,6 +237,22 @@ def test_the_command_names_what_it_did(app_of: Flask, inbox: Inbox) -> None:
 
 
 @pytest.mark.rule("EVT-5")
+def test_a_range_is_replayed_for_one_receiver(app_of: Flask, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = app_of.extensions["levelup_ov"].submissions.ledger.outbox
+    outbox.route = lambda event: ("channel", "operator.sandbox")
+    report_to(app_of, *map(str, range(1200)))
+    kept = EventDeliveries(app_of.extensions["levelup_ov"].submissions.ledger)
+    for receiver in ("channel", "operator.sandbox"):
+        kept.accept(*kept.claim(receiver, limit=2000, term=timedelta(seconds=30)))
+    runner = app_of.test_cli_runner()
+    again = ["events", "replay", "--since", "2026-01-01", "--receiver", "channel"]
+    assert "1200 event(s) due again" in runner.invoke(args=again).output
+    assert "0 event(s) due again" in runner.invoke(args=again).output, "they are waiting already"
+    assert {waiting.receiver for waiting in kept.backlog()} == {"channel"}
+    assert runner.invoke(args=["events", "replay", "evt_1", "--receiver", "channel"]).exit_code == 2
+
+
+@pytest.mark.rule("EVT-5")
 def test_the_outbox_is_in_the_metrics(serve: Serve, inbox: Inbox, clock: Clock) -> None:
     app = serve()
     report_to(app, "a")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import email
+import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from email import policy
@@ -15,9 +17,15 @@ import pytest
 from flask import Flask
 from standardwebhooks import Webhook
 
+from levelup_ov.domain.event import Event
+from levelup_ov.events import sending
+from levelup_ov.events.deliverer import Deliverer
+from levelup_ov.events.receivers import Receivers
+from levelup_ov.ledger.event_deliveries import EventDeliveries
 from tests.channel import Channel, Clock
 from tests.events.conftest import OPERATOR_SECRET, Inbox, deliverer
 from tests.events.test_channel_events import watch
+from tests.transport.wire import Peer, peer
 
 Serve = Callable[..., Flask]
 ACCOUNTS = """
@@ -119,6 +127,43 @@ def test_the_account_has_its_own_operator(
     assert headers["webhook-signature"] == signature
 
 
+@pytest.mark.rule("EVT-5", "EVT-8")
+def test_the_operator_of_all_hears_of_an_account_that_is_gone(
+    serve: Serve, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    accounts = str(tmp_path / "accounts.toml")
+    (tmp_path / "accounts.toml").write_text(ACCOUNTS)
+    diner, others = Inbox(), Inbox()
+    diner.answers = [503]
+    hosts = {"diner.internal": diner, "all.internal": others}
+    app = serve(hosts, **HOOKS, LEVELUP_OV_ACCOUNTS=accounts)
+    refuse_order(app, clock)
+    deliverer(app).drain(0.1)
+    (tmp_path / "accounts.toml").write_text(ACCOUNTS.partition("[accounts.other]")[2].join(["[accounts.other]", ""]))
+    clock.now += timedelta(minutes=1)
+    deliverer(serve(hosts, **HOOKS, LEVELUP_OV_ACCOUNTS=accounts)).drain(5)
+    assert [data["merchant_id"] for _, data in others.events] == ["sandbox"]
+
+
+@pytest.mark.rule("EVT-5")
+def test_what_nobody_is_to_receive_is_parked(serve: Serve, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    app = serve()
+    ledger = app.extensions["levelup_ov"].submissions.ledger
+    ledger.outbox.route = lambda event: ("operator.gone",)
+    ledger.outbox.add(Event("order.needs_attention", "gone", "gone.one", "s", {"what": "order_refused"}))
+    settings = app.extensions["levelup_ov.settings"].events
+    own = Deliverer(EventDeliveries(ledger), Receivers(settings), lambda *_: None, now=lambda: clock().timestamp())
+    own.drain(0.1)
+    clock.now += timedelta(days=1, minutes=30)
+    own.start()
+    until = time.monotonic() + 20
+    while not EventDeliveries(ledger).find(state="parked") and time.monotonic() < until:
+        time.sleep(0.01)
+    own.stop()
+    (parked,) = [record for record in caplog.records if record.message == "events_parked"]
+    assert (vars(parked)["receiver"], vars(parked)["problem"]) == ("operator.gone", "not_configured")
+
+
 @pytest.mark.rule("EVT-8")
 def test_a_mail_says_what_to_do(serve: Serve, clock: Clock, mail_server: MailServer) -> None:
     app = serve(
@@ -147,6 +192,25 @@ def test_a_mail_says_what_to_do(serve: Serve, clock: Clock, mail_server: MailSer
     text = mail.get_content().replace("\r\n", "\n")
     assert "order id: 1\n" in text and "call it, or tell the guest" in text
     assert "Robin" not in text
+
+
+@pytest.mark.rule("EVT-6", "EVT-8")
+def test_a_mail_server_that_drips_is_left(serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drip(server: Peer, connection: socket.socket) -> None:
+        while not server.stopped:
+            connection.sendall(b"2")
+            server.pause(0.02)
+
+    monkeypatch.setattr(sending, "PATIENCE", 0.2)
+    with peer(drip) as mail_server:
+        app = serve(
+            LEVELUP_OV_OPERATOR="kitchen@diner.example",
+            LEVELUP_OV_SMTP_URL=f"smtp://127.0.0.1:{mail_server.port}",
+            LEVELUP_OV_MAIL_FROM="gateway@orders.example",
+        )
+        refuse_order(app, clock)
+        deliverer(app).drain(0.01)
+        assert deliverer(app).counts["waiting"] == 1
 
 
 @pytest.mark.rule("EVT-8", "PAY-4")

@@ -206,6 +206,22 @@ def test_a_changed_menu_is_looked_at(app: Flask, square: Square, kind: str, cont
         assert any("catalog" in call for call in square.calls) == calls
 
 
+@pytest.mark.rule("EVT-9", "MENU-9")
+def test_what_was_looked_at_since_is_not_looked_at_again(app: Flask, square: Square, clock: Clock) -> None:
+    def looks(event: str, at: str) -> bool:
+        """Whether a message that was first sent at this time makes the service look at menus."""
+        content = {"merchant_id": "M1", "type": "catalog.version.updated", "event_id": event, "created_at": at}
+        square.calls.clear()
+        data = {"type": "catalog", "id": "", "object": {"catalog_version": {"updated_at": at}}}
+        assert send(app, json.dumps({**content, "data": data}).encode()).status == 200
+        return any("catalog" in call for call in square.calls)
+
+    assert looks("e-1", "2030-06-03T16:00:00Z")
+    clock.set("2030-06-03T16:10Z")
+    assert not looks("e-2", "2030-06-03T15:50:00Z")
+    assert looks("e-3", "2030-06-03T15:58:00Z"), "the clock of the provider may be slow"
+
+
 @pytest.mark.rule("EVT-9")
 def test_the_order_of_another_account_is_found(app: Flask, square: Square, inbox: Inbox) -> None:
     Channel(app).submit("other.LBOSTON", **ORDER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,11 +13,13 @@ from flask import Flask
 
 from levelup_ov.domain.event import Event
 from levelup_ov.event_settings import EventSettings
+from levelup_ov.events import sending
 from levelup_ov.events.deliverer import Deliverer
 from levelup_ov.events.receivers import Receiver, Receivers
 from levelup_ov.ledger.event_deliveries import EventDeliveries, EventDelivery
 from levelup_ov.ledger.outbox import Outbox
-from tests.events.conftest import Inbox, deliverer
+from tests.events.conftest import URL, Inbox, deliverer
+from tests.transport.wire import Peer, peer, read_request
 
 Serve = Callable[..., Flask]
 
@@ -73,6 +76,36 @@ def test_many_receivers_that_hang_delay_no_other(outbox: Outbox, deliveries: Eve
     assert crowd.is_done.wait(20)
     own.stop()
     assert crowd.hanging == {*names}
+
+
+def cut_off(server: Peer, connection: socket.socket) -> None:
+    read_request(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+
+
+def too_much(server: Peer, connection: socket.socket) -> None:
+    read_request(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000)
+
+
+def too_slow(server: Peer, connection: socket.socket) -> None:
+    read_request(connection)
+    connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 10\r\n\r\nabc")
+    server.pause(30)
+
+
+@pytest.mark.rule("EVT-5")
+@pytest.mark.parametrize("answer", [cut_off, too_much, too_slow])
+def test_the_status_alone_accepts(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, answer: Callable[[Peer, socket.socket], None]
+) -> None:
+    monkeypatch.setattr(sending, "PATIENCE", 0.3)
+    with peer(answer) as receiver:
+        app = serve(**{URL: f"{receiver.url}/events"})
+        ledger = app.extensions["levelup_ov"].submissions.ledger
+        ledger.outbox.add(Event("menu.changed", "sandbox", "sandbox.congress", "a", {}))
+        deliverer(app).drain(0.01)
+    assert [each.state for each in EventDeliveries(ledger).find()] == ["accepted"]
 
 
 @pytest.mark.rule("EVT-5")

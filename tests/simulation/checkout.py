@@ -478,8 +478,9 @@ class CheckoutWorld(World):
         old = known.get(order.user)
         return old is not None and any(
             each.levelup_id is not None and each.levelup_id == old.levelup_id and each.state == "connected"
-            for each in known.values() if each.kind == "user" and each.id != old.id
-        )  # fmt: skip
+            for each in known.values()
+            if each.kind == "user" and each.id != old.id
+        )
 
     def _spawn_clients(self) -> None:
         for diner in self.diners:

@@ -408,8 +408,8 @@ class SecretInError(SandboxAdapter):
         try:
             return super().submit_order(order, tender, session)
         except Unanswered as failure:
-            failure.message += f" (key {self.account.setting('api_key')})"
-            raise
+            message = f"{failure.message} (key {self.account.setting('api_key')})"
+            raise failure.replace(message=message) from failure
 
 
 class SaidBack(SandboxAdapter):
