@@ -215,6 +215,24 @@ def test_what_was_declined_is_known_though_the_ledger_failed(
     assert site.charge(body, "K").error["code"] == "card_declined"
 
 
+@pytest.mark.rule("SUB-3")
+def test_a_charge_that_the_ledger_could_not_record(
+    site: Site, merchant: str, user: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs(*_: Any, **__: Any) -> None:
+        raise LedgerUnavailable("it hangs")
+
+    body = order(merchant, user)
+    monkeypatch.setattr(Ledger, "place", hangs)
+    first = site.charged(body, "K")["uuid"]
+    monkeypatch.undo()
+    clock.set("2030-06-03T16:05Z")
+    assert site.reconcile()[1].endswith("1 finished, 0 still unfinished\n")
+    assert site.reconcile() == (0, "0 finished, 0 still unfinished\n")
+    # The outcome of an equal one is known, so another key is another order.
+    assert {first, site.charged(body, "L")["uuid"]} == {*site.unrefunded()} and len(site.unrefunded()) == 2
+
+
 @pytest.mark.rule("WEB-4")
 def test_a_charge_that_was_ruled_out_goes_back(
     site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
