@@ -144,7 +144,9 @@ def _translated(answer: Answer) -> Answer:
         return replace(answer, body={"order_submission": {"order_id": _number(body["order"]["label"])}})
     if state == "complete_in_progress":
         return _error(answer, "outcome_unknown", True)
-    errors = [each["code"] for each in body.get("messages", ()) if each["type"] != "info"]
+    # A price without the tip, as of another guest's cart, has that as its first message. The next one is the reason.
+    aside = ("tip_not_accepted",)
+    errors = [each["code"] for each in body.get("messages", ()) if each["type"] != "info" and each["code"] not in aside]
     if answer.status >= 400:
         code = str(body.get("code", body.get("error", {}).get("code", f"no code: {body}")))
         return _error(answer, code, answer.status == 429 or answer.status >= 500 or code in RETRYABLE)
