@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text
@@ -11,6 +12,8 @@ from levelup_ov.ledger.ledger import Ledger, open_ledger
 from tests.ledger.helpers import LOCATION, begin, claim, claimed, place
 
 MANY = 3000
+FRAME = 4096 + 24
+"""Bytes of a page in the write-ahead log."""
 FILL = f"""
 INSERT INTO submissions (id, account, location, state, content, owner, claimed_at, lease_until, settled_at, reference,
     alike, generation, boot, since, lease, card, looked_again, request_id, order_id, provider_order_id, proven)
@@ -97,3 +100,16 @@ def test_a_submission_costs_as_much_after_many(sqlite_url: str, life: Callable[[
     ledger.close()
     few, many = cost
     assert 0 < many < few * 1.25, (few, many)
+
+
+def test_a_submission_writes_few_pages(sqlite_url: str) -> None:
+    ledger = open_ledger(sqlite_url, pool_size=1)
+    placed(ledger, "first")
+    log = Path(ledger.database._file() + "-wal")
+    before, orders = log.stat().st_size, 50
+    for number in range(orders):
+        placed(ledger, f"order {number}")
+    pages = (log.stat().st_size - before) / FRAME / orders
+    ledger.close()
+    # Each further index over all submissions takes one more at least.
+    assert 10 < pages < 17.9, pages
