@@ -12,13 +12,15 @@ from levelup_ov.checkout import charges, client, refunds, submitting
 from levelup_ov.checkout.charges import Absence, Charges
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.leases import Leases
+from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.proof import PastOrder
 from levelup_ov.checkout.refunds import Refunds
-from levelup_ov.checkout.store import StoredOrder
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.errors import Unanswered
 from levelup_ov.ordering.submissions import Disproved
 from levelup_ov.transport.connections import SendState
 from levelup_ov.transport.session import Session
+from tests.simulation import mutants
 from tests.simulation.mutants import Mutant, _all, _always_kept, _nothing, _shared, any_2xx, patch
 
 
@@ -161,6 +163,42 @@ def identity_unreported() -> AbstractContextManager[object]:
     return patch(Connections, "access_again", access_again)
 
 
+def absent_at_once() -> AbstractContextManager[object]:
+    """What LevelUp has not charged when it is asked, it never charges."""
+    return mutants.absent_at_once()
+
+
+def _changing(self: CheckoutStore, id: str, sources: Any, **how: Any) -> StoredOrder | None:
+    values = how["values"]
+    if tuple(sources) == ("not_charged",) and "uuid" in values:
+        how["values"] = {**values, "state": "charged", "problem": None}
+    return _change_order(self, id, sources, **how)
+
+
+def _changing_any(self: CheckoutStore, id: str, sources: Any, **how: Any) -> StoredOrder | None:
+    if how["values"].get("state") == "not_charged" and "seen" in how["values"]:
+        how["held"] = ...
+    return _change_order(self, id, sources, **how)
+
+
+_change_order = CheckoutStore.change_order
+
+
+def late_charges_stay() -> AbstractContextManager[object]:
+    """A charge that was ruled out and is answered all the same is kept."""
+    return patch(CheckoutStore, "change_order", _changing)
+
+
+def given_up_under_way() -> AbstractContextManager[object]:
+    """A charge is given up though another request may be completing it."""
+    return patch(CheckoutStore, "change_order", _changing_any)
+
+
+def outcomes_unrecorded() -> AbstractContextManager[object]:
+    """What the ledger could not record is not recorded later."""
+    return patch(Orders, "_unrecorded", lambda *_: [])
+
+
 def dead_tokens_unnoticed() -> AbstractContextManager[object]:
     """A connection whose token LevelUp takes no more is still connected."""
     return patch(Connections, "token_refused", _nothing)
@@ -172,7 +210,8 @@ CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
         amounts_unread, any_status, shared_connections, every_refusal_is_proof, refusals_after_silence,
         no_lease, history_once, only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
         parts_are_wholes, impossible_is_pending, refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged,
-        identity_unreported, dead_tokens_unnoticed,
+        identity_unreported, dead_tokens_unnoticed, absent_at_once, late_charges_stay, given_up_under_way,
+        outcomes_unrecorded,
     )
 }  # fmt: skip
 """Not among them: that the charge is still held is looked at last before the meal (``Leases.still_ours``). A lease ends
