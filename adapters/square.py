@@ -516,8 +516,9 @@ def _lines_of(held: JSONObject) -> list[Hashable]:
 
 
 def _modifiers(line: JSONObject) -> list[tuple[str, str]]:
-    return sorted((each.text("catalog_object_id", ""), each.text("quantity", "1"))
-                  for each in line.each("modifiers", []))  # fmt: skip
+    return sorted(
+        (each.text("catalog_object_id", ""), each.text("quantity", "1")) for each in line.each("modifiers", [])
+    )
 
 
 def _version(order: JSONObject) -> int:

@@ -130,8 +130,9 @@ class Conversation:
             same = error["request_id"] == exchange.headers.get("x-request-id")
             report.expect("ERR-1", title, same, exchange, "X-Request-ID is different", decision=True)
         words = f"type is {error['type']!r}"
-        report.expect("ERR-2", "an error is one of three types", error["type"] in _ERROR_TYPES, exchange, words,
-                      decision=True)  # fmt: skip
+        report.expect(
+            "ERR-2", "an error is one of three types", error["type"] in _ERROR_TYPES, exchange, words, decision=True
+        )
         if not isinstance(error.get("code"), str):
             return
         title = "code, status, type and retryable match the table"

@@ -121,8 +121,9 @@ def read_locations(talk: Conversation, merchant: str) -> list[LocationUnderTest]
     exchange = talk.get(f"/merchants/{merchant}/locations")
     wire = exchange.json if isinstance(exchange.json, dict) else {}
     locations = _unwrapped(wire.get("locations"), "location")
-    if not report.expect("EP-2", "the locations of a merchant are listed", exchange.ok and locations is not None,
-                         exchange):  # fmt: skip
+    if not report.expect(
+        "EP-2", "the locations of a merchant are listed", exchange.ok and locations is not None, exchange
+    ):
         return []
     updated = wire.get("updated_at", "")
     sound = updated is None or bool(isinstance(updated, str) and _INSTANT.fullmatch(updated))
@@ -178,12 +179,14 @@ def read_menu(talk: Conversation, place: LocationUnderTest) -> LocationUnderTest
 
 def _paths(talk: Conversation, exchange: RoundTrip, menu: Menu) -> None:
     """Check how ids express nesting (ITEM-3, ITEM-4, MENU-5)."""
-    nested = [(option, below) for group in menu.option_groups for option in group.options
-              for below in option.option_groups]  # fmt: skip
+    nested = [
+        (option, below) for group in menu.option_groups for option in group.options for below in option.option_groups
+    ]
     inside = {below for _, below in nested}
     for group in menu.option_groups:
-        wrong = [option.provider_id for option in group.options
-                 if not option.provider_id.startswith(f"{group.provider_id}:")]  # fmt: skip
+        wrong = [
+            option.provider_id for option in group.options if not option.provider_id.startswith(f"{group.provider_id}:")
+        ]
         title = "an option's id is its group's, a colon and its own"
         talk.report.expect("ITEM-4", title, not wrong, exchange, ", ".join(wrong[:5]), decision=True)
         if group.provider_id in inside:
@@ -193,8 +196,9 @@ def _paths(talk: Conversation, exchange: RoundTrip, menu: Menu) -> None:
                      if not any(option.provider_id.startswith(parent) for parent in parents)]  # fmt: skip
             title = "the id of a nested option starts with its parents"
             talk.report.expect("ITEM-3", title, not wrong, exchange, ", ".join(wrong[:5]))
-    wrong = [f"{below} of {option.provider_id}" for option, below in nested
-             if not below.startswith(f"{option.provider_id}:")]  # fmt: skip
+    wrong = [
+        f"{below} of {option.provider_id}" for option, below in nested if not below.startswith(f"{option.provider_id}:")
+    ]
     if nested:
         title = "a nested group's id is its path"
         talk.report.expect("MENU-5", title, not wrong, exchange, ", ".join(wrong[:5]), decision=True)

@@ -149,9 +149,8 @@ class SubmissionChecks:
             ("PAY-1", "an unknown tender is refused", {"tender": "Cash"}),
             ("PAY-3", "both tenders are refused", {"tender": "LevelUp", "credit_card": card()}),
             ("PAY-2", "a card without its number is refused", {"credit_card": {**card(), "number": None}}),
-            ("PAY-2", "a card with an invalid month is refused",
-             {"credit_card": {**card(), "expiration_month": "13"}}),
-        )  # fmt: skip
+            ("PAY-2", "a card with an invalid month is refused", {"credit_card": {**card(), "expiration_month": "13"}}),
+        )
         for rule, title, further in wrong:
             if "credit_card" in further and "credit_card" not in self.tender:
                 report.not_applicable(rule, title, "a card is sent only where LevelUp is not accepted")

@@ -45,9 +45,10 @@ _CAMPAIGN_MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "basic_v1": (("title", "description"), ()),
     "spend_based_loyalty_v1": ((), ("earn_amount", "progress_amount", "required_spend_amount")),
     "visit_based_loyalty_v1": (
-        (), ("earn_amount", "progress_visit_count", "required_visit_count", "qualifying_order_spend_amount"),
+        (),
+        ("earn_amount", "progress_visit_count", "required_visit_count", "qualifying_order_spend_amount"),
     ),
-}  # fmt: skip
+}
 """Strings and numbers of each representation, as named by the iOS library and its fixtures."""
 _NEXT = re.compile(r'[?&]page=(\d{1,9})[^>]*>\s*;[^,]*rel="?next"?')
 _MORE = re.compile(r'\brel\s*=\s*"?[^",;]*\bnext\b', re.IGNORECASE)
@@ -194,7 +195,10 @@ class LevelUpClient:
                 raise failure.replace(message=f"LevelUp: {maintenance[0]}") from failure
 
     def app_token(self, session: Session, refused: Secret | None = None) -> Secret:
-        """The app's token; a new one if ``refused`` is still the newest."""
+        """The app's token; a new one if ``refused`` is still the newest.
+
+        Not :class:`~levelup_ov.transport.auth.Login`: these tokens have no lifetime, and a header of their own.
+        """
         if not self._lock.acquire(timeout=max(session.deadline.remaining(), 0)):
             raise timed_out(sent=False)
         try:

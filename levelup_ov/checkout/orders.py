@@ -58,6 +58,9 @@ __all__ = ["Orders", "Preview"]
 CHARGING_SHARE = 0.4
 """The part of a request's time that charging may take if the order is then submitted to a provider."""
 
+MOST_OPEN = 20_000
+"""The most open submissions of the ledger that are looked through for charges."""
+
 log = logging.getLogger(__name__)
 
 
@@ -286,11 +289,16 @@ class Orders:
         :raises Failure: why it is still unfinished.
         """
         just_charged = order.state == "charging"
+        submission = self._submissions.ledger.show(order.id)
+        if submission is not None and submission.state == "unknown":
+            self._settle_submission(submission, context)
+            order = self.show(order.id)
+        elif just_charged:
+            order = self._settle_charge(order, submission, context)
         if just_charged:
-            order = self._settle_charge(order, context)
             if order.state == "charged" and not order.is_to_be_submitted and self._is_too_old(order):
                 order = self._give_back(order)
-        elif order.state == "not_charged" and case_of(order)["kind"] in ("", "not_connected"):
+        elif order.state == "not_charged" and order.body and case_of(order)["kind"] in ("", "not_connected"):
             order = self._charges.look_again(order, context)
         if order.state == "stuck":
             order = self._refunds.look(order, context)
@@ -312,6 +320,7 @@ class Orders:
     def unfinished(self, limit: int) -> list[StoredOrder]:
         """The orders for :meth:`reconcile`, longest waiting first, without those being processed right now."""
         found = self._store.unfinished_orders(to_ms(self._clock()), limit)
+        found += self._unrecorded({order.id for order in found})
 
         def is_processed(order: StoredOrder) -> bool:
             is_canceled = order.state == "submitted" and self._canceler.is_under_way(order)
@@ -380,16 +389,26 @@ class Orders:
             self._submissions.reconcile(submission, lambda _: settlement(done))
         return done
 
-    def _settle_charge(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
-        submission = self._submissions.ledger.show(order.id)
+    def _unrecorded(self, besides: set[str]) -> list[StoredOrder]:
+        """The orders whose outcome is known, but not to the ledger, which could not be written at that time.
+
+        Until it is, an equal order would be taken for this one.
+        """
+        rows = self._submissions.ledger.open_submissions(limit=MOST_OPEN)
+        unknown = [row.id for row in rows if row.account == LEDGER_ACCOUNT and row.state == "unknown"]
+        orders = [self._store.order(id) for id in unknown if id not in besides]
+        return [order for order in orders if order is not None and order.state != "charging"]
+
+    def _settle_submission(self, submission: Submission, context: RequestContext) -> None:
+        look_up = _LookUp(self._store, self._charges, context)
+        self._submissions.reconcile(
+            submission, look_up.find, deadline=context.deadline, give_up=look_up.give_up, calls=context.calls
+        )
+
+    def _settle_charge(self, order: StoredOrder, submission: Submission | None, context: RequestContext) -> StoredOrder:
         if submission is not None and submission.state in ("claimed", "sending"):
             raise in_progress("this order is being charged")
-        if submission is not None and submission.state == "unknown":
-            look_up = _LookUp(self._store, self._charges, context)
-            self._submissions.reconcile(
-                submission, look_up.find, deadline=context.deadline, give_up=look_up.give_up, calls=context.calls
-            )
-        elif submission is not None and submission.state == "placed":
+        if submission is not None and submission.state == "placed":
             self._charges.find(order, context)
         else:
             # Nothing was sent under this row, or its sender has proof.

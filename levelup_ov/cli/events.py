@@ -91,7 +91,7 @@ def send(seconds: float) -> None:
 def secret() -> None:
     """Make a secret that signs events.
 
-    For LEVELUP_OV_EVENTS_SECRETS or LEVELUP_OV_OPERATOR_SECRETS. Needs no configuration.
+    For LEVELUP_OV_EVENTS_SECRETS or LEVELUP_OV_OPERATOR_SECRETS. This needs no configuration.
     """
     click.echo(PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode())
 

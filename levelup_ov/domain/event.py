@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
 
-ChannelKind = Literal[
-    "order.status_changed", "submission.resolved", "menu.changed", "item.sold_out", "location.paused"
-]  # fmt: skip
+ChannelKind = Literal["order.status_changed", "submission.resolved", "menu.changed", "item.sold_out", "location.paused"]
 ORDER_PLACED, ORDER_CHANGED = "order.placed", "order.status_changed"
 """The events that the follower of an order gets."""
 CHANNEL_KINDS: tuple[ChannelKind, ...] = get_args(ChannelKind)

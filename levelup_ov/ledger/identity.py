@@ -21,9 +21,7 @@ from levelup_ov.domain.order import DeliveryAddress, Item
 from levelup_ov.domain.request import SubmissionRequest
 from levelup_ov.domain.secret import Secret
 
-Kind = Literal[
-    "idempotency_key", "order_number", "grubhub_order_number", "order_validation_id", "card", "content"
-]  # fmt: skip
+Kind = Literal["idempotency_key", "order_number", "grubhub_order_number", "order_validation_id", "card", "content"]
 
 NAMED: tuple[Kind, ...] = ("idempotency_key", "order_number", "grubhub_order_number", "order_validation_id")
 """The kinds that the channel names, the strongest first."""

@@ -183,7 +183,8 @@ class Ledger:
                 raise _Seen
             if point.run_each(cursor, pointers) < len(pointers):
                 raise _Seen
-            return Claimed(this, row["reference"], row["received_at"] and from_ms(row["received_at"]))
+            received = row["received_at"] and from_ms(row["received_at"])
+            return Claimed(this, row["reference"], received, row["generation"], row["previous"])
 
         try:
             # Nearly every submission is new, and then nothing needs to be read.
@@ -248,13 +249,12 @@ class Ledger:
 
     def restore(
         self,
-        id: str,
+        claim: Claimed,
         *,
         account: str,
         location: str,
         identities: tuple[Identity, ...],
         content: tuple[str, ...],
-        reference: str,
         lease: timedelta,
         alike: tuple[str, ...] = (),
         request_id: str | None = None,
@@ -264,13 +264,14 @@ class Ledger:
         """Write a submission that is being sent once more, from its owner's knowledge: the database has lost it.
 
         That happens if a copy of the database takes over that lacks the last changes. For the arguments see
-        :meth:`claim` and :meth:`begin_sending`. Another attempt under this reference that has sent nothing yet is
-        deleted, so that it sends nothing, and its owner learns that it does not know the outcome.
+        :meth:`claim` and :meth:`begin_sending`. Another attempt that has sent nothing yet is deleted, under whatever
+        reference, so that it sends nothing, and its owner learns that it does not know the outcome.
 
         :raises Superseded: its identities belong to another attempt by now.
         """
         kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
-        row = {
+        id = claim.id
+        row: dict[str, Any] = {
             "id": id,
             "account": account,
             "location": location,
@@ -278,10 +279,10 @@ class Ledger:
             "alike": " ".join(alike or content),
             "owner": f"{self._host}/{os.getpid()}",
             "request_id": request_id,
-            "reference": reference,
-            "generation": 0,
+            "reference": claim.reference,
+            "generation": claim.generation,
             "received_at": received_at and to_ms(received_at),
-            "previous": None,
+            "previous": claim.previous,
             "card": int(card),
             "term": lease // MILLISECOND,
         }
@@ -291,13 +292,14 @@ class Ledger:
             if self._read(cursor, id) is not None:
                 return  # somebody else who knew it was first
             held = [match.submission for match in self._matches(cursor, kinds) if self._holds(cursor, match)]
-            unsent = {other.id: other for other in held if other.state == "claimed" and other.reference == reference}
             for other in held:
-                if other.id not in unsent:
+                if other.state != "claimed":
                     raise Superseded("restore", other)
-                row.update(generation=other.generation, previous=other.previous)
+                # After both, the next generation is a new one; and what was ruled out before either has a follower.
+                row["generation"] = max(row["generation"], other.generation)
+                row["previous"] = other.previous or row["previous"]
             self._sql.insert.run(cursor, {**row, **self._clock()})
-            for other in unsent.values():
+            for other in {other.id: other for other in held}.values():
                 self._sql.inherit.run(cursor, {"this": id, "other": other.id})
                 if not self._sql.forget.run(cursor, {"this": other.id}).rowcount:
                     raise Superseded("restore", other)
@@ -762,7 +764,7 @@ class Ledger:
             self._sql.widen.run(cursor, {"this": found.id, "content": every})
         # It finds its own row if the first try was committed but the connection broke.
         if found.id == this:
-            return Claimed(this, found.reference, found.received_at)
+            return Claimed(this, found.reference, found.received_at, found.generation, found.previous)
         return _VERDICTS[found.state](found)
 
     def _resolve_expired(self, cursor: Any, submission: Submission) -> Submission:

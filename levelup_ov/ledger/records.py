@@ -92,12 +92,15 @@ class Submission:
 class Claimed:
     """Only this caller may send the submission, under this reference.
 
-    ``received_at``: the time that an earlier attempt under this reference sent, None if there was none.
+    ``received_at``: the time that an earlier attempt under this reference sent, None if there was none. ``generation``
+    and ``previous``: as in its :class:`Submission`.
     """
 
     id: str
     reference: str
     received_at: datetime | None = None
+    generation: int = 0
+    previous: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

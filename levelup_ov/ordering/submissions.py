@@ -178,13 +178,12 @@ class _Owned:
                 raise
             log.error("submission_restored_to_ledger", extra={"submission": self.claim.id})
             self.ledger.restore(
-                self.claim.id,
+                self.claim,
                 account=self.key.account,
                 location=self.key.location,
                 identities=self.key.identities,
                 content=self.key.content,
                 alike=self.key.alike,
-                reference=self.claim.reference,
                 lease=self.lease,
                 request_id=self.key.request_id,
                 card=self.key.card,
@@ -452,7 +451,10 @@ class Submissions:
             if key is None:
                 record()
             else:
-                claim = Claimed(submission.id, submission.reference, submission.received_at)
+                claim = Claimed(
+                    submission.id, submission.reference, submission.received_at, submission.generation,
+                    submission.previous,
+                )  # fmt: skip
                 _Owned(self.ledger, claim, key, submission.received_at, self._lease).settle(record)
         except Superseded as superseded:
             if _is_placed(superseded.submission):

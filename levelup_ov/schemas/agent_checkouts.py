@@ -118,7 +118,7 @@ class MethodRequest:
 
 @dataclass(frozen=True, slots=True)
 class TipRequest:
-    """The id of a preset, or an amount in cents; neither is no tip."""
+    """The id of a preset, or an amount in cents. Without either there is no tip."""
 
     option: str | None = None
     amount: int | None = None

@@ -185,8 +185,8 @@ class CheckoutSession:
     ``currency``: ISO 4217. ``time_zone``: a name of the IANA database, None if unknown. ``price`` is None while the
     basket has none. ``changed``: the total differs from the one that was shown before. ``problems``: what must be
     solved, or why the last completion failed. ``replayed``: this is the recorded answer to an earlier request.
-    ``slots``: the times to choose among, as aware instants; ``offered``: those that were ever among them. ``lines``:
-    those of ``price``, or without one what the menu says of them, without a total.
+    ``slots``: the times to choose from, as aware instants; ``offered``: all that were ever offered. ``lines``: those of
+    ``price``; while there is no price, what the menu says of each, without a total.
     """
 
     id: str

@@ -104,8 +104,9 @@ class Bench:
         self.provider = provider
         defaults = {name: setting.default for name, setting in provider.adapter.settings.items() if setting.default}
         given = {**defaults, **provider.account.settings}
-        if missing := [name for name, setting in provider.adapter.settings.items()
-                       if setting.required and not given.get(name)]:  # fmt: skip
+        if missing := [
+            name for name, setting in provider.adapter.settings.items() if setting.required and not given.get(name)
+        ]:
             pytest.fail(f"the provider's account lacks the settings {', '.join(missing)}")
         self.account: Account = replace(provider.account, settings=given)
         self._tap = Tap(provider.transport)

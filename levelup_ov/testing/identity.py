@@ -373,8 +373,9 @@ def _renamed(exchange: Exchange, changed: Mapping[str, str]) -> Exchange:
     for old, new in changed.items():
         body = body.replace(old.encode(), new.encode())
     headers = {name: text for name, text in answer.headers.items() if name.lower() != "content-length"}
-    return Exchange(exchange.method, exchange.url, places_order=exchange.places_order,
-                    answer=Answered(answer.status, headers, body))  # fmt: skip
+    return Exchange(
+        exchange.method, exchange.url, places_order=exchange.places_order, answer=Answered(answer.status, headers, body)
+    )
 
 
 def _last(run: Run) -> str:

@@ -88,6 +88,7 @@ def _steps(run: Run) -> list[Step]:
 def _ordinal(run: Run, number: int) -> str:
     """Which of several calls to the same address it is; empty if there is only one."""
     exchange = run.exchanges[number]
-    places = [place for place, each in enumerate(run.exchanges)
-              if (each.method, each.url) == (exchange.method, exchange.url)]  # fmt: skip
+    places = [
+        place for place, each in enumerate(run.exchanges) if (each.method, each.url) == (exchange.method, exchange.url)
+    ]
     return f" (no. {places.index(number) + 1} of {len(places)} calls to it)" if len(places) > 1 else ""

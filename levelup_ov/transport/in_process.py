@@ -7,11 +7,12 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import BaseAdapter
 from requests.models import PreparedRequest, Response
+from urllib3 import HTTPHeaderDict
 from urllib3.response import HTTPResponse
 
 from levelup_ov.transport.connections import current_exchange
@@ -29,7 +30,11 @@ class InProcessAdapter(BaseAdapter):
 
     def __init__(self, application: WSGIApplication) -> None:
         super().__init__()
+        # Imported here, because production has no application to call.
+        from werkzeug.test import EnvironBuilder, run_wsgi_app
+
         self._application = application
+        self._build, self._run_application = EnvironBuilder, run_wsgi_app
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         exchange = current_exchange.get()
@@ -59,46 +64,21 @@ class InProcessAdapter(BaseAdapter):
             log.exception("in_process_application_failed")
 
     def _call(self, request: PreparedRequest) -> HTTPResponse:
-        started: list[Any] = []
-
-        def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
-            started[:] = [status, headers]
-            return lambda data: None
-
-        chunks = self._application(_environ(request), start_response)
-        try:
-            content = b"".join(chunks)
-        finally:
-            if callable(close := getattr(chunks, "close", None)):
-                close()
-        status, headers = started
-        return HTTPResponse(io.BytesIO(content), headers=headers, status=int(status[:3]), preload_content=False)
+        url = request.url or ""
+        built = self._build(
+            method=request.method or "",
+            base_url=urljoin(url, "/"),
+            path=url,
+            headers=list(request.headers.items()),
+            data=request.body,
+            errors_stream=io.StringIO(),
+            multithread=True,
+        )
+        chunks, status, headers = self._run_application(self._application, built.get_environ(), buffered=True)
+        content = io.BytesIO(b"".join(chunks))
+        return HTTPResponse(
+            content, headers=HTTPHeaderDict(list(headers)), status=int(status[:3]), preload_content=False
+        )
 
     def close(self) -> None:
         """Nothing stays open."""
-
-
-def _environ(request: PreparedRequest) -> dict[str, Any]:
-    url = urlsplit(request.url or "")
-    body = request.body or b""
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": request.method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": unquote(url.path, "latin-1"),
-        "QUERY_STRING": url.query,
-        "SERVER_NAME": url.hostname,
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "CONTENT_LENGTH": str(len(body)),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(body if isinstance(body, bytes) else str(body).encode()),
-        "wsgi.errors": io.StringIO(),
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    }
-    for name, value in request.headers.items():
-        key = name.upper().replace("-", "_")
-        environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
-    return environ

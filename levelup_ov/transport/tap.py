@@ -276,8 +276,9 @@ def read_recording(path: Path) -> list[Exchange]:
         request, answer = each["request"], each["answer"]
         answered = Answered(answer["status"], answer["headers"], _as_bytes(answer["body"])) if answer else None
         headers, body = request["headers"], _as_bytes(request["body"])
-        exchanges.append(Exchange(request["method"], request["url"], headers, body, request["places_order"],
-                                  answer=answered))  # fmt: skip
+        exchanges.append(
+            Exchange(request["method"], request["url"], headers, body, request["places_order"], answer=answered)
+        )
     return exchanges
 
 

@@ -65,8 +65,9 @@ def test_in_production_both_addresses_are_https(tmp_path: Path) -> None:
     }
     found = mistakes({**production, RETURN_URL: "http://orders.example"})
     assert [mistake.partition(";")[0] for mistake in found] == [
-        f"environment, {URL}: is not https", f"environment, {RETURN_URL}: is not https",
-    ]  # fmt: skip
+        f"environment, {URL}: is not https",
+        f"environment, {RETURN_URL}: is not https",
+    ]
     secure = {URL: "https://levelup.example", RETURN_URL: "https://orders.example"}
     assert load_settings({**production, **secure}).checkout is not None
 

@@ -314,8 +314,9 @@ def test_name_and_addresses_fill_in_the_checkout(site: Site, user: str) -> None:
     assert profile == {"email": "ada@example.com", "first_name": "Ada", "last_name": "Example"}
     addresses = [each["address"] for each in site.get(f"/users/{user}/addresses")["addresses"]]
     assert [(each["address_type"], each["locality"]) for each in addresses] == [
-        ("home", "Cambridge"), ("work", "Boston"),
-    ]  # fmt: skip
+        ("home", "Cambridge"),
+        ("work", "Boston"),
+    ]
 
 
 def test_an_address_is_added(site: Site, user: str) -> None:

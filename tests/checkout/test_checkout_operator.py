@@ -30,8 +30,9 @@ class Watched:
     def __init__(self, make_site: MakeSite, line: Line) -> None:
         self.others, self.channel = Inbox(), Inbox()
         line.others |= {
-            "all.internal": self.others, "receiver.internal": self.channel,
-        }  # fmt: skip
+            "all.internal": self.others,
+            "receiver.internal": self.channel,
+        }
         self.site = make_site(
             **ON,
             LEVELUP_OV_OPERATOR="http://all.internal/hook",

@@ -48,8 +48,9 @@ def test_credit_is_a_discount_and_tax_is_charged_in_full(site: Site, merchant: s
     }  # fmt: skip
     campaigns = [each["campaign"] for each in preview["campaigns"]]
     assert [(each["id"], each["representation_type"]) for each in campaigns] == [
-        (101, "spend_based_loyalty_v1"), (102, "basic_v1"),
-    ]  # fmt: skip
+        (101, "spend_based_loyalty_v1"),
+        (102, "basic_v1"),
+    ]
     assert not site.unrefunded()
     site.charged(order(merchant, user))
     after = site.post("/order_previews", order(merchant, user))["preview"]
@@ -212,6 +213,24 @@ def test_what_was_declined_is_known_though_the_ledger_failed(
         assert site.charge(body, "K").error["code"] == "card_declined"
     clock.set("2030-06-03T16:05Z")
     assert site.charge(body, "K").error["code"] == "card_declined"
+
+
+@pytest.mark.rule("SUB-3")
+def test_a_charge_that_the_ledger_could_not_record(
+    site: Site, merchant: str, user: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs(*_: Any, **__: Any) -> None:
+        raise LedgerUnavailable("it hangs")
+
+    body = order(merchant, user)
+    monkeypatch.setattr(Ledger, "place", hangs)
+    first = site.charged(body, "K")["uuid"]
+    monkeypatch.undo()
+    clock.set("2030-06-03T16:05Z")
+    assert site.reconcile()[1].endswith("1 finished, 0 still unfinished\n")
+    assert site.reconcile() == (0, "0 finished, 0 still unfinished\n")
+    # The outcome of an equal one is known, so another key is another order.
+    assert {first, site.charged(body, "L")["uuid"]} == {*site.unrefunded()} and len(site.unrefunded()) == 2
 
 
 @pytest.mark.rule("WEB-4")

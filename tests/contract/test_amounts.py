@@ -139,8 +139,9 @@ def test_the_merchants_discount_is_handed_on_and_echoed(fake: MakeFake, sent: di
 def test_the_consumer_pays_the_sum_which_is_not_returned(channel: Channel, kitchen: Kitchen, location: str) -> None:
     members = {
         "items": [item("burger", "side:fries", "side:fries:dips:aioli")],
-        "tip": 123, "merchant_funded_discount": 45,
-    }  # fmt: skip
+        "tip": 123,
+        "merchant_funded_discount": 45,
+    }
     answer = channel.validate(f"sandbox.{location}", **members).order
     pays = answer["total"] + answer["tax"] + (answer["tip"] or 0)
     pays -= answer["merchant_funded_discount"] + answer["provider_funded_discount"]

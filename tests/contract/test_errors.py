@@ -41,7 +41,10 @@ OF_THE_SERVICE: dict[str, Case] = {
     "malformed_json": lambda channel: channel.post("sandbox.congress", "order_validation", b"{"),
     "duplicate_member": lambda channel: channel.post("sandbox.congress", "order_validation", b'{"a": 1, "a": 1}'),
     "bad_request": lambda channel: channel.send(
-        "POST", "/locations/sandbox.congress/order_validations", data=b"{}", content_type="application/json",
+        "POST",
+        "/locations/sandbox.congress/order_validations",
+        data=b"{}",
+        content_type="application/json",
         environ_overrides={"CONTENT_LENGTH": "100"},
     ),
     "unauthorized": lambda channel: channel.get("/merchants", Authorization="token wrong"),
@@ -67,9 +70,7 @@ OF_THE_SERVICE: dict[str, Case] = {
     "address_not_served": lambda channel: channel.validate(
         fulfillment_type="delivery", delivery_address={"street_address": "1 Far Street", "postal_code": "99999"}
     ),
-    "order_minimum_not_reached": lambda channel: channel.validate(
-        items=[item("cookie")], fulfillment_type="delivery"
-    ),
+    "order_minimum_not_reached": lambda channel: channel.validate(items=[item("cookie")], fulfillment_type="delivery"),
     "unknown_item": lambda channel: channel.validate(items=[item("nothing")]),
     "unknown_option": lambda channel: channel.validate(items=[item("sandwich", "bread:nothing")]),
     "item_unavailable": lambda channel: channel.validate(items=[item("soup")]),
@@ -79,7 +80,7 @@ OF_THE_SERVICE: dict[str, Case] = {
     "card_declined": lambda channel: channel.submit("sandbox.card", credit_card={**CARD, "number": "4000000000000002"}),
     "customer_refused": lambda channel: channel.validate("sandbox.account", user={"name": "Robin", "phone": "1"}),
     "order_refused": lambda channel: channel.validate(merchant_funded_discount=99_999_999),
-}  # fmt: skip
+}
 OF_A_PROVIDER: dict[str, Callable[[FakeAdapter], object]] = {
     "location_closed": lambda fake: vars(fake).update(quote=Refused("location_closed", "Closed for winter.")),
     "fees_not_representable": lambda fake: vars(fake).update(quote=Quote(1000, 70, 0, None, fees=(Fee("Bag", 10),))),

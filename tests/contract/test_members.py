@@ -228,9 +228,10 @@ def test_a_user_needs_a_name_and_a_way_to_be_reached(refused: Channel, user: dic
 def test_a_whole_name_is_split_at_its_last_space_and_parts_win(fake: MakeFake) -> None:
     provider, channel = fake()
     for user in (
-        {"name": "Ann Mary Smith-Jones"}, {"name": "Robin"},
+        {"name": "Ann Mary Smith-Jones"},
+        {"name": "Robin"},
         {"name": "Somebody Else", "first_name": "Robin Lee", "last_name": "van Example"},
-    ):  # fmt: skip
+    ):
         assert channel.validate("fake.one", user={**user, "phone": "1"}).status == 200
     assert [(order.user.first_name, order.user.last_name) for order in provider.orders] == [
         ("Ann Mary", "Smith-Jones"), ("Robin", ""), ("Robin Lee", "van Example"),

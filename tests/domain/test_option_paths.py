@@ -117,6 +117,4 @@ def test_a_made_up_chain_is_refused_before_it_exhausts_the_stack() -> None:
     chain = [Option(":".join(f"{n}:o" for n in range(level + 1))) for level in range(DEEP)]
     with pytest.raises(Failure) as caught:
         nest(chain)
-    assert (caught.value.code, caught.value.path) == (
-        "unknown_option", f"$.options[{MAX_DEPTH}].option.provider_id"
-    )  # fmt: skip
+    assert (caught.value.code, caught.value.path) == ("unknown_option", f"$.options[{MAX_DEPTH}].option.provider_id")

@@ -53,10 +53,9 @@ def test_choices_can_be_made_if_any_selection_fits(
 
     def fits(chosen: tuple[int, ...]) -> bool:
         kinds, count = sum(1 for each in chosen if each), sum(chosen)
-        return (
-            least <= count <= (count if most is None else most)
-            and (least_kinds or 0) <= kinds <= (kinds if most_kinds is None else most_kinds)
-        )  # fmt: skip
+        return least <= count <= (count if most is None else most) and (least_kinds or 0) <= kinds <= (
+            kinds if most_kinds is None else most_kinds
+        )
 
     # No one option is needed more often than the least number of all.
     counts = [range((least if limit is None else limit) + 1 + (limit is None)) for limit in limits]

@@ -60,9 +60,7 @@ def campaigns(
         if name == "postgresql":
             url = postgres.url(postgres.create_database())
         submissions = SESSIONS if name == "sessions" else SUBMISSIONS
-        return run(
-            directory, url, submissions=submissions, seed="1", patience=12, sessions=name == "sessions"
-        )  # fmt: skip
+        return run(directory, url, submissions=submissions, seed="1", patience=12, sessions=name == "sessions")
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield dict(zip(names, pool.map(campaign, names), strict=True))

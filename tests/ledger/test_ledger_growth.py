@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from levelup_ov.ledger.webhooks import Notices
 from tests.ledger.helpers import LOCATION, begin, claim, claimed, place
 
 MANY = 3000
+FRAME = 4096 + 24
+"""Bytes of a page in the write-ahead log."""
 FILL = f"""
 INSERT INTO submissions (id, account, location, state, content, owner, claimed_at, lease_until, settled_at, reference,
     alike, generation, boot, since, lease, card, looked_again, request_id, order_id, provider_order_id, proven)
@@ -139,3 +142,16 @@ def test_postgresql_finds_what_is_old_by_its_index(postgresql_url: str, monkeypa
     ledger.close()
     assert sum("Index" in line for line in plans) >= 3
     assert [line for line in plans if "Seq Scan" in line] == []
+
+
+def test_a_submission_writes_few_pages(sqlite_url: str) -> None:
+    ledger = open_ledger(sqlite_url, pool_size=1)
+    placed(ledger, "first")
+    log = Path(ledger.database._file() + "-wal")
+    before, orders = log.stat().st_size, 50
+    for number in range(orders):
+        placed(ledger, f"order {number}")
+    pages = (log.stat().st_size - before) / FRAME / orders
+    ledger.close()
+    # Each further index over all submissions takes one more at least.
+    assert 10 < pages < 17.9, pages

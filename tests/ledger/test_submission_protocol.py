@@ -498,9 +498,17 @@ def test_who_took_the_place_of_a_lost_submission_keeps_it(world: World, caplog: 
 
 
 @pytest.mark.rule("SUB-2", "SUB-11")
-@pytest.mark.parametrize("outcome", ["placed", "lost"])
-@pytest.mark.parametrize("sends", [True, False])
-def test_an_unsent_attempt_gives_way_to_a_lost_one(world: World, outcome: str, sends: bool) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "sends", "before"),
+    [("placed", True, None), ("placed", False, None), ("lost", True, None), ("lost", False, None),
+     ("placed", True, Refused("card_declined", "no"))],
+    ids=["placed", "placed, unsent", "lost", "lost, unsent", "placed under another reference"],
+)  # fmt: skip
+def test_an_unsent_attempt_gives_way_to_a_lost_one(world: World, outcome: str, sends: bool, before: Any) -> None:
+    if before is not None:
+        # It goes on under the next reference; the ledger loses that, too.
+        assert world.submit(answer=before) == before.code
+        world.sent.clear()
     key, is_lost, is_claimed = world.key("k"), threading.Event(), threading.Event()
 
     def place_lost(attempt: Attempt) -> Settlement:

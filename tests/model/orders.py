@@ -230,9 +230,10 @@ def _acts(state: State, number: int, host: Host, rules: Rules, world: World) -> 
         yield from _asks(state, number, rules, world)
         return
     who, late, row = f"host {'AB'[number]}", _is_late(state, host, rules), state.rows[host.row]
-    idle, order = state.host(number, Host()), ("connect", "mark", "look") if rules.connects_first else (
-        "mark", "look", "connect"
-    )  # fmt: skip
+    idle, order = (
+        state.host(number, Host()),
+        ("connect", "mark", "look") if rules.connects_first else ("mark", "look", "connect"),
+    )
     steps = ("claimed", *order)
     if host.phase == "sent":
         if late:

@@ -249,8 +249,9 @@ def test_modifier_lists_with_limits_quantities_and_overrides(bench: Bench) -> No
 
     assert (side.minimum_choices, side.maximum_choices, side.defaults) == (1, 1, ("MSIDE:OFRIES",))
     assert [(option.provider_id, option.price, option.maximum_quantity) for option in side.options] == [
-        ("MSIDE:OFRIES", 0, 1), ("MSIDE:OSALAD", 200, 1),
-    ]  # fmt: skip
+        ("MSIDE:OFRIES", 0, 1),
+        ("MSIDE:OSALAD", 200, 1),
+    ]
     assert (extra.minimum_choices, extra.maximum_choices, extra.options[0].maximum_quantity) == (0, None, None)
     assert (milk.minimum_choices, milk.maximum_choices) == (0, 1)
     assert (coffee.minimum_choices, coffee.maximum_choices) == (0, 2)

@@ -428,8 +428,9 @@ def test_the_shops_own_orders_still_need_shipping(shop: VendureServer, user: dic
           setCustomerForOrder(input: $customer) { __typename }
           transitionOrderToState(state: "ArrangingPayment") { __typename
             ... on OrderStateTransitionError { transitionError } } }""",
-        id=shop.items["Tea"], customer=customer,
-    )  # fmt: skip
+        id=shop.items["Tea"],
+        customer=customer,
+    )
 
     assert "ShippingMethod" in answer["data"]["transitionOrderToState"]["transitionError"]
 

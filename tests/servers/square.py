@@ -207,10 +207,11 @@ class Square:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[Any, Any]] = {}
         self.locations = [
-            location(BOSTON, "Boston"), location(AIRPORT, "Airport"),
+            location(BOSTON, "Boston"),
+            location(AIRPORT, "Airport"),
             location(OLD, "Old", status="INACTIVE", business_hours={}, timezone="America/New_York"),
             location(MONTREAL, "Montreal", currency="CAD", country="CA", timezone="America/Toronto"),
-        ]  # fmt: skip
+        ]
 
     @property
     def kitchen(self) -> list[dict[str, Any]]:

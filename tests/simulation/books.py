@@ -14,7 +14,9 @@ LATE, NEEDLESS = "answered late", "a needless finding"
 def faults_of(world: World) -> Iterator[tuple[str, str]]:
     """What does not agree: its kind, and a sentence."""
     kept = world.provider.kept
-    reported = {row.reference for row in world.rows if row.finding and world.admits_late_orders}
+    # What a host sends late that was frozen after its last look is admitted if it is reported.
+    late_of = {order.reference for order in world.provider.orders if order.guest in world.frozen_at_send}
+    reported = {row.reference for row in world.rows if row.finding and row.reference in late_of}
     # A provider that knows references makes no second order, however late a call comes.
     counted = [order.guest for order in kept if not world.keyless or order.reference not in reported]
     for guest, count in Counter(counted).items():
@@ -44,7 +46,7 @@ def faults_of(world: World) -> Iterator[tuple[str, str]]:
         if row.finding and not late:
             yield NEEDLESS, f"{row.finding}, and the provider has no order of {row.reference} that nobody knows"
     for order in kept:
-        if order.id not in known and world.ledger_lost is None and order.reference not in reported:
+        if order.id not in known and order.reference not in world.lost and order.reference not in reported:
             yield LOST, f"the provider holds {order.id} of {order.guest}, the ledger does not know"
 
 
@@ -66,8 +68,8 @@ def _answers(
             yield ANOTHERS, f"the order of {who} runs on the account of {order.account}"
     finals = [code for code in story.finals if code and code not in NOT_CONCLUSIVE]
     # Where the row is lost, what ends before the reference is looked at again is believed: no gateway can know.
-    is_lost = world.ledger_lost is not None and (
-        world.provider.refuses_first or world.placing_calls.get(who, 0.0) <= world.ledger_lost
+    is_lost = all(order.reference in world.lost for order in held) and (
+        world.provider.refuses_first or world.placing_calls.get(who, 0.0) <= (world.ledger_lost or 0.0)
     )
     if world.lost_in_flight and not {"killed", "frozen host", "ledger hangs"} & set(world.met):
         # The process that waits for the provider writes the row again, by its deadline.

@@ -17,7 +17,7 @@ from levelup_ov.checkout.connections import Tokens
 from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.checkout.store import CheckoutStore, Connected, StoredOrder
 from levelup_ov.config import CheckoutSettings
-from levelup_ov.domain.checkout import CheckoutOrder, Delivery, OrderAmounts
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import Item, User
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
@@ -35,7 +35,7 @@ READING = (*PAYING, "read_user_orders")
 MERCHANT = "mer_beacon"
 RUN = 10.0
 """Seconds that the command gives one order."""
-LAST_LOOK = 90_000.0
+LAST_LOOK = 100_000.0
 """Seconds after which everything was looked for the last time."""
 
 _SITE = CheckoutSettings("http://levelup.test", "the-app", Secret("secret of the app"), "https://site.test")
@@ -447,6 +447,8 @@ class CheckoutWorld(World):
 
     def _is_settled(self) -> bool:
         open_states = ("charging", "submitting", "refunding", "stuck")
+        if any(row.account == LEDGER_ACCOUNT and row.state in ("sending", "unknown") for row in self.things.rows()):
+            return False
         return not any(
             order.state in open_states or order.operator_case or (order.state == "charged" and order.is_to_be_submitted)
             for order in self.orders()
@@ -478,8 +480,9 @@ class CheckoutWorld(World):
         old = known.get(order.user)
         return old is not None and any(
             each.levelup_id is not None and each.levelup_id == old.levelup_id and each.state == "connected"
-            for each in known.values() if each.kind == "user" and each.id != old.id
-        )  # fmt: skip
+            for each in known.values()
+            if each.kind == "user" and each.id != old.id
+        )
 
     def _spawn_clients(self) -> None:
         for diner in self.diners:

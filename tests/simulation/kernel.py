@@ -36,6 +36,8 @@ class Task(greenlet):
         self.turn = 0
         self.has_marked = False
         """Whether what it sends next is a placing call."""
+        self.is_placing = False
+        """Whether it has come as far as that."""
 
 
 class Kernel:

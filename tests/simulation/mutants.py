@@ -15,7 +15,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
 from levelup_ov.ledger import identity, ledger, references
 from levelup_ov.ledger.ledger import Ledger
-from levelup_ov.ledger.records import Submission, Superseded
+from levelup_ov.ledger.records import Claimed, Submission, Superseded
 from levelup_ov.ordering import metadata, service, submissions
 from levelup_ov.ordering.submissions import Submissions
 from levelup_ov.transport import connections, session
@@ -175,7 +175,7 @@ def clock_stops_asleep() -> AbstractContextManager[object]:
     return patch(Network, "now", _sleepless)
 
 
-def _one_look(self: Submissions, submission: Submission, find_order: Any, asked_at: int, deadline: Any) -> None:
+def _one_look(self: Submissions, submission: Submission, *_: Any) -> None:
     not_before = (submission.sending_at or submission.claimed_at) + self._lease
     if submission.seen_at < not_before:
         raise submissions._too_early(not_before - submission.seen_at)
@@ -190,7 +190,9 @@ def one_look() -> AbstractContextManager[object]:
     return _all(patch(Submissions, "_look_twice", _one_look), patch(Ledger, "absence", _absent_at_once))
 
 
-def _two_looks(self: Submissions, submission: Submission, find_order: Any, asked_at: int, deadline: Any) -> None:
+def _two_looks(
+    self: Submissions, submission: Submission, find_order: Any, calls: Any, asked_at: int, deadline: Any
+) -> None:
     self._check_absence(submission, asked_at)
 
 
@@ -272,7 +274,7 @@ def placed_is_not_recorded() -> AbstractContextManager[object]:
     return patch(Submissions, "_record", _not_recorded)
 
 
-def _believed(self: Submissions, submission: Submission, find_order: Any) -> Any:
+def _believed(self: Submissions, submission: Submission, find_order: Any, calls: Any) -> Any:
     try:
         return find_order(submission)
     except Unanswered:
@@ -439,10 +441,10 @@ def each_attempt_its_reference() -> AbstractContextManager[object]:
 _restore = Ledger.restore
 
 
-def _restore_alone(self: Ledger, id: str, **row: Any) -> None:
-    if any(other.id != id and other.state == "claimed" for other in self.named(row["identities"])):
+def _restore_alone(self: Ledger, claim: Claimed, **row: Any) -> None:
+    if any(other.id != claim.id and other.state == "claimed" for other in self.named(row["identities"])):
         raise Superseded("restore", None)
-    _restore(self, id, **row)
+    _restore(self, claim, **row)
 
 
 def unsent_attempts_stay() -> AbstractContextManager[object]:

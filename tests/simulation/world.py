@@ -115,6 +115,7 @@ class Row(NamedTuple):
     generation: int
     ended: str | None
     finding: str | None
+    account: str
 
 
 class _SimulatedDatabase(Database):
@@ -133,7 +134,7 @@ class _SimulatedDatabase(Database):
             kernel = World.current.kernel
             kernel.point("marked")
             if kernel.current is not None:
-                kernel.current.has_marked = True
+                kernel.current.has_marked = kernel.current.is_placing = True
         return result
 
     def _transact(self, work: Callable[[Any, bool], Any], again: bool, single: bool) -> Any:
@@ -191,13 +192,17 @@ class Things:
 
     def rows(self) -> list[Row]:
         """The submissions in the ledger."""
-        columns = "state, provider_order_id, reference, generation, ended, finding"
+        columns = "state, provider_order_id, reference, generation, ended, finding, account"
         return [Row(*row) for row in self._connection.execute(f"SELECT {columns} FROM submissions ORDER BY rowid")]
 
     def next_look(self) -> float | None:
         """When the next submission is to be looked up again, in seconds of the host that ruled it out."""
         [(milliseconds,)] = self._connection.execute("SELECT min(look_again_at) FROM submissions")
         return milliseconds and milliseconds / 1000
+
+    def references(self, which: str = "") -> set[str]:
+        """The references of these rows."""
+        return {reference for (reference,) in self._connection.execute(f"SELECT reference FROM submissions {which}")}
 
     def forget(self, which: str = "") -> None:
         """Have the ledger lose these rows, or all that it holds."""
@@ -270,8 +275,10 @@ class World:
         self.placing_calls: dict[str | None, float] = {}
         """When the last placing call of a guest came to the provider."""
         self.is_calm = False
-        self.was_frozen_at_send = False
-        """Whether a host was frozen between its last look and the system call that sends."""
+        self.lost: set[str] = set()
+        """The references of the rows that the ledger lost for good."""
+        self.frozen_at_send: set[str | None] = set()
+        """Whose call a host was about to send when it was frozen, after its mark, at a provider without a fence."""
         self.freezes_provider: tuple[float, int] | None = None
         """Seconds, and how many placing calls reach it before."""
         self.frozen_provider = 0.0
@@ -292,11 +299,6 @@ class World:
     def freezes_at_send(self) -> bool:
         """Whether a host may freeze between its last look and the system call that sends."""
         return True
-
-    @property
-    def admits_late_orders(self) -> bool:
-        """Whether an order may be made late that was ruled out, if it is reported: the page of promises says when."""
-        return self.was_frozen_at_send and not isinstance(self.provider, Sandbox)
 
     @staticmethod
     def now() -> float:
@@ -443,7 +445,9 @@ class World:
         process.slept += seconds
 
     def freeze_at_send(self, process: Process, seconds: float) -> None:
-        self.was_frozen_at_send = True
+        task = self.kernel.current
+        if isinstance(task, _Call) and task.is_placing and not isinstance(self.provider, Sandbox):
+            self.frozen_at_send.add(task.guest)
         self.freeze(process, seconds)
 
     def _killed(self) -> None:
@@ -497,7 +501,9 @@ class World:
             self.ledger_lost, self.lost_in_flight = self.kernel.now, False
             self.say(f"  the ledger {'is an old backup' if backup else 'loses its last row'}")
             current, self.kernel.current = self.kernel.current, None
-            self.things.forget("" if backup else "WHERE rowid = (SELECT max(rowid) FROM submissions)")
+            which = "" if backup else "WHERE rowid = (SELECT max(rowid) FROM submissions)"
+            self.lost |= self.things.references(which)
+            self.things.forget(which)
             self.kernel.current = current
 
         self._at_point(self.dice.choice(("ledger after", "receive", "connected")), self.dice.randrange(6), act)
@@ -520,7 +526,13 @@ class World:
         self.ledger_lost = self.kernel.now
         self.lost_in_flight = any(task.guest == request.guest and not task.dead for task in self._calls())
         current, self.kernel.current = self.kernel.current, None
-        self.things.forget_sending(self.provider.reference_of(request))
+        reference = self.provider.reference_of(request)
+        self.lost.add(reference)
+        if Random(f"{self.seed}/copy").random() < 0.5:
+            self.things.forget_sending(reference)
+        else:
+            # An older copy, from before the guest's first attempt.
+            self.things.forget(f"WHERE reference = '{reference}'")
         self.kernel.current = current
 
     def hang_ledger(self, seconds: float) -> None:
@@ -695,7 +707,7 @@ class World:
 
     def is_prompt(self, since: float) -> bool:
         """Whether no host was frozen since then, so that answers are due within the deadline."""
-        return all(process.frozen_until < since for process in self.processes.values()) and "killed" not in self.met
+        return all(process.frozen_until < since for process in self.processes.values())
 
     # The channel.
 

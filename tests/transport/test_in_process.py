@@ -39,6 +39,7 @@ def test_the_application_sees_the_request_and_answers() -> None:
     assert seen["QUERY_STRING"] == "q=1+2"
     assert (seen["CONTENT_TYPE"], seen["CONTENT_LENGTH"], seen["body"]) == ("application/json", "7", '{"x":1}')
     assert seen["HTTP_X_KEY"] == "k"
+    assert seen["SERVER_NAME"] == seen["HTTP_HOST"] == "inside.internal"
 
 
 @pytest.mark.rule("SUB-6")

@@ -165,8 +165,9 @@ def test_invalid_json_is_a_broken_protocol(body: bytes) -> None:
 
 def test_floats_become_exact_decimals() -> None:
     assert answer_of('{"m": 0.1, "n": [1.10, {"o": 3e-2}]}').value == {
-        "m": Decimal("0.1"), "n": [Decimal("1.10"), {"o": Decimal("0.03")}],
-    }  # fmt: skip
+        "m": Decimal("0.1"),
+        "n": [Decimal("1.10"), {"o": Decimal("0.03")}],
+    }
     assert type(answer_of('{"m": 1.0}').value["m"]) is Decimal
 
 

@@ -45,8 +45,9 @@ class Official:
     def __init__(self) -> None:
         root = folder()
         self.service = json.loads((root / "services/shopping/rest.openapi.json").read_text())
-        self.files = {path.relative_to(root).as_posix(): json.loads(path.read_text())
-                       for path in root.glob("**/*.json")}  # fmt: skip
+        self.files = {
+            path.relative_to(root).as_posix(): json.loads(path.read_text()) for path in root.glob("**/*.json")
+        }
         # Its own $id is one folder deeper than its references are written for.
         profile = self.files["discovery/profile_schema.json"]
         profile["$id"] = f"{SITE}discovery/profile.json"

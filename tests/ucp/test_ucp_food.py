@@ -111,9 +111,9 @@ def test_a_requested_time_comes_back_with_windows(agent: Agent) -> None:
     assert found["options"][0]["id"] == found["selected_option_id"] == "asap" and len(found["options"]) > 5
     assert found["destination"] == {"type": "business_location", "id": "sandbox.day", "name": "Day Kitchen"}
     window = found["options"][3]
-    chosen = agent.act(session, "update", {
-        "line_items": [dish("sandwich")], "fulfillment": method(selected_option_id=window["id"])
-    })  # fmt: skip
+    chosen = agent.act(
+        session, "update", {"line_items": [dish("sandwich")], "fulfillment": method(selected_option_id=window["id"])}
+    )
     (found,) = chosen.json["fulfillment"]["methods"]
     assert found["selected_option_id"] == window["id"] == found["requested_fulfillment_time"]
     requested = agent.create(
@@ -227,8 +227,9 @@ def test_a_delivery_without_an_address_is_incomplete(agent: Agent) -> None:
     nowhere = agent.create(fulfillment={"methods": [{"type": "delivery"}]}, buyer=BUYER)
     path = f"{METHOD}.destination"
     assert (nowhere.json["status"], messages(nowhere)) == (
-        "incomplete", [("error", "delivery_address_incomplete", path)]
-    )  # fmt: skip
+        "incomplete",
+        [("error", "delivery_address_incomplete", path)],
+    )
     assert nowhere.json["messages"][0]["severity"] == "recoverable" and amounts(nowhere.json)["total"] > 0
     (message,) = agent.create(fulfillment=going, buyer=BUYER, food_establishment={"id": "sandbox.day"}).json["messages"]
     assert message["content"] == "this establishment does not offer delivery"

@@ -89,8 +89,9 @@ def test_an_agent_gets_what_its_profile_declares(agent: Agent, monkeypatch: pyte
     for answer in (agent.create(item("cookie"), face="shopping"), agent.send("GET", "/ucp/shopping/orders/x"),
                    agent.send("POST", "/ucp/shopping/catalog/search", {"query": "*"})):  # fmt: skip
         assert (answer.status, answer.json["ucp"]) == (
-            200, {"version": SHOPPING_VERSION, "status": "error", "capabilities": {}}
-        )  # fmt: skip
+            200,
+            {"version": SHOPPING_VERSION, "status": "error", "capabilities": {}},
+        )
         assert messages(answer) == [("error", "capabilities_incompatible", "")]
     names[:] = ["org.example.books"]
     assert messages(agent.act(session, "get")) == [("error", "capabilities_incompatible", "")]

@@ -240,9 +240,10 @@ def test_a_closed_restaurant_is_a_message(agent: Agent) -> None:
 @pytest.mark.rule("UCP-5", "UCP-9")
 def test_a_kind_of_fulfillment_that_is_not_offered(agent: Agent) -> None:
     answer = agent.create(
-        food_establishment={"id": "sandbox.notips"}, buyer=BUYER,
+        food_establishment={"id": "sandbox.notips"},
+        buyer=BUYER,
         fulfillment={"methods": [{"type": "delivery", "destination": {"street_address": "1 X Street"}}]},
-    )  # fmt: skip
+    )
     assert messages(answer) == [("error", "fulfillment_not_supported", "$.fulfillment.methods[0].type")]
     assert answer.json["status"] == "incomplete"
 

@@ -128,8 +128,9 @@ def test_a_search_finds_what_can_be_sold(shopper: Agent) -> None:
     assert {product["title"] for product in found["products"]} == {"Club sandwich"}
     first = found["products"][0]
     assert (first["id"], first["price_range"]["min"]) == (
-        "sandbox.congress/sandwich", {"amount": 1000, "currency": "USD"}
-    )  # fmt: skip
+        "sandbox.congress/sandwich",
+        {"amount": 1000, "currency": "USD"},
+    )
     for query in ("burger", "zzz_no_such_product_zzz", "!?"):
         assert shopper.send("POST", SEARCH, {"query": query}).json["products"] == []
     cheap = {"filters": {"price": {"max": 200}, "categories": ["Sweets"]}}

@@ -118,8 +118,9 @@ def test_a_word_that_is_not_known_is_not_sent(
         watch(agent.app)
     deliver(agent.app)
     assert [[event["type"] for event in hook.order["fulfillment"]["events"]] for hook in platform.received] == [
-        [], ["ready"],
-    ]  # fmt: skip
+        [],
+        ["ready"],
+    ]
 
 
 @pytest.mark.rule("UCP-15")

@@ -24,11 +24,9 @@ def new_key() -> str:
     """A private key, in PEM."""
     return (
         rsa.generate_private_key(65537, BITS)
-        .private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         .decode()
-    )  # fmt: skip
+    )
 
 
 def public_key_of(pem: str) -> str:

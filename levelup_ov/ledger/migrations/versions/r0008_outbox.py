@@ -36,9 +36,7 @@ def upgrade() -> None:
     op.create_index("outbox_event", "outbox", ["event", "receiver"], unique=True)
     # Finds what is due, and whether an earlier event of the same subject was not accepted yet.
     waiting, unsettled = sa.text("state = 'waiting'"), sa.text("state <> 'accepted'")
-    op.create_index(
-        "outbox_due", "outbox", ["receiver", "due_at"], sqlite_where=waiting, postgresql_where=waiting
-    )  # fmt: skip
+    op.create_index("outbox_due", "outbox", ["receiver", "due_at"], sqlite_where=waiting, postgresql_where=waiting)
     op.create_index(
         "outbox_subject", "outbox", ["receiver", "subject", "number"],
         sqlite_where=unsettled, postgresql_where=unsettled,

@@ -20,8 +20,6 @@ def upgrade() -> None:
         op.add_column(table, column)
         begun = sa.text(f"{column.name} IS NOT NULL")
         # Almost no order is canceled.
-        op.create_index(
-            f"{table}_{column.name}", table, [column.name], sqlite_where=begun, postgresql_where=begun
-        )  # fmt: skip
+        op.create_index(f"{table}_{column.name}", table, [column.name], sqlite_where=begun, postgresql_where=begun)
     # It only adds: the release of revision 0005 works beside it.
     op.execute("INSERT INTO ledger_compatibility (revision, oldest) VALUES ('0016', '0005')")
