@@ -105,16 +105,14 @@ class PricedLine(msgspec.Struct, frozen=True):
     options: tuple[PricedOption, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NamedAmount:
+class NamedAmount(msgspec.Struct, frozen=True):
     """A named amount, above zero: a fee or a discount."""
 
     name: str
     amount: Cents
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(msgspec.Struct, frozen=True):
     """What a basket costs. ``subtotal`` is the sum of the lines; ``total`` is what the buyer pays (MONEY-7)."""
 
     subtotal: Cents
@@ -130,8 +128,7 @@ class Totals:
         return self.subtotal - sum(each.amount for each in self.discounts) + fees + self.tax + self.tip
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(msgspec.Struct, frozen=True):
     """The last price of a basket, at the instant ``at``.
 
     ``totals`` and ``lines`` are of the provider's answer. ``tip_accepted``: whether the location takes tips for this
