@@ -54,7 +54,7 @@ DEVELOPMENT_API_KEY = "dev-key"
 SHORTEST_API_KEY = 8
 """The fewest characters of an API key outside development mode."""
 SHORTEST_NAMED_KEY = 16
-"""The same of a key for the console or of an agent, which anybody may try who reaches its pages."""
+"""The fewest characters of a key of the console or of an agent: anybody on the network can try to guess these."""
 FEWEST_CONNECTIONS = 2
 """Connections to PostgreSQL that a worker needs: one to record outcomes, one for everything else."""
 COMMANDS = 3
@@ -781,7 +781,7 @@ class _Loader:
             self._mistake("LEVELUP_OV_THREADS", wrong, "lower it, or raise the limit (ulimit -Hn)")
 
     def _check_reuse(self, settings: Settings) -> None:
-        """Nobody who has one kind of key may have the other."""
+        """No key may be of two kinds."""
         keys = {key.reveal() for key in settings.api_keys}
         if keys & {key.reveal() for key in settings.metrics_keys}:
             wrong = "holds a key of LEVELUP_OV_API_KEYS, with which orders can be placed"

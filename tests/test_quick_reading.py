@@ -15,7 +15,7 @@ from marshmallow import ValidationError, fields, validate
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.schemas import agent_catalog, agent_checkouts, base, checkout, orders
-from levelup_ov.schemas.body import SMALL, parse
+from levelup_ov.schemas.body import _read_thoroughly
 from tests.test_schemas import EXAMPLES, VALUES, mutated
 
 BODIES = {"order_validation": orders._VALIDATION, "order_submission": orders._SUBMISSION}
@@ -103,7 +103,7 @@ def plainly(body: base.Body, content: bytes) -> Any:
     """What marshmallow alone reads, of JSON that is read like that of a large body."""
     schema = type(body._schema)()
     vars(schema)["struct"] = None  # accepts no object
-    return base.read_root(schema, body._root, parse(content.ljust(SMALL + 1)))
+    return base.read_root(schema, body._root, _read_thoroughly(content))
 
 
 def spelled(value: Any, random: Random) -> str:

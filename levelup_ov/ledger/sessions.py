@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, bindparam, delete, or_, select, update
+from sqlalchemy import BigInteger, and_, bindparam, case, delete, func, or_, select, update
 
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.records import to_ms
@@ -22,6 +22,8 @@ UNKNOWN_FOR = timedelta(days=7)
 """How long after its end an unknown outcome is still looked for; a validation is as old by then (META-8)."""
 SESSION_RETENTION = timedelta(days=30)
 """How long the row of an expired session is kept without its content: its keys and its order's number."""
+FIRST = 1
+"""The version of a new session."""
 IN_PROGRESS = "complete_in_progress"
 """The state whose content is needed to reconcile an order."""
 
@@ -53,7 +55,8 @@ class StoredSession:
 class StoredKey:
     """An idempotency key's row, in the order of its columns. ``body`` is the digest of what came with it.
 
-    ``state``, ``version`` and ``content`` are those of the answer, None until there is one.
+    ``state``, ``version`` and ``content`` are those of the answer, None until there is one. The content of the first
+    version is stored here only once the session has another one.
     """
 
     digest: str
@@ -83,7 +86,8 @@ class StoredSessions:
         self._row = prepare(select(SESSIONS).where(_S.id == bindparam("this")))
         self._change = prepare(_CHANGE)
         self._insert_key = prepare(SESSION_KEYS.insert(), *[column.name for column in SESSION_KEYS.c])
-        self._key = prepare(select(SESSION_KEYS).where(_K.digest == bindparam("this")))
+        self._key = prepare(_KEY)
+        self._keep_first = prepare(_KEEP_FIRST)
         keys = insert(SESSION_KEYS, is_postgresql=database.is_postgresql)
         answer = {name: keys.excluded[name] for name in ("state", "version", "content")}
         self._put_key = prepare(
@@ -97,7 +101,10 @@ class StoredSessions:
         self._seals, self._key_seals, self._gone = (prepare(purge) for purge in _PURGES)
 
     def add(self, row: StoredSession, key: StoredKey | None) -> None:
-        """Store a new session, and the key of the request that made it. :raises KeyTaken: nothing was stored."""
+        """Store a new session, and the key of the request that made it, with ``row`` as its answer.
+
+        :raises KeyTaken: nothing was stored.
+        """
         values = _values(row)
 
         def work(cursor: Any, again: bool) -> None:
@@ -106,7 +113,8 @@ class StoredSessions:
                 return
             self._insert.run(cursor, values)
             if key is not None:
-                self._insert_key.run(cursor, _values(key))
+                # The row has the content. Another copy of it would be most of what is written.
+                self._insert_key.run(cursor, {**_values(key), "state": row.state, "version": row.version})
 
         try:
             self._database.run(work, single=key is None)
@@ -145,7 +153,11 @@ class StoredSessions:
         values = {f"new_{name}": value for name, value in _values(after).items()}
         given = {**values, "this": before.id, "was": before.version}
 
+        is_first = before.version == FIRST
+
         def work(cursor: Any, again: bool) -> bool:
+            if is_first:
+                self._keep_first.run(cursor, {"this": before.id})
             if not self._change.run(cursor, given).rowcount:
                 # The first try may have been committed before its connection broke.
                 row = self._row.first(cursor, {"this": before.id}) if again else None
@@ -156,7 +168,8 @@ class StoredSessions:
                 also(cursor)
             return True
 
-        return after if self._database.run(work, single=key is None and also is None) else None
+        single = key is None and also is None and not is_first
+        return after if self._database.run(work, single=single) else None
 
     def purge(self, now: datetime) -> int:
         """Remove what expired sessions contain; returns how many. Old rows are deleted."""
@@ -185,6 +198,19 @@ _CHANGE = (
     update(SESSIONS)
     .where(_S.id == bindparam("this"), _S.version == bindparam("was", type_=BigInteger))
     .values({each.name: bindparam(f"new_{each.name}", type_=each.type) for each in _S if each.name not in _FIXED})
+)
+_KEY = (
+    select(
+        *[column for column in _K if column.name != "content"],
+        func.coalesce(_K.content, case((_S.version == _K.version, _S.content))).label("content"),
+    )
+    .join(SESSIONS, _S.id == _K.session)
+    .where(_K.digest == bindparam("this"))
+)
+_KEEP_FIRST = (
+    update(SESSION_KEYS)
+    .where(_K.session == bindparam("this"), _K.version == FIRST, _K.content.is_(None))
+    .values(content=select(_S.content).where(_S.id == bindparam("this"), _S.version == FIRST).scalar_subquery())
 )
 _OVER = and_(
     _S.content.is_not(None),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+import msgspec
 from marshmallow import RAISE, ValidationError, fields, validate
 from msgspec import UNSET
 
@@ -56,8 +57,7 @@ OMITTED: Final = Omitted()
 """A member that the request does not have."""
 
 
-@dataclass(frozen=True, slots=True)
-class LineRequest:
+class LineRequest(msgspec.Struct, frozen=True):
     """A line: ``id`` is the agent's or ours, None for a new one; ``options`` are ids of modifications, in order."""
 
     item_id: str
@@ -118,7 +118,7 @@ class MethodRequest:
 
 @dataclass(frozen=True, slots=True)
 class TipRequest:
-    """The id of a preset, or an amount in cents; neither is no tip."""
+    """The id of a preset, or an amount in cents. Without either there is no tip."""
 
     option: str | None = None
     amount: int | None = None
@@ -288,11 +288,6 @@ class ModificationSchema(WireSchema):
     quantity = optional(AgentQuantity)
     modifications = optional(Anything)
 
-    def finish(self, found: Any) -> Any:
-        if found.quantity is UNSET and found.modifications is UNSET:
-            return found.id, 1  # a basket has many of these, and most have nothing else
-        return super().finish(found)
-
     def build(self, values: dict[str, Any]) -> Any:
         if values["modifications"] not in (None, []):
             raise ValidationError("list every modification in the dish's own list", "modifications")
@@ -305,6 +300,15 @@ class DishSchema(WireSchema):
     id = Identifier(required=True)
     modifications = optional(list_of, ModificationSchema, MOST_OPTIONS)
     note = optional(Text)
+
+    def finish(self, found: Any) -> dict[str, Any]:
+        # A basket has many modifications, and most have nothing but their ids.
+        chosen = found.modifications or ()
+        ids = [each.id for each in chosen if each.quantity is UNSET and each.modifications is UNSET]
+        if len(set(ids)) < len(chosen):
+            values: dict[str, Any] = super().finish(found)
+            return values
+        return {"id": found.id, "modifications": tuple(ids), "note": found.note or None}
 
     def build(self, values: dict[str, Any]) -> dict[str, Any]:
         chosen = values["modifications"] or []
@@ -331,6 +335,10 @@ class FoodLineSchema(_Line):
     """A line of food."""
 
     dish = fields.Nested(DishSchema, required=True)
+
+    def finish(self, found: Any) -> LineRequest:
+        id, quantity = None if found.id is UNSET else found.id, _QUANTITY.read(found.quantity)
+        return self.build({"id": id, "quantity": quantity, "dish": _DISH.finish(found.dish)})
 
     def build(self, values: dict[str, Any]) -> LineRequest:
         dish = values["dish"]
@@ -505,6 +513,7 @@ class CompletionSchema(WireSchema):
         return values["payment"]
 
 
+_DISH, _QUANTITY = DishSchema(), AgentQuantity()
 _SHOPPING, _FOOD, _COMPLETION = ShoppingCheckoutSchema(), FoodCheckoutSchema(), CompletionSchema()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -14,8 +13,7 @@ from levelup_ov.sealing import PREFIX, Sealer
 from levelup_ov.sessions.model import Basket, LevelUpTender, Price, PricedLine, Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """What is sealed. ``metadata`` is that of the price's validation, for the submission.
 
     ``is_stale``: the basket must be priced again before it is completed. ``tender``: the kind of the tender that the
@@ -31,7 +29,7 @@ class Content:
     price: Price | None = None
     problems: tuple[Problem, ...] = ()
     changed: bool = False
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
     is_stale: bool = False
     tender: str | None = None
     levelup: LevelUpTender | None = None

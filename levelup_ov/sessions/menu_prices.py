@@ -19,24 +19,28 @@ MOST_LOCATIONS = 256
 
 @dataclass(frozen=True, slots=True)
 class MenuPrices:
-    """The names and prices of items and options, by their ids, read at a time of the monotonic clock."""
+    """The names and prices of items and options, by their ids, read at a time of the monotonic clock.
+
+    ``options`` are prices; ``chosen_options`` has every option as it is in a line of a basket.
+    """
 
     names: Mapping[str, str]
     items: Mapping[str, Cents]
     options: Mapping[str, Cents]
-    option_names: Mapping[str, str]
+    chosen_options: Mapping[str, PricedOption]
     read_at: float
 
     def chosen(self, line: Line) -> tuple[PricedOption, ...]:
         """The options of a line; one that is not on the menu has its id as its name, and no price."""
-        names, prices = self.option_names, self.options
-        return tuple([PricedOption(id, names.get(id, id), prices.get(id, 0)) for id in line.options])
+        known = self.chosen_options
+        return tuple([known.get(id) or PricedOption(id, id, 0) for id in line.options])
 
     def subtotal(self, line: Line) -> Cents | None:
         """A line's price, with every option at its full price; None: something of it is not on the menu."""
-        parts = [self.items.get(line.item_id), *map(self.options.get, line.options)]
-        known = [part for part in parts if part is not None]
-        return sum(known) * line.quantity if len(known) == len(parts) else None
+        try:
+            return (self.items[line.item_id] + sum([self.options[id] for id in line.options])) * line.quantity
+        except KeyError:
+            return None
 
 
 class KnownMenuPrices:
@@ -66,10 +70,12 @@ def prices_of(menu: Menu, read_at: float) -> MenuPrices:
     """The prices of a menu's orderable part."""
     items = [item for category in menu.categories for item in category.items]
     options = [option for group in menu.option_groups for option in group.options]
+    names = {option.provider_id: option.name for option in options}
+    prices = {option.provider_id: option.price for option in options if option.price is not None}
     return MenuPrices(
         {item.provider_id: item.name for item in items},
         {item.provider_id: item.price for item in items if item.price is not None},
-        {option.provider_id: option.price for option in options if option.price is not None},
-        {option.provider_id: option.name for option in options},
+        prices,
+        {id: PricedOption(id, name, prices.get(id, 0)) for id, name in names.items()},
         read_at,
     )

@@ -105,16 +105,14 @@ class PricedLine(msgspec.Struct, frozen=True):
     options: tuple[PricedOption, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NamedAmount:
+class NamedAmount(msgspec.Struct, frozen=True):
     """A named amount, above zero: a fee or a discount."""
 
     name: str
     amount: Cents
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(msgspec.Struct, frozen=True):
     """What a basket costs. ``subtotal`` is the sum of the lines; ``total`` is what the buyer pays (MONEY-7)."""
 
     subtotal: Cents
@@ -130,8 +128,7 @@ class Totals:
         return self.subtotal - sum(each.amount for each in self.discounts) + fees + self.tax + self.tip
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(msgspec.Struct, frozen=True):
     """The last price of a basket, at the instant ``at``.
 
     ``totals`` and ``lines`` are of the provider's answer. ``tip_accepted``: whether the location takes tips for this
@@ -185,8 +182,8 @@ class CheckoutSession:
     ``currency``: ISO 4217. ``time_zone``: a name of the IANA database, None if unknown. ``price`` is None while the
     basket has none. ``changed``: the total differs from the one that was shown before. ``problems``: what must be
     solved, or why the last completion failed. ``replayed``: this is the recorded answer to an earlier request.
-    ``slots``: the times to choose among, as aware instants; ``offered``: those that were ever among them. ``lines``:
-    those of ``price``, or without one what the menu says of them, without a total.
+    ``slots``: the times to choose from, as aware instants; ``offered``: all that were ever offered. ``lines``: those of
+    ``price``; while there is no price, what the menu says of each, without a total.
     """
 
     id: str

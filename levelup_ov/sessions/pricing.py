@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -132,7 +132,7 @@ def is_same_order(one: Basket, other: Basket) -> bool:
 
 def priced_lines(lines: Iterable[Line], subtotals: Sequence[Cents], menu: MenuPrices) -> tuple[PricedLine, ...]:
     """The lines of a basket with their prices, in the words of the menu."""
-    return tuple(
+    priced = [
         PricedLine(
             line.reference,
             line.item_id,
@@ -144,7 +144,8 @@ def priced_lines(lines: Iterable[Line], subtotals: Sequence[Cents], menu: MenuPr
             menu.chosen(line),
         )
         for line, subtotal in zip(lines, subtotals, strict=True)
-    )
+    ]
+    return tuple(priced)
 
 
 def is_fresh(content: Content, now: datetime) -> bool:
@@ -157,8 +158,8 @@ def with_basket(content: Content, basket: Basket) -> Content:
     assert content.price is not None
     pairs = zip(content.price.lines, basket.lines, strict=True)
     lines = tuple(structs.replace(line, reference=asked.reference) for line, asked in pairs)
-    price = replace(content.price, lines=lines)
-    return replace(content, basket=basket, price=price, problems=missing(basket, price), changed=False)
+    price = structs.replace(content.price, lines=lines)
+    return structs.replace(content, basket=basket, price=price, problems=missing(basket, price), changed=False)
 
 
 def missing(basket: Basket, price: Price | None) -> tuple[Problem, ...]:
@@ -176,7 +177,7 @@ def repriced(shown: Content, newer: Content, now: datetime) -> Content:
     if before == after:
         return newer
     words = f"the total has changed from {before} to {after} cents; nothing was ordered"
-    return replace(newer, changed=True, problems=(Problem(TOTALS_CHANGED, words), *newer.problems))
+    return structs.replace(newer, changed=True, problems=(Problem(TOTALS_CHANGED, words), *newer.problems))
 
 
 def totals_of(quote: Quote, subtotal: Cents) -> Totals:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytz
+from msgspec import structs
 
 from levelup_ov.checkout import Checkout
 from levelup_ov.checkout.leases import Leases
@@ -25,7 +26,7 @@ from levelup_ov.domain.event import ORDER_PLACED, Event
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import from_ms, new_id, to_ms
-from levelup_ov.ledger.sessions import KeyTaken, StoredKey, StoredSession, StoredSessions
+from levelup_ov.ledger.sessions import FIRST, KeyTaken, StoredKey, StoredSession, StoredSessions
 from levelup_ov.ordering.service import RequestContext, Service, tenders_at
 from levelup_ov.ordering.submissions import in_progress
 from levelup_ov.ordering.tracking import TrackedOrder
@@ -127,7 +128,7 @@ class Sessions:
             account=account,
             location=location,
             state=_state(content),
-            version=1,
+            version=FIRST,
             attempt=0,
             content=contents.seal(content, self._sealer, id),
             held=None,
@@ -137,8 +138,7 @@ class Sessions:
             expires_at=to_ms(now + LIFETIME),
         )
         try:
-            stored = self._new_key(caller, key, "create", id)
-            self._store.add(row, None if stored is None else stored.answered(row))
+            self._store.add(row, self._new_key(caller, key, "create", id))
         except KeyTaken:
             # The same request was faster.
             if (recorded := self._recorded(caller, key, "create", context)) is None:
@@ -205,7 +205,7 @@ class Sessions:
                 try:
                     self._placing.check(content, tender)
                 except Failure as failure:
-                    content = replace(content, problems=(problem_of(failure),))
+                    content = structs.replace(content, problems=(problem_of(failure),))
                     if (answer := self._change(row, row, content, stored)) is not None:
                         return answer
                     continue
@@ -218,7 +218,7 @@ class Sessions:
                             return answer
                         continue
                 levelup = tender if isinstance(tender, LevelUpTender) else None
-                content = replace(content, tender=_kind(tender), levelup=levelup, problems=(), changed=False)
+                content = structs.replace(content, tender=_kind(tender), levelup=levelup, problems=(), changed=False)
             if (taken := self._take(row, content, stored)) is not None:
                 return self._place(taken, content, tender, stored, context)
         raise _changed()
@@ -294,7 +294,7 @@ class Sessions:
     ) -> CheckoutSession:
         """Record that the order exists. This needs no lease, because it is a fact."""
         problems = () if placed.mischarged is None else (mischarged(*placed.mischarged),)
-        content = replace(content, ready_at=_instant(placed.ready_at, content.time_zone), problems=problems)
+        content = structs.replace(content, ready_at=_instant(placed.ready_at, content.time_zone), problems=problems)
         before = row
         for _ in range(TRIES):
             done = replace(
@@ -353,7 +353,7 @@ class Sessions:
         problem = problem_of(failure)
         if failure.code == UNSETTLED:
             closed = replace(row, state="canceled", held=None)
-            return self._change(row, closed, replace(content, problems=(problem,)), key) or self._now(row)
+            return self._change(row, closed, structs.replace(content, problems=(problem,)), key) or self._now(row)
         if failure.code in UNDECIDED or self._placing.may_exist(row, content):
             # This request is over, so the next one need not wait for the end of its lease.
             answer = self._change(row, replace(row, held=None), content) or self._now(row)
@@ -365,7 +365,7 @@ class Sessions:
         state = _state(content)
         if needs_another_basket(failure) or (charges and failure.code == "price_changed" and not content.changed):
             # Each further try would be charged and refunded, too. An update has it priced again.
-            state, content = "incomplete", replace(content, is_stale=True)
+            state, content = "incomplete", structs.replace(content, is_stale=True)
         open_again = replace(row, state=state, attempt=row.attempt + 1, held=None)
         return self._change(row, open_again, content, answered) or self._now(row)
 
@@ -375,7 +375,7 @@ class Sessions:
         except Failure:
             return content
         again = repriced(content, newer, self._clock())
-        return replace(again, problems=(problem, *again.problems))
+        return structs.replace(again, problems=(problem, *again.problems))
 
     def _take(self, row: StoredSession, content: Content, key: StoredKey | None = None) -> StoredSession | None:
         """The row, being completed by this request; None: somebody else has changed it."""
@@ -512,7 +512,7 @@ def _state(content: Content) -> SessionState:
 
 def _not_completed(content: Content, *problems: Problem) -> Content:
     """The content of a session that is open again; its next validation must be a new one."""
-    return replace(content, problems=problems, is_stale=content.is_stale or content.levelup is not None)
+    return structs.replace(content, problems=problems, is_stale=content.is_stale or content.levelup is not None)
 
 
 def _kind(tender: SessionTender) -> str:

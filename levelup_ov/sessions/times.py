@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec import structs
 
 from levelup_ov.domain.ready_time import SLOT_WINDOW
 from levelup_ov.sessions.content import Content
@@ -35,4 +36,4 @@ def with_earlier_offers(before: Content, newer: Content, now: datetime) -> Conte
         elif newer.price is not None:
             kept.clear()
     offered = tuple(dict.fromkeys((*before.offered, *newer.offered)))
-    return replace(newer, slots=tuple(sorted({*kept, *newer.slots})), offered=offered[-MOST_OFFERED:])
+    return structs.replace(newer, slots=tuple(sorted({*kept, *newer.slots})), offered=offered[-MOST_OFFERED:])

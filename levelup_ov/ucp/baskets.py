@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import count, filterfalse
 from typing import Any, TypeVar
 
 from levelup_ov.domain import ready_time
@@ -113,7 +114,9 @@ def shopping_basket(request: CheckoutRequest, session: CheckoutSession | None) -
         raise outcome("several_locations", words, path)
     basket = before or Basket(location, (), extra={_FACE: "shopping"})
     lines = _lines(
-        replace(line, item_id=parted[position][2]) for position, line in enumerate(request.lines) if position in ours
+        LineRequest(parted[position][2], line.quantity, line.id, line.options, line.note)
+        for position, line in enumerate(request.lines)
+        if position in ours
     )
     basket = replace(basket, lines=lines, buyer=_buyer(request.buyer, basket.buyer))
     return BasketDraft(basket, {line.reference: at for line, at in zip(lines, sorted(ours), strict=True)}, messages)
@@ -186,8 +189,9 @@ def _lines(requests: Iterable[LineRequest]) -> tuple[Line, ...]:
     """The lines with an id each: the agent's own, or the first one that is free."""
     requests = list(requests)
     taken = {line.id for line in requests}
-    free = (name for number in range(1, 2 * len(requests) + 1) if (name := f"li_{number}") not in taken)
-    return tuple(Line(line.item_id, line.quantity, line.options, line.note, line.id or next(free)) for line in requests)
+    free = filterfalse(taken.__contains__, map("li_{}".format, count(1)))
+    lines = [Line(line.item_id, line.quantity, line.options, line.note, line.id or next(free)) for line in requests]
+    return tuple(lines)
 
 
 def _fulfilled(basket: Basket, method: MethodRequest | None | Omitted, offered: Collection[datetime]) -> dict[str, Any]:

@@ -79,6 +79,7 @@ def test_several_may_migrate_at_once(empty_url: str) -> None:
     assert sorted(found, key=str) == [database.REVISIONS[-1], database.REVISIONS[-1], None]
 
 
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 def test_the_code_knows_the_migrations_revisions_and_tables(url: str) -> None:
     config = Config()
     config.set_main_option("script_location", "levelup_ov:ledger/migrations")

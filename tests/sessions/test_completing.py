@@ -303,9 +303,13 @@ def test_a_key_makes_one_session(front: Front) -> None:
 
 
 def test_a_replayed_answer_is_the_recorded_one(front: Front) -> None:
-    made, key = front.create(), front.key()
+    key, creating = front.key(), front.key("K")
+    made = front.create(key=creating)
+    assert front.create(key=creating) == replace(made, replayed=True)
     first = front.replace(made, basket(tip=100), key)
+    assert front.create(key=creating) == replace(made, replayed=True)
     front.replace(made, basket(tip=200))
+    assert front.create(key=creating) == replace(made, replayed=True)
     assert front.replace(made, basket(tip=100), key).price == first.price
     now = front.read(made)
     assert now.price and now.price.totals.tip == 200
