@@ -73,7 +73,7 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
     @orders.post("/webhooks/<account>")
     def receive_notice(account: str) -> Response:
         g.context.deadline = Deadline(NOTICE_SECONDS)
-        notices.receive(account, dict(request.headers), read_body(), g.context)
+        notices.receive(account, dict(request.headers), read_body, g.context)
         return json_response({"status": "ok"})
 
     def respond(root: str, answer: Any) -> Response:

@@ -10,7 +10,6 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 
 from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, is_old, merged, proven
@@ -24,9 +23,9 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.status import CALLED_OFF, Stage
 from levelup_ov.errors import KINDS
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.records import to_ms
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.tracking import cancellation_unknown
+from levelup_ov.transport.deadline import Deadline
 
 _OPEN: tuple[OrderState, ...] = ("submitted", "refunding")
 """The states in which it is open what becomes of the charge."""
@@ -67,10 +66,9 @@ class Canceler:
         try:
             self._service.cancel_order(*_place(order), context, begin=begin)
         except Failure as failure:
-            # Otherwise it may be canceled: by an earlier request that is still under way, or by the restaurant.
-            if begun and order.cancellation is None and not KINDS[failure.code].retryable:
+            if begun:
                 with suppress(LedgerUnavailable):
-                    self._change(begun, None)
+                    self._not_canceled(begun, failure, is_first=order.cancellation is None)
             raise
         while begun and begun.state in _OPEN and not self._change(begun, proven(begun, asked)):
             # Another cancellation has begun in the meantime, or the charge was refunded.
@@ -85,25 +83,33 @@ class Canceler:
         begun = cancellation_of(order)
         return begun is not None and not self._leases.has_ended(begun.mark)
 
+    def is_left(self, order: StoredOrder) -> bool:
+        """Whether it is to be found out what became of a cancellation, while a refund is requested or not."""
+        if order.state == "refunding":
+            return order.cancellation is not None and not order.is_canceled and not self.is_under_way(order)
+        return order.state == "submitted" and order.cancellation is not None
+
     def finish(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Find out what became of a cancellation that was begun, and refund the order if it is canceled.
 
         It is a case for a person if that is not known after a day, or if the order was proven to be canceled, and its
-        status is another one now.
+        status is another one now. A refund that was requested on its own continues whatever the status is.
 
         :raises Failure: it is not known, or the refund failed.
         """
-        if (taken := self._leases.take(order)) is None:
+        if self.is_under_way(order) or (taken := self._leases.take(order)) is None:
             raise _busy()
         begun = cancellation_of(taken)
         if begun is None or self.is_under_way(taken):
-            self._refunds.release(taken)
-            raise _busy()
+            raise self._overtaken(taken)
         begun = begun.dated(now := self._clock())
+        is_refunding = taken.state == "refunding"
         try:
             stage = self._stage(taken, context)
         except Failure as failure:
             if begun.mark is not None:
+                if is_refunding:
+                    return self._refunds.take_back(taken, None, context, before=taken)
                 return self._leave_open(taken, begun, failure, is_case=is_old(begun.since, now))
             # It was proven before.
             stage = None
@@ -111,25 +117,44 @@ class Canceler:
             self._refunds.release(taken)
             raise
         if stage is None or stage in CALLED_OFF:
-            return self._refund(taken, begun, stage, context)
+            return self._refund(taken, stage, context)
         if begun.mark is None:
             contradiction = Failure("cancellation_unknown", f"the order was canceled, and is {stage} now")
             return self._leave_open(taken, begun, contradiction, is_case=True)
         log.info("interrupted_cancellation_not_made", extra={"order": order.id, "stage": stage})
-        values = {"cancellation": None, "operator_case": None, "held": None}
-        done = self._store.change_order(order.id, ("submitted",), cancellation=taken.cancellation, values=values)
+        values: dict[str, str | None] = {"cancellation": None, "operator_case": None, "held": None}
+        if is_refunding:
+            values = {"cancellation": None, "refund_key": merged(taken.refund_key, begun.asked)}
+        done = self._store.change_order(
+            order.id, (taken.state,), held=taken.held, cancellation=taken.cancellation, values=values
+        )
         if done is None:
-            raise _busy()
-        return done
+            raise self._overtaken(taken)
+        return self._refunds.take_back(done, None, context, before=taken) if is_refunding else done
 
     def _begin(self, order: StoredOrder, asked: str) -> StoredOrder:
         """Record that the order is to be canceled; a proof that it is canceled stays one."""
-        earlier = cancellation_of(order) or Cancellation("", "", to_ms(self._clock()))
+        earlier = (cancellation_of(order) or Cancellation("", "")).dated(self._clock())
         mark = None if earlier.mark is None else self._leases.new()
         begun = self._change(order, Cancellation(merged(asked, earlier.asked), mark, earlier.since))
         if begun is None:
             raise _busy()
         return begun
+
+    def _overtaken(self, order: StoredOrder) -> Failure:
+        """The failure where another request has changed a cancellation; releases the order."""
+        self._refunds.release(order)
+        return _busy()
+
+    def _not_canceled(self, order: StoredOrder, failure: Failure, *, is_first: bool) -> None:
+        """Record what is left of a request that failed; ``is_first``: none before it may have canceled the order."""
+        begun = cancellation_of(order)
+        if is_first and not KINDS[failure.code].retryable:
+            self._change(order, None)
+        elif begun and begun.mark is not None and is_old(begun.since, self._clock()):
+            # The command leaves an order alone while the site keeps asking.
+            values = {"operator_case": case("cancellation_unproven", failure.message, uuid=order.uuid)}
+            self._store.change_order(order.id, ("submitted",), cancellation=order.cancellation, values=values)
 
     def _change(self, order: StoredOrder, cancellation: Cancellation | None) -> StoredOrder | None:
         """Change the cancellation of an order, if it is still the one that was read; None: it is not."""
@@ -138,7 +163,10 @@ class Canceler:
 
     def _stage(self, order: StoredOrder, context: RequestContext) -> Stage:
         """The stage of the order's status. :raises Failure: it is not known."""
-        status = self._service.order_status(*_place(order), context)
+        # The other half is for the refund.
+        deadline = Deadline(context.deadline.remaining() / 2)
+        inner = RequestContext(deadline, context.request_id, calls=context.calls)
+        status = self._service.order_status(*_place(order), inner)
         if status.status is None:
             raise cancellation_unknown(f"the order's status is {status.provider_status}")
         return status.status
@@ -155,17 +183,18 @@ class Canceler:
             raise failure
         return done
 
-    def _refund(
-        self, order: StoredOrder, begun: Cancellation, stage: Stage | None, context: RequestContext
-    ) -> StoredOrder:
+    def _refund(self, order: StoredOrder, stage: Stage | None, context: RequestContext) -> StoredOrder:
         """Refund an order that is canceled. :raises Failure: the refund failed."""
+        canceled = proven(order, "").dated(self._clock())
         values = {
             "state": "refunding", "held": self._leases.new(), "operator_case": without("cancellation_unproven", order),
-            "cancellation": replace(begun, mark=None).stored(), "refund_key": merged(order.refund_key, begun.asked),
+            "cancellation": canceled.stored(), "refund_key": canceled.asked,
         }  # fmt: skip
-        refunding = self._store.change_order(order.id, ("submitted",), held=order.held, values=values)
+        refunding = self._store.change_order(
+            order.id, _OPEN, held=order.held, cancellation=order.cancellation, values=values
+        )
         if refunding is None:
-            raise _busy()
+            raise self._overtaken(order)
         log.warning("interrupted_cancellation_refunded", extra={"order": order.id, "stage": stage})
         try:
             return self._refunds.take_back(refunding, None, context, before=order)

@@ -15,7 +15,7 @@ from levelup_ov.ledger.records import from_ms, to_ms
 MOST_REFUND_KEYS = 20
 """The most keys under which one refund may be requested and later replayed."""
 PATIENCE = timedelta(days=1)
-"""The age at which a cancellation of unknown outcome, or a refund that LevelUp refuses for now, is a person's."""
+"""The age at which a charge, a cancellation or a refund that is not finished is a person's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Cancellation:
         return json.dumps(asdict(self))
 
     def dated(self, now: datetime) -> Cancellation:
-        """With ``now`` as its begin, if that is not known, or if the clock has been set back since."""
-        return self if 0 < self.since <= to_ms(now) else replace(self, since=to_ms(now))
+        """With a begin as :func:`dated` makes it."""
+        return replace(self, since=dated(self.since, now))
 
 
 def cancellation_of(order: StoredOrder) -> Cancellation | None:
@@ -45,9 +45,14 @@ def cancellation_of(order: StoredOrder) -> Cancellation | None:
     return None if order.cancellation is None else Cancellation(**json.loads(order.cancellation))
 
 
+def dated(since: int | None, now: datetime) -> int:
+    """When something began, in milliseconds: ``now``, if that is not known, or the clock has been set back since."""
+    return since if since and since <= to_ms(now) else to_ms(now)
+
+
 def is_old(since: int, now: datetime) -> bool:
     """Whether what began at ``since``, in milliseconds, is a person's now."""
-    return since > 0 and now - from_ms(since) >= PATIENCE
+    return now - from_ms(since) >= PATIENCE
 
 
 def merged(first: str | None, more: str | None) -> str:
@@ -66,9 +71,12 @@ def bound_bodies(order: StoredOrder) -> dict[str, str]:
 
 
 def proven(order: StoredOrder, asked: str) -> Cancellation:
-    """The cancellation of an order that is proven to be canceled, requested by ``asked`` too."""
+    """The cancellation of an order that is proven to be canceled, requested by ``asked`` too.
+
+    A refund that was requested before is part of it: if LevelUp refuses it for now, its keys are not forgotten.
+    """
     begun = cancellation_of(order) or Cancellation("", None)
-    return Cancellation(merged(asked, begun.asked), None, begun.since)
+    return Cancellation(merged(merged(asked, begun.asked), order.refund_key), None, begun.since)
 
 
 def _bodies(keys: str | None) -> dict[str, str]:

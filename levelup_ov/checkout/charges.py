@@ -280,6 +280,7 @@ class Charges:
             "uuid": charge.uuid,
             "body": None,
             "operator_case": None,
+            "open_since": None,
             "look_at": None,
             "spend": charge.spend,
             "tip": charge.tip,

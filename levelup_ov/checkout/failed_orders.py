@@ -11,7 +11,8 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
 
 SETTLE = "settle it with `levelup-ov checkout settle`"
-SUPPORT = "the charge could not be given back; support has been notified"
+NOTIFIED = "support has been notified"
+SUPPORT = f"the charge could not be given back; {NOTIFIED}"
 """Without the word for a refund that was made: sites look for it."""
 
 
@@ -31,7 +32,8 @@ def refund_impossible(order: StoredOrder) -> Failure:
     """The failure for an order that a person must settle."""
     why = json.loads(order.problem or "{}").get("message", "LevelUp does not refund this charge")
     recorded = case_of(order).get("told")
-    return Failure("refund_impossible", f"{recorded or why} ({SUPPORT})")
+    what = NOTIFIED if order.case_kind == "refund_unproven" else SUPPORT
+    return Failure("refund_impossible", f"{recorded or why} ({what})")
 
 
 def settled(order: StoredOrder) -> Failure:

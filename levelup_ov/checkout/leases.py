@@ -14,6 +14,12 @@ from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.ledger.boot_clock import Observer
 
+REST = 300_000
+"""Milliseconds for which the command sends nothing more for a case of unknown outcome.
+
+Nobody can settle it while what was sent may still arrive, and the command runs each minute.
+"""
+
 
 class Leases:
     """Leases on orders; ``lease`` is their length in milliseconds."""
@@ -39,6 +45,10 @@ class Leases:
     def has_ended(self, mark: str | None) -> bool:
         """Whether a lease with this mark is over, or there was none."""
         return mark is None or self.age(mark) >= self.lease
+
+    def is_recent(self, mark: str | None) -> bool:
+        """Whether something was sent, and its outcome is not known, so recently that a person could not settle it."""
+        return mark is not None and self.age(mark) < REST
 
     def left(self, mark: str | None) -> float:
         """Seconds until a lease with this mark is over."""

@@ -15,18 +15,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 from levelup_ov import sealing
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.canceling import Canceler
-from levelup_ov.checkout.cancellation import bound_bodies, merged
+from levelup_ov.checkout.cancellation import bound_bodies, cancellation_of, dated, is_old, merged
 from levelup_ov.checkout.charges import Absence, Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.failed_orders import (
     SETTLE,
+    case,
     case_of,
     in_progress,
     problem,
@@ -130,7 +132,7 @@ class Orders:
         self._service = service
         self._submissions: Submissions = service.submissions
         self._identity_keys = [sealing.derive(key, "identity") for key in keys]
-        self._body_key = sealing.derive(keys[0], "levelup checkout refund")
+        self._body_keys = [sealing.derive(key, "levelup checkout refund") for key in keys]
         self._leases = leases
         self._max_age = max_age
         self._clock = clock
@@ -261,7 +263,7 @@ class Orders:
                 raise Failure("order_not_found", "this order was not charged")
             if order.state in ("stuck", "settled"):
                 raise refund_impossible(order) if order.state == "stuck" else settled(order)
-            values: dict[str, Any] = {"state": "refunding", "refund_key": merged(order.refund_key, this)}
+            values: dict[str, Any] = {"state": "refunding", "refund_key": merged(this, order.refund_key)}
             waiting = order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted
             done = order.state in ("charged", "submitted")
             taken = None if waiting else self._leases.take(order, held=done, **values)
@@ -286,8 +288,26 @@ class Orders:
     def reconcile(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Finish an interrupted order; submits nothing, and refunds what was not submitted.
 
-        :raises Failure: why it is still unfinished.
+        :raises Failure: why it is still unfinished, or that a person must settle it.
         """
+        try:
+            order = self._finish(order, context)
+        except Failure as failure:
+            order = self._overdue(self.show(order.id), failure)
+            if order.operator_case is None:
+                raise
+        if order.operator_case is not None:
+            what = case_of(order)
+            log.error(
+                "order_needs_settling",
+                extra={"order": order.id, "uuid": order.uuid, "kind": what["kind"], "remedy": SETTLE},
+            )
+            raise Failure("refund_impossible", f"a person must settle it: {what['message']}")
+        return order
+
+    def _finish(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
+        if order.case_kind == "charge_unproven" and self._leases.is_recent(order.sent):
+            return order
         just_charged = order.state == "charging"
         submission = self._submissions.ledger.show(order.id)
         if submission is not None and submission.state == "unknown":
@@ -302,19 +322,12 @@ class Orders:
             order = self._charges.look_again(order, context)
         if order.state == "stuck":
             order = self._refunds.look(order, context)
-        if order.state == "submitted" and order.cancellation is not None:
+        if self._canceler.is_left(order):
             order = self._canceler.finish(order, context)
         elif order.state == "refunding":
             order = self._refunds.take(order, context)
         elif order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted:
             order = self._submitter.settle(order, context, held=just_charged)
-        if order.operator_case is not None:
-            what = case_of(order)
-            log.error(
-                "order_needs_settling",
-                extra={"order": order.id, "uuid": order.uuid, "kind": what["kind"], "remedy": SETTLE},
-            )
-            raise Failure("refund_impossible", f"a person must settle it: {what['message']}")
         return order
 
     def unfinished(self, limit: int) -> list[StoredOrder]:
@@ -324,7 +337,7 @@ class Orders:
 
         def is_processed(order: StoredOrder) -> bool:
             is_canceled = order.state == "submitted" and self._canceler.is_under_way(order)
-            return is_canceled or not order.operator_case and not self._leases.has_ended(order.held)
+            return not order.operator_case and (is_canceled or not self._leases.has_ended(order.held))
 
         return [order for order in found if not is_processed(order)]
 
@@ -347,9 +360,10 @@ class Orders:
         if order.operator_case is None and not self._canceler.is_open(order):
             raise Failure("invalid_member", f"this order needs no settling; its state is {order.state}")
         # A request may have ended, and what it sent may still arrive.
-        marks = (order.held, order.sent)
-        if self._canceler.is_under_way(order) or not all(map(self._leases.has_ended, marks)):
-            raise in_progress("another request is processing this order")
+        begun = cancellation_of(order)
+        marks = (order.held, order.sent, begun.mark if begun else None)
+        if left := ceil(max(map(self._leases.left, marks))):
+            raise in_progress(f"another request is processing this order; try again in {left} seconds")
         if uuid is not None and order.uuid is not None:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")
         if uuid is not None and not UUID.fullmatch(uuid):
@@ -358,6 +372,7 @@ class Orders:
         note = settlement_note(by, why, self._clock(), order)
         values: dict[str, Any] = {
             "operator_case": None, "cancellation": None, "settled": note, "body": None, "look_at": None, "held": None,
+            "open_since": None,
         }  # fmt: skip
         if uuid is not None:
             nobody_waits = Failure("charge_refunded", "the charge was found after it was abandoned")
@@ -388,6 +403,19 @@ class Orders:
             # Now its key charges nothing more, and its content is free for another one.
             self._submissions.reconcile(submission, lambda _: settlement(done))
         return done
+
+    def _overdue(self, order: StoredOrder, failure: Failure) -> StoredOrder:
+        """Record that it is still unknown whether an order was charged; after a day it is a person's."""
+        if order.state != "charging":
+            return order
+        now = self._clock()
+        since = dated(order.open_since, now)
+        values: dict[str, Any] = {"open_since": since}
+        if is_old(since, now) and order.operator_case is None:
+            values["operator_case"] = case(
+                "charge_unproven", f"it is unknown whether this was charged: {failure.message}"
+            )
+        return self._store.change_order(order.id, ("charging",), values=values) or order
 
     def _unrecorded(self, besides: set[str]) -> list[StoredOrder]:
         """The orders whose outcome is known, but not to the ledger, which could not be written at that time.
@@ -426,11 +454,13 @@ class Orders:
     def _asked(self, order: StoredOrder, key: str, confirmation: Secret | None) -> str:
         """Digests of a request's key and body. :raises Failure: ``idempotency_key_reused``."""
         text = "" if confirmation is None else f"confirmed by {confirmation.reveal()}"
-        body = hmac.new(self._body_key, text.encode(), hashlib.sha256).hexdigest()
+        # The first key's counts; a key that was used before the secret keys changed has another one's.
+        bodies = [hmac.new(each, text.encode(), hashlib.sha256).hexdigest() for each in self._body_keys]
         # Older rows do not have the body.
-        if bound_bodies(order).get(digest(key), "") not in ("", body):
+        bound = bound_bodies(order).get(digest(key)) or bodies[0]
+        if bound not in bodies:
             raise Failure("idempotency_key_reused", "this refund was requested before with a different body")
-        return f"{digest(key)}={body}"
+        return f"{digest(key)}={bound}"
 
     def _key(
         self,

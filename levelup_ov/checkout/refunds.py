@@ -14,11 +14,12 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
-from levelup_ov.checkout.cancellation import cancellation_of, is_old, merged
+from levelup_ov.checkout.cancellation import cancellation_of, dated, is_old, merged
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
-from levelup_ov.checkout.failed_orders import SETTLE, case, case_of, in_progress, pending, refund_impossible, without
+from levelup_ov.checkout.failed_orders import SETTLE, case, case_of, in_progress, pending, refund_impossible
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
@@ -26,13 +27,15 @@ from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
-from levelup_ov.errors import Unanswered
+from levelup_ov.errors import KINDS, Unanswered
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import to_ms
 from levelup_ov.ordering.service import RequestContext
 
 NOT_NOW = ("manager_confirmation_required", "merchant_token_refused", "provider_credentials_refused")
 """Refusals of a refund that may end; a person's after a day."""
+AGED = ("refund_refused", "refund_unproven")
+"""The kinds of case of a refund that is not made after a day: LevelUp refuses it for now, or proves nothing."""
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +135,8 @@ class Refunds:
                 if (reported := self._read(calls, merchant, uuid)) and reported.refunded_at:
                     self._wholly(order, reported, refund_key=before.refund_key)
                     raise _Elsewhere("LevelUp: somebody else has refunded this order already")
+        if before.case_kind == "refund_unproven" and confirmation is None and self._leases.is_recent(before.sent):
+            raise _Resting("refund_impossible", "LevelUp is asked again later")
         # From here on, a refund may arrive at any time within the lease.
         marked = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
         if marked is None:
@@ -141,12 +146,12 @@ class Refunds:
             reported = calls.refund(merchant.token, uuid, confirmation)
         except LevelUpRefused as refusal:
             kind = refund_refusal(refusal.status, refusal.named)
-            if kind == "manager":
-                raise
             if kind is None:
                 if refusal.code in ("merchant_token_refused", "provider_credentials_refused"):
                     raise
                 raise _Unclear(refusal.message) from None
+            if kind == "manager" and (before.state != "refunding" or merchant.connection.levelup_id is not None):
+                raise
             found = self._read(calls, merchant, uuid)
             if found is not None and found.refunded_at is not None:
                 return self._wholly(order, found)
@@ -171,12 +176,17 @@ class Refunds:
         except LevelUpRefused as refusal:
             if refusal.status == 404:
                 return None
+            if refusal.code == "merchant_token_refused":
+                raise
             raise _Unclear(refusal.message) from None
 
     def _undone(self, order: StoredOrder, failure: Failure, before: StoredOrder) -> Failure:
         """Record that a refund was not made; returns the failure to report."""
         if isinstance(failure, _Elsewhere):
             return failure
+        if isinstance(failure, _Resting):
+            self.release(order)
+            return refund_impossible(order)
         is_owed, asked_before = order.problem is not None, before.state == "refunding"
         # The request may have ended: somebody has to learn that the charge stays.
         no_meal = is_owed or order.is_canceled
@@ -190,49 +200,56 @@ class Refunds:
                 "refund_impossible", extra={"order": order.id, "uuid": order.uuid, "kind": kind, "remedy": SETTLE}
             )
             return refund_impossible(stuck or order) if stuck else pending(failure.message)
+        # An earlier attempt that was not answered may still arrive and refund the charge.
+        may_arrive = asked_before and not self._leases.has_ended(before.sent)
         if isinstance(failure, _ForGood):
-            if asked_before and not self._leases.has_ended(before.sent):
-                # An earlier attempt was not answered: it may still arrive and refund the charge.
+            if may_arrive:
                 self.release(order)
                 return pending(failure.message)
-            return self._put_back(order, _as_of_refund(failure))
-        values = {}
-        if failure.code in NOT_NOW or not getattr(failure, "sent", True):
-            # Nothing of this attempt may still arrive, only of an earlier one.
-            values["sent"] = before.sent
-        kind = ""
-        if failure.code in CUT_OFF and (no_meal or asked_before):
-            kind = "not_connected"
-        elif failure.code in NOT_NOW and no_meal:
-            since, now = order.created_at, self._clock()
-            if begun := cancellation_of(order):
-                begun = begun.dated(now)
-                since, values["cancellation"] = begun.since, begun.stored()
-            kind = "refund_refused" if is_old(since, now) else ""
-        if kind:
-            values["operator_case"] = case(kind, f"this charge has to go back: {failure.message}", uuid=order.uuid)
-        if values:
-            changed = self._store.change_order(
-                order.id, ("refunding",), held=order.held, cancellation=order.cancellation, values=values
-            )
-            order = changed or order
-        if is_owed:
+            self._put_back(order)
+            return _as_of_refund(failure)
+        is_unknown = isinstance(failure, (Unanswered, _Unclear, LedgerUnavailable)) and getattr(failure, "sent", True)
+        # Nothing of an attempt that was refused, or not sent, may arrive: only of an earlier one.
+        values = {} if is_unknown else {"sent": before.sent}
+        if no_meal or asked_before or is_unknown:
+            values |= self._overdue(order, failure)
+        order = self._store.change_order(order.id, ("refunding",), held=order.held, values=values) or order
+        is_final = not asked_before or failure.code == "manager_confirmation_required" and not may_arrive
+        if is_owed or is_unknown or not is_final:
             self.release(order)
-            log.error("charged_not_submitted_not_refunded", extra={"order": order.id})
-            return pending(f"the order was not placed, and its charge is not given back yet: {failure.message}")
-        if isinstance(failure, (Unanswered, _Unclear)) and getattr(failure, "sent", True) or asked_before:
-            self.release(order)
-            return pending(failure.message)
-        return self._put_back(order, failure)
+            words = "the order was not placed, and its charge is not given back yet: " if is_owed else ""
+            if is_owed:
+                log.error("charged_not_submitted_not_refunded", extra={"order": order.id})
+            failure = pending(words + failure.message)
+        else:
+            self._put_back(order)
+        is_told = "operator_case" in values and KINDS[failure.code].retryable
+        return refund_impossible(order) if is_told else failure
 
-    def _put_back(self, order: StoredOrder, failure: Failure) -> Failure:
-        """Nothing was refunded: the order gets its former state, and the site gets the refusal."""
-        back = "submitted" if order.submitted is not None else "charged"
-        # What was canceled stays owed.
-        what = order.operator_case if order.is_canceled else without("not_connected", order)
-        values = {"state": back, "held": None, "refund_key": None, "operator_case": what}
+    def _overdue(self, order: StoredOrder, failure: Failure) -> dict[str, Any]:
+        """What to record of a refund that failed: since when, and a case if its merchant left, or after a day."""
+        begun, now = cancellation_of(order), self._clock()
+        since = dated(order.open_since or (begun.since if begun else None), now)
+        values: dict[str, Any] = {"open_since": since}
+        if failure.code in CUT_OFF:
+            kind, told = "not_connected", failure.message
+        elif is_old(since, now):
+            kind = "refund_refused" if failure.code in NOT_NOW else "refund_unproven"
+            # It is reported once, although LevelUp may answer now this, now that.
+            kind, told = order.case_kind if order.case_kind in AGED else kind, "LevelUp has not confirmed the refund"
+        else:
+            return values
+        message = f"this charge has to go back: {failure.message}"
+        return values | {"operator_case": case(kind, message, uuid=order.uuid, told=told)}
+
+    def _put_back(self, order: StoredOrder) -> None:
+        """Nothing was refunded: the order gets its former state."""
+        values = {"state": "submitted" if order.submitted is not None else "charged", "held": None, "refund_key": None}
+        if not order.is_canceled:
+            # Otherwise it stays owed.
+            values["open_since"] = None
+            values["operator_case"] = order.operator_case if order.case_kind == "cancellation_unproven" else None
         self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
-        return failure
 
     def _refunded(self, order: StoredOrder, reported: PastOrder, **more: str | None) -> StoredOrder:
         assert reported.refunded_at is not None
@@ -263,6 +280,10 @@ class _Elsewhere(Failure):
 
     def __init__(self, message: str) -> None:
         super().__init__("already_refunded", message)
+
+
+class _Resting(Failure):
+    """It is a case, and LevelUp has not answered the last attempt, which was a moment ago."""
 
 
 class _ForGood(Failure):

@@ -107,6 +107,7 @@ ORDERS = Table(
     Column("tried_at", BigInteger, nullable=False),
     Column("settled", Text),
     Column("cancellation", Text),
+    Column("open_since", BigInteger),
     Column("created_at", BigInteger, nullable=False),
 )
 ACTIONS = Table(
@@ -159,7 +160,8 @@ class StoredOrder:
     ``operator_case``: why a person must settle it, as JSON; ``settled``: who did, and why. ``looks`` and ``look_at``:
     how often a ruled-out charge was looked for, and when to look next; ``seen``: UUIDs of other orders at its
     location. ``tried_at``: when the command last processed it. ``cancellation``: one that was requested, and whose
-    charge is not refunded yet, as :mod:`levelup_ov.checkout.cancellation` stores it.
+    charge is not refunded yet, as :mod:`levelup_ov.checkout.cancellation` stores it. ``open_since``: when the command
+    first failed to find its charge, or LevelUp first failed to refund it.
     """
 
     id: str
@@ -194,6 +196,7 @@ class StoredOrder:
     tried_at: int = 0
     settled: str | None = None
     cancellation: str | None = None
+    open_since: int | None = None
 
     @property
     def gross(self) -> Cents:
@@ -208,7 +211,7 @@ class StoredOrder:
     @property
     def reported_problem(self) -> str | None:
         """Why it is refunded, or why it cannot be, as JSON."""
-        if self.problem is None and self.state == "stuck":
+        if self.problem is None and (self.state == "stuck" or self.state == "refunding" and self.operator_case):
             case = json.loads(self.operator_case or "{}")
             return json.dumps({"code": "refund_impossible", "message": case.get("told") or case.get("message", "")})
         return self.problem

@@ -23,6 +23,7 @@ REMEDIES: Mapping[str, str] = {
     "not_connected": "LevelUp refuses the token of the merchant or user: have them connect again, or ask LevelUp about "
     f"the charge and {_SETTLE}",
     "refund_refused": f"a charge without an order cannot be refunded: give the money back, and {_SETTLE}",
+    "refund_unproven": f"it is unknown whether a charge was refunded: ask LevelUp, give the money back, and {_SETTLE}",
     "refunded_in_part": f"LevelUp gave back another amount than was charged: give back the rest, and {_SETTLE}",
     "stray_charge": f"an order that was ruled out may have been charged: ask LevelUp, and {_SETTLE}",
     "submitted_and_refunded": "the restaurant has an order whose charge was given back: call it",

@@ -42,6 +42,7 @@ REVISIONS = (
     "0015",
     "0016",
     "0017",
+    "0018",
 )
 """Every revision of the schema, oldest first; this release works with the last one."""
 VERSION_TABLE = "ledger_version"

@@ -41,8 +41,12 @@ class ProviderNotices:
         # Kept for longer than a message is accepted, so that none is accepted twice.
         return Notices(self._ledger, OLDEST + 2 * FUTURE)
 
-    def receive(self, account: str, headers: Mapping[str, str], body: bytes, context: RequestContext) -> None:
+    def receive(
+        self, account: str, headers: Mapping[str, str], body: Callable[[], bytes], context: RequestContext
+    ) -> None:
         """Look up what the message is about. It is kept only after that, so one that fails comes again.
+
+        ``body`` reads it; without an account that takes webhooks, nobody waits for it.
 
         :raises Failure: ``not_found``, ``notice_refused``, or why the provider could not be asked.
         """
@@ -51,7 +55,7 @@ class ProviderNotices:
             raise Failure("not_found", "no account takes webhooks at this address")
         context.account, context.provider = account, adapter.account.provider
         try:
-            notice = adapter.read_notice({name.lower(): value for name, value in headers.items()}, body)
+            notice = adapter.read_notice({name.lower(): value for name, value in headers.items()}, body())
         except NotGenuine as fault:
             log.warning("notice_refused", extra={"account": account, "reason": fault.why})
             raise Failure("notice_refused", "the message is not signed by the provider") from None

@@ -144,7 +144,16 @@ def refunded_in_part(site: Site, merchant: str, user: str, clock: Clock) -> None
     site.refund(site.charged(order(merchant, user))["uuid"])
 
 
-@pytest.mark.parametrize("happens", [differs, of_another, unproven, stray, refunded_in_part])
+def refund_unproven(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    uuid = site.charged(order(merchant, user))["uuid"]
+    site.line.faults["/refund"] = [refusal(422, "refund", "closed"), "unreached", (401, {})]
+    site.refund(uuid)
+    for hour in (0, 1):
+        clock.set(f"2030-06-04T1{6 + hour}:05Z")
+        assert site.reconcile()[0] == 1
+
+
+@pytest.mark.parametrize("happens", [differs, of_another, unproven, stray, refunded_in_part, refund_unproven])
 def test_each_kind_of_case_is_reported(
     watched: Watched, merchant: str, user: str, clock: Clock, happens: Callable[..., None]
 ) -> None:

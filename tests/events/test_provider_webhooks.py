@@ -186,6 +186,8 @@ def test_orders_of_others_are_ignored(app: Flask, square: Square, order: str) ->
     assert square.calls == []
     assert send(app, message(order), account="other").refusal == (404, "not_found", None)
     assert send(app, message(order), account="nobody").refusal == (404, "not_found", None)
+    # Nobody waits for its body, which may be slow.
+    assert send(app, b"x" * 2_000_000, account="nobody").refusal == (404, "not_found", None)
 
 
 @pytest.mark.rule("EVT-9", "EVT-1")
