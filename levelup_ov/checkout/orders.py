@@ -281,6 +281,9 @@ class Orders:
             if order.provider_location_id is None:
                 raise Failure("order_not_found", "this order was not submitted to a provider")
             asked = self._asked(order, key, confirmation)
+            if order.state == "settled":
+                # A person has decided that its charge stays, so the guest keeps the meal.
+                raise settled(order)
             if order.submitted is not None:
                 self._canceler.cancel(order, asked, context)
             return self.refund(id, key, confirmation, context)
