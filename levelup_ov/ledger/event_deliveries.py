@@ -32,7 +32,7 @@ from sqlalchemy.orm import aliased
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import from_ms
 from levelup_ov.ledger.statements import Statement
-from levelup_ov.ledger.tables import OUTBOX, present
+from levelup_ov.ledger.tables import OUTBOX, ago, present
 
 State = Literal["waiting", "accepted", "parked"]
 GIVEN_UP = timedelta(days=1)
@@ -85,11 +85,12 @@ class EventDeliveries:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._database = ledger.database
-        prepare, now = ledger.database.prepare, present(ledger.own_clock)
+        prepare, own = ledger.database.prepare, ledger.own_clock
+        now = present(own)
         receiver, subject = _C.receiver == bindparam("receiver"), _C.subject == bindparam("subject")
         waiting = _C.state == "waiting"
         wait = now + bindparam("wait", type_=BigInteger)
-        is_old = _C.since <= now - GIVEN_UP // _MILLISECOND
+        is_old = _C.since <= ago(own, GIVEN_UP // _MILLISECOND)
 
         # From one receiver to the next by the index, however much is waiting for each.
         first = select(func.min(_C.receiver).label("name")).where(waiting).cte(recursive=True)
@@ -104,7 +105,7 @@ class EventDeliveries:
         )  # fmt: skip
         due = (
             select(_C.number)
-            .where(receiver, waiting, _C.due_at <= now, ~earlier.exists())
+            .where(receiver, waiting, _C.due_at <= ago(own, 0), ~earlier.exists())
             .order_by(_C.due_at, _C.number)
             .limit(bindparam("limit", type_=BigInteger))
             .with_for_update(skip_locked=True)
@@ -120,15 +121,15 @@ class EventDeliveries:
         self._fail = prepare(failed.returning(_C.state))
         later = update(OUTBOX).where(receiver, subject, _C.number > bindparam("this", type_=BigInteger), waiting)
         self._hold = prepare(later.values(due_at=wait, state=bindparam("as", type_=Text)))
-        oldest = select(_C.number).where(receiver, waiting, is_old).order_by(_C.number).limit(AT_ONCE)
+        oldest = select(_C.number).where(receiver, waiting, is_old).limit(AT_ONCE)
         self._park = prepare(update(OUTBOX).where(_C.number.in_(oldest)).values(state="parked"))
-        stale = select(_C.number).where(_C.accepted_at < now - KEPT // _MILLISECOND).limit(AT_ONCE)
+        stale = select(_C.number).where(_C.accepted_at < ago(own, KEPT // _MILLISECOND)).limit(AT_ONCE)
         self._purge = prepare(delete(OUTBOX).where(_C.number.in_(stale)))
         # By their bytes: in most languages PostgreSQL sorts a name without its dot.
         name = collate(_C.receiver, "C") if ledger.database.is_postgresql else _C.receiver
         given_up = select(_C.number).where(
             name >= bindparam("prefix", type_=Text), name < bindparam("end", type_=Text),
-            _C.state != "accepted", _C.state == "parked", _C.since < now - (GIVEN_UP + KEPT) // _MILLISECOND,
+            _C.state != "accepted", _C.state == "parked", _C.since < ago(own, (GIVEN_UP + KEPT) // _MILLISECOND),
         )  # fmt: skip
         self._purge_parked = prepare(delete(OUTBOX).where(_C.number.in_(given_up.limit(AT_ONCE))))
         group = _C.receiver, _C.state

@@ -22,7 +22,7 @@ from levelup_ov.domain.status import FINAL, Stage
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import from_ms, to_ms
 from levelup_ov.ledger.statements import Statement, insert
-from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, present
+from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, ago, present
 
 WATCHED = timedelta(days=1)
 """For how long after it was placed, or its cancellation was begun, an order is open, unless it has ended."""
@@ -83,13 +83,13 @@ class _Queries:
         )
         self.one = placed.where(_C.id == bindparam("this"))
         unfinished = or_(_S.stage.is_(None), _S.stage.not_in(sorted(FINAL)))
-        due = or_(_S.asked_at.is_(None), _S.asked_at <= now - bindparam("every", type_=BigInteger))
+        due = or_(_S.asked_at.is_(None), _S.asked_at <= ago(own_clock, bindparam("every", type_=BigInteger)))
         watched = (
             placed.where(_C.account == bindparam("account"), unfinished, due)
             .order_by(func.coalesce(_S.asked_at, 0), _C.settled_at)
             .limit(bindparam("limit", type_=BigInteger))
         )
-        since = now - WATCHED // _MILLISECOND
+        since = ago(own_clock, WATCHED // _MILLISECOND)
         # A person gave the restaurant's number, which is not always the provider's id.
         self.open = watched.where(_C.settled_at >= since, _C.settled_by.is_(None))
         # Its own statement, so that the few of these are found by their index.

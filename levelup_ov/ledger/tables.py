@@ -288,9 +288,7 @@ class Statements:
         unchanged = _C.boot == bindparam("seen_boot"), _C.since == bindparam("seen_since", type_=BigInteger)
         changes["take_back"] = changes["take_back"].where(*unchanged, _C.settled_by.is_not(None))
         changes["take_back"] = changes["take_back"].values(ended=None, looked_again=0, look_again_at=None)
-        # PostgreSQL reads its clock for each row, and uses no index, unless it is asked for it once.
-        before = select(now - bindparam("retention", type_=BigInteger)).scalar_subquery()
-        outdated = select(_C.id).where(_C.settled_at < before)
+        outdated = select(_C.id).where(_C.settled_at < ago(own_clock, bindparam("retention", type_=BigInteger)))
         by_identity = IDENTITIES.c.digest == bindparam("digest")
 
         self.all: Select[Any] = select(SUBMISSIONS, now.label("seen_at"))
@@ -410,6 +408,16 @@ def present(own_clock: bool) -> ColumnElement[int]:
     if own_clock:
         return cast(extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
     return bindparam("now", type_=BigInteger)
+
+
+def ago(own_clock: bool, span: ColumnElement[int] | int) -> ColumnElement[int]:
+    """The time ``span`` milliseconds before the present, as it is when the statement begins; to find rows by.
+
+    PostgreSQL reads the clock of :func:`present` for each row, and uses no index then.
+    """
+    if own_clock:
+        return cast(extract("epoch", func.statement_timestamp()) * 1000, BigInteger) - span
+    return bindparam("now", type_=BigInteger) - span
 
 
 def is_due(

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, bindparam, delete, select
 
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.statements import insert
-from levelup_ov.ledger.tables import NOTICES, present
+from levelup_ov.ledger.tables import NOTICES, ago, present
 
 _C = NOTICES.c
 _MILLISECOND = timedelta(milliseconds=1)
@@ -23,11 +23,12 @@ class Notices:
         self._database = ledger.database
         self._kept = kept // _MILLISECOND
         prepare, now = ledger.database.prepare, present(ledger.own_clock)
+        outdated = _C.seen_at < ago(ledger.own_clock, bindparam("kept", type_=BigInteger))
         this = _C.account == bindparam("account"), _C.notice == bindparam("notice")
         made = insert(NOTICES, is_postgresql=self._database.is_postgresql)
         self._known = prepare(select(_C.seen_at).where(*this))
         self._keep = prepare(made.values(seen_at=now).on_conflict_do_nothing(), "account", "notice")
-        self._forget = prepare(delete(NOTICES).where(_C.seen_at < now - bindparam("kept", type_=BigInteger)))
+        self._forget = prepare(delete(NOTICES).where(outdated))
 
     def knows(self, account: str, notice: str) -> bool:
         """Whether it was kept."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import event, text
 
+from levelup_ov.ledger.event_deliveries import EventDeliveries
 from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.statements import Statement
+from levelup_ov.ledger.webhooks import Notices
 from tests.ledger.helpers import LOCATION, begin, claim, claimed, place
 
 MANY = 3000
@@ -100,6 +106,42 @@ def test_a_submission_costs_as_much_after_many(sqlite_url: str, life: Callable[[
     ledger.close()
     few, many = cost
     assert 0 < many < few * 1.25, (few, many)
+
+
+OLD = """
+INSERT INTO outbox (event, receiver, kind, account, location, subject, data, state, created_at, since, due_at,
+    attempts, accepted_at)
+SELECT 'e' || n, 'channel', 'menu.changed', 'deli', 'deli.one', 's' || n, '{}', 'accepted', at, at, at, 1, at
+FROM (SELECT n, (extract(epoch FROM now()) * 1000)::bigint - n AS at FROM generate_series(1, 20000) n) AS old;
+INSERT INTO notices
+SELECT 'deli', 'n' || n, (extract(epoch FROM now()) * 1000)::bigint - n FROM generate_series(1, 20000) n;
+ANALYZE outbox, notices
+"""
+
+
+@pytest.mark.rule("EVT-5", "EVT-9")
+def test_postgresql_finds_what_is_old_by_its_index(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = open_ledger(postgresql_url)
+    with ledger.database.connection() as connection:
+        connection.execute(text(OLD))
+        connection.commit()
+    plans: list[str] = []
+    run = Statement.run
+
+    def explained(self: Statement, cursor: Any, parameters: Mapping[str, Any]) -> Any:
+        explain = copy.copy(self)
+        explain._sql = "EXPLAIN " + self._sql
+        plans.extend(line for (line,) in run(explain, cursor, parameters).fetchall())
+        return run(self, cursor, parameters)
+
+    monkeypatch.setattr(Statement, "run", explained)
+    deliveries = EventDeliveries(ledger)
+    assert deliveries.purge() == 0
+    assert deliveries.claim("channel", limit=9, term=timedelta(seconds=9)) == ()
+    Notices(ledger, timedelta(hours=25)).keep("deli", "new")
+    ledger.close()
+    assert sum("Index" in line for line in plans) >= 3
+    assert [line for line in plans if "Seq Scan" in line] == []
 
 
 def test_a_submission_writes_few_pages(sqlite_url: str) -> None:

@@ -13,13 +13,17 @@ depends_on = None
 
 def upgrade() -> None:
     """A row is in one index while it is open, and in the other from then on."""
-    op.drop_index("submissions_open", "submissions")
     op.drop_index("submissions_settled_at", "submissions")
-    for name, columns, condition in (
-        ("submissions_open", ["settled_at", "location"], sa.text("settled_at IS NULL")),
-        ("submissions_settled_at", ["settled_at"], sa.text("settled_at IS NOT NULL")),
-    ):
-        op.create_index(name, "submissions", columns, sqlite_where=condition, postgresql_where=condition)
+    settled = sa.text("settled_at IS NOT NULL")
+    op.create_index(
+        "submissions_settled_at", "submissions", ["settled_at"], sqlite_where=settled, postgresql_where=settled
+    )
+    # SQLite also finds all open rows by it, which it would not without a condition for its first column. PostgreSQL
+    # finds them as it is, and needs the location first.
+    if op.get_context().dialect.name == "sqlite":
+        op.drop_index("submissions_open", "submissions")
+        is_open = sa.text("settled_at IS NULL")
+        op.create_index("submissions_open", "submissions", ["settled_at", "location"], sqlite_where=is_open)
     # One index holds a provider's order once for each account and finds its number. The rows of before 0003 that are
     # outside the rule differ by their id.
     op.drop_index("submissions_order", "submissions")
