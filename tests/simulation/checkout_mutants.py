@@ -12,13 +12,15 @@ from levelup_ov.checkout import charges, client, refunds, submitting
 from levelup_ov.checkout.charges import Absence, Charges
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.leases import Leases
+from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.proof import PastOrder
 from levelup_ov.checkout.refunds import Refunds
-from levelup_ov.checkout.store import StoredOrder
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.errors import Unanswered
 from levelup_ov.ordering.submissions import Disproved
 from levelup_ov.transport.connections import SendState
 from levelup_ov.transport.session import Session
+from tests.simulation import mutants
 from tests.simulation.mutants import Mutant, _all, _always_kept, _nothing, _shared, any_2xx, patch
 
 
@@ -49,12 +51,7 @@ def refusals_after_silence() -> AbstractContextManager[object]:
 
 def no_lease() -> AbstractContextManager[object]:
     """Nobody waits until an attempt can no longer arrive."""
-    return patch(Leases, "has_ended", lambda self, mark: True)
-
-
-def history_once() -> AbstractContextManager[object]:
-    """That there is no charge is believed when it was read once."""
-    return patch(Charges, "_read_history", Charges._read_once)
+    return _all(patch(Leases, "has_ended", lambda self, mark: True), patch(Leases, "left", lambda self, mark: 0.0))
 
 
 def _alike(history: Any, *, location_id: int) -> list[PastOrder]:
@@ -161,6 +158,31 @@ def identity_unreported() -> AbstractContextManager[object]:
     return patch(Connections, "access_again", access_again)
 
 
+def absent_at_once() -> AbstractContextManager[object]:
+    """What LevelUp has not charged when it is asked, it never charges."""
+    return mutants.absent_at_once()
+
+
+def _changing(self: CheckoutStore, id: str, sources: Any, **how: Any) -> StoredOrder | None:
+    values = how["values"]
+    if tuple(sources) == ("not_charged",) and "uuid" in values:
+        how["values"] = {**values, "state": "charged", "problem": None}
+    return _change_order(self, id, sources, **how)
+
+
+_change_order = CheckoutStore.change_order
+
+
+def late_charges_stay() -> AbstractContextManager[object]:
+    """A charge that was ruled out and is answered all the same is kept."""
+    return patch(CheckoutStore, "change_order", _changing)
+
+
+def outcomes_unrecorded() -> AbstractContextManager[object]:
+    """What the ledger could not record is not recorded later."""
+    return patch(Orders, "_unrecorded", lambda *_: [])
+
+
 def dead_tokens_unnoticed() -> AbstractContextManager[object]:
     """A connection whose token LevelUp takes no more is still connected."""
     return patch(Connections, "token_refused", _nothing)
@@ -170,14 +192,15 @@ CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
     each.__name__: each
     for each in (
         amounts_unread, any_status, shared_connections, every_refusal_is_proof, refusals_after_silence,
-        no_lease, history_once, only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
+        no_lease, only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
         parts_are_wholes, impossible_is_pending, refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged,
-        identity_unreported, dead_tokens_unnoticed,
+        identity_unreported, dead_tokens_unnoticed, absent_at_once, late_charges_stay, outcomes_unrecorded,
     )
 }  # fmt: skip
 """Not among them: that the charge is still held is looked at last before the meal (``Leases.still_ours``). A lease ends
 later than the deadline of its owner, and the deadline's clock counts a freeze, so that the deadline holds the meal back
-already. A test of web checkout has the look alone.
+already. Nor that a history is read twice, which the looks a grace apart hide, nor that a charge is given up only if
+nobody has completed it in between, which they make rare. Tests of web checkout have each of them alone.
 """
 CHECKOUT_QUICK = ("amounts_unread", "not_refunded", "unknown_is_not_charged")
 """Those that are found within a hundred trials."""

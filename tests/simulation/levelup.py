@@ -439,8 +439,8 @@ LEVELUP: Mapping[str, Mapping[str, Fault]] = {
 }  # fmt: skip
 """What can go wrong, by the kind of call."""
 PERSON = frozenset(
-    {"refused for good", "in part", "words", "frozen LevelUp", "frozen host", "network down", "token died",
-     "another amount", "another amount, lost", "very late"}
+    {"refused for good", "in part", "token died", "another amount", "another amount, lost", "very late",
+     "frozen at send"}
 )  # fmt: skip
 """What may leave a case for a person."""
 REFUSING = ("refused for good", "in part", "accepted", "delivered twice", "answered late")

@@ -269,6 +269,18 @@ def _not_recorded(self: Submissions, id: str, settlement: Any) -> None:
     self.ledger.fail(id)
 
 
+def _fail_whatever(self: Ledger, id: str, ended: Any = "unsent") -> None:
+    try:
+        _fail(self, id, ended)
+    except Superseded:
+        self.disprove(id)
+
+
+def owners_know_all() -> AbstractContextManager[object]:
+    """A slow owner that has sent nothing, or was refused, says so of what others have sent to find the order, too."""
+    return patch(Ledger, "fail", _fail_whatever)
+
+
 def placed_is_not_recorded() -> AbstractContextManager[object]:
     """What was placed is recorded as not placed."""
     return patch(Submissions, "_record", _not_recorded)
@@ -464,7 +476,7 @@ MUTANTS: Mapping[str, Mutant] = {
         connects_after_the_mark, no_clock_after_the_mark, clock_stops_asleep, one_look, no_last_look, absent_at_once,
         wall_clock_leases, fresh_references, carts_of_anybody, no_fence, content_is_free,
         sockets_close, patient_ledger, unknown_is_not_placed, forgetful_claims, placed_is_not_recorded,
-        silence_is_absence,
+        silence_is_absence, owners_know_all,
         refusal_after_silence, sending_is_not_in_doubt, slow_is_not_in_doubt, absence_is_kept, one_generation,
         lost_rows_stay_lost, expired_is_not_placed, any_boots_clock, placing_is_repeated, fence_after_the_look,
         mark_after_send, fence_of_nothing, windows_by_the_wall_clock, foreign_reference, no_later_looks,

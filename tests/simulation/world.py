@@ -275,6 +275,8 @@ class World:
         self.placing_calls: dict[str | None, float] = {}
         """When the last placing call of a guest came to the provider."""
         self.is_calm = False
+        self.frozen_until = 0.0
+        """Until when some host was frozen."""
         self.lost: set[str] = set()
         """The references of the rows that the ledger lost for good."""
         self.frozen_at_send: set[str | None] = set()
@@ -442,9 +444,11 @@ class World:
         self.met.append("frozen host")
         self.say(f"  host {process.name} is frozen for {seconds:.0f} s")
         process.frozen_until = self.kernel.now + seconds
+        self.frozen_until = max(self.frozen_until, process.frozen_until)
         process.slept += seconds
 
     def freeze_at_send(self, process: Process, seconds: float) -> None:
+        self.met.append("frozen at send")
         task = self.kernel.current
         if isinstance(task, _Call) and task.is_placing and not isinstance(self.provider, Sandbox):
             self.frozen_at_send.add(task.guest)
@@ -706,8 +710,8 @@ class World:
         return answer or ("connection broken", None)
 
     def is_prompt(self, since: float) -> bool:
-        """Whether no host was frozen since then, so that answers are due within the deadline."""
-        return all(process.frozen_until < since for process in self.processes.values())
+        """Whether no host has been frozen since then, so that answers are due within the deadline."""
+        return self.frozen_until < since
 
     # The channel.
 
