@@ -224,6 +224,16 @@ class Ledger:
         matches = self.database.run(lambda cursor, _: self._matches(cursor, kinds))
         return tuple({match.submission.id: match.submission for match in matches}.values())
 
+    def requested(self, location: str, request_id: str) -> tuple[Submission, ...]:
+        """The submissions of a request to a location, newest first, in any state; no key is needed to find them."""
+        values = {"location": location, "request_id": request_id, "now": self._now()}
+
+        def work(cursor: Any, _again: bool) -> tuple[Submission, ...]:
+            rows = self._sql.requested.all(cursor, values)
+            return tuple(self._resolve_expired(cursor, submission_of(row)) for row in rows)
+
+        return self.database.run(work)
+
     def begin_sending(
         self,
         id: str,
