@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -20,7 +21,7 @@ from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Session, Transport
 from tests.channel import Answer, Clock
 from tests.checkout.conftest import MakeSite
-from tests.checkout.site import PLACE, Site, meal
+from tests.checkout.site import PLACE, Site, meal, order
 
 LATER = "2030-06-03T16:05Z"
 REFUSED = "sandbox:sold-out"
@@ -356,6 +357,20 @@ def test_a_crash_after_a_submission_beside_is_resolved(
             break
     assert step >= 8
     assert len(site.unrefunded()) <= site.meals()
+
+
+@pytest.mark.rule("WEB-5", "META-7")
+def test_a_meal_under_a_dropped_key_is_not_refunded(make_site: MakeSite, clock: Clock) -> None:
+    old, new = (base64.b64encode(each * 32).decode() for each in (b"a", b"b"))
+    site = make_site(LEVELUP_OV_SECRET_KEYS=old)
+    merchant, user = site.connect_merchant(), site.connect_user()
+    assert site.charge(meal(merchant, user, note=LOST)).error["code"] == "outcome_unknown"
+    both = make_site(LEVELUP_OV_SECRET_KEYS=f"{new},{old}")
+    # Another charge seals the tokens under the new key.
+    both.charged(order(merchant, user))
+    clock.now += timedelta(minutes=2)
+    assert make_site(LEVELUP_OV_SECRET_KEYS=new).reconcile()[0] == 0
+    assert (site.meals(), len(site.unrefunded()), site.line.count("/refund")) == (1, 2, 0)
 
 
 def submitted_past(site: Site, body: Any) -> Answer:
