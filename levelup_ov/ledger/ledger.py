@@ -225,12 +225,12 @@ class Ledger:
         return tuple({match.submission.id: match.submission for match in matches}.values())
 
     def requested(self, location: str, request_id: str) -> tuple[Submission, ...]:
-        """The submissions of a request to a location, newest first, in any state; no key is needed to find them."""
-        values = {"location": location, "request_id": request_id, "now": self._now()}
+        """The submissions of a request to a location, in any state; no secret key is needed to find them."""
+        values = {"request_id": request_id, "now": self._now()}
 
         def work(cursor: Any, _again: bool) -> tuple[Submission, ...]:
-            rows = self._sql.requested.all(cursor, values)
-            return tuple(self._resolve_expired(cursor, submission_of(row)) for row in rows)
+            found = map(submission_of, self._sql.requested.all(cursor, values))
+            return tuple(self._resolve_expired(cursor, each) for each in found if each.location == location)
 
         return self.database.run(work)
 

@@ -523,7 +523,7 @@ class Service:
         return self.submissions.ledger.named(named)
 
     def submitted_for(self, location_id: str, request_id: str) -> tuple[Submission, ...]:
-        """What was submitted for a request, newest first, also under secret keys that were dropped since."""
+        """What was submitted for a request, also under secret keys that were dropped since."""
         return self.submissions.ledger.requested(_canonical(location_id), request_id)
 
     def is_called_off(self, submission: Submission) -> bool:

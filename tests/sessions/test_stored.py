@@ -127,7 +127,7 @@ def test_the_command_purges_sessions(front: Front) -> None:
     row = store.find(made.id)
     store.change(row, replace(row, expires_at=1))
     result = front.app.test_cli_runner().invoke(args=["ledger", "purge"])
-    assert "1 session(s)" in result.output, result.output
+    assert "1 session" in result.output, result.output
     assert rows(front, "sessions") == []
 
 
