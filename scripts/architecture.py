@@ -38,7 +38,7 @@ ARROWS = (
     ("checkout", "ordering"), ("ordering", "adapters"), ("ordering", "ledger"), ("adapters", "transport"),
     ("events", "ledger"), ("events", "transport"), ("ledger", "domain"), ("transport", "domain"),
 )  # fmt: skip
-"""Each arrow is an import. An import that a path of arrows implies is not drawn: a box may import all that it reaches."""
+"""Each arrow is an import. An import is not drawn if a path of arrows leads to the same box."""
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 225, 64, 40, 60, 20
 _STYLE = """
