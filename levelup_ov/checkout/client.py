@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -174,18 +174,7 @@ class LevelUpClient:
             maintenance[:] = maintenance_words(reply)
             return refusal_from(reply)
 
-        session = Session(
-            self._transport,
-            POOL,
-            base_url=self.base_url,
-            headers={},
-            error_from=error_from,
-            deadline=deadline.before(self._reserve),
-            calls=log,
-            own=True,
-            placement=placement,
-            known=[self._client_secret],
-        )
+        session = self._session(deadline.before(self._reserve), log, {}, error_from, placement)
         with self._bulkhead.room(POOL), session:
             try:
                 yield LevelUpSession(self, session)
@@ -220,16 +209,33 @@ class LevelUpClient:
 
         :raises Failure: ``authorization_refused``, or why there was no answer.
         """
-        session = Session(
-            self._transport, POOL, base_url=self.base_url, headers=basic(self.api_key, self._client_secret),
-            error_from=oauth_refusal_from, deadline=deadline, calls=log, own=True, known=[self._client_secret],
-        )  # fmt: skip
-        with session:
+        with self._session(deadline, log, basic(self.api_key, self._client_secret), oauth_refusal_from) as session:
             answer = session.call("POST", TOKEN_PATH, form=token_form(code, redirect_uri)).object()
         if answer.text("token_type", "bearer").lower() not in ("bearer", "token"):
             raise broken_protocol("LevelUp sent a token of an unknown type")
         secret = _token(answer, "access_token", session)
         return Token(secret, answer.integer("user_id", None))
+
+    def _session(
+        self,
+        deadline: Deadline,
+        log: list[Call],
+        headers: Mapping[str, str],
+        error_from: Callable[[Reply], Refused | None],
+        placement: Placement | None = None,
+    ) -> Session:
+        return Session(
+            self._transport,
+            POOL,
+            base_url=self.base_url,
+            headers=headers,
+            error_from=error_from,
+            deadline=deadline,
+            calls=log,
+            own=True,
+            placement=placement,
+            known=[self._client_secret],
+        )
 
 
 class LevelUpSession:

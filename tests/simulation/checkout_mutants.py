@@ -113,8 +113,8 @@ def parts_are_wholes() -> AbstractContextManager[object]:
 
 
 def impossible_is_pending() -> AbstractContextManager[object]:
-    """A refund that is refused for good is tried for ever, and no person learns of it."""
-    return patch(refunds, "refund_refusal", lambda *_: None)
+    """A refund that is refused for ever is tried for ever, and no person learns of it."""
+    return patch(refunds, "is_old", lambda *_: False)
 
 
 def refunded_while_it_may_be_cooked() -> AbstractContextManager[object]:
