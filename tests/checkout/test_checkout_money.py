@@ -295,6 +295,20 @@ def test_that_there_is_no_charge_is_seen_for_a_grace(site: Site, merchant: str, 
 
 
 @pytest.mark.rule("WEB-2")
+def test_no_charge_is_given_up_before_its_lease_is_over(site: Site, merchant: str, clock: Clock) -> None:
+    user = site.connect_user(permissions=PAYMENT)
+    site.line.faults["/completed_orders"] = [*UNREACHED, *[DECLINED] * 9]
+    body = order(merchant, user)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    for seconds, left in ((0, 31), (40, 15)):
+        clock.now += timedelta(seconds=seconds)
+        answer = site.charge(body, "K")
+        assert answer.error["code"] == "outcome_unknown" and answer.headers["Retry-After"] == str(left)
+    clock.now += timedelta(seconds=15)
+    assert site.charge(body, "K").error["code"] == "card_declined"
+
+
+@pytest.mark.rule("WEB-2")
 @pytest.mark.parametrize("can_read", [True, False])
 def test_no_charge_is_given_up_while_one_may_arrive(
     site: Site, merchant: str, clock: Clock, can_read: bool, monkeypatch: pytest.MonkeyPatch
