@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import click
 from flask.cli import NoAppException
 
+from levelup_ov.domain.words import counted
 from levelup_ov.redaction import clean, looks_like_key
 
 _LONGEST = 32
@@ -18,7 +19,8 @@ _LONGEST = 32
 class ConfigError(NoAppException):
     """The configuration has mistakes; ``mistakes`` has one line for each.
 
-    It is the error for which ``flask --app wsgi --help`` prints no traceback. It is no error of usage, however.
+    Because of its base class ``flask --app wsgi --help`` prints no traceback. A wrong command line has another exit
+    status.
     """
 
     exit_code = 78  # EX_CONFIG
@@ -27,7 +29,7 @@ class ConfigError(NoAppException):
     def __init__(self, mistakes: Iterable[str]) -> None:
         self.mistakes = tuple(mistakes)
         lines = "\n".join(f"  - {mistake}" for mistake in self.mistakes)
-        super().__init__(f"the configuration has {len(self.mistakes)} mistake(s):\n{lines}")
+        super().__init__(f"the configuration has {counted(len(self.mistakes), 'mistake')}:\n{lines}")
 
 
 class Mistakes:

@@ -80,7 +80,7 @@ class _Received(Unreader):  # type: ignore[misc]
         return rest
 
 
-class _Answer:
+class _Buffer:
     """A socket for gunicorn's response: it buffers everything and never blocks."""
 
     def __init__(self) -> None:
@@ -150,7 +150,7 @@ class Connection(TConn):  # type: ignore[misc]
         self.length: int | None = None
         self.chunks: _Chunks | None = None
         self.limit = 0
-        self.answer = _Answer()
+        self.answer = _Buffer()
         self.pool = ""
         self.is_over = False
         self.is_read = False

@@ -19,26 +19,26 @@ class Box(NamedTuple):
 
 
 BOXES = {
-    "http": Box(0, 0, "blueprints, schemas, ucp", "HTTP: channel and agents", ("blueprints", "schemas", "ucp")),
-    "ordering": Box(1, 0, "ordering", "validate, submit, reconcile", ("ordering",)),
-    "adapters": Box(2, 0, "adapters", "one class for each provider", ("adapters", "adapter", "registry")),
-    "transport": Box(3, 0, "transport", "connections, deadlines, retries", ("transport",)),
-    "sessions": Box(0, 1, "sessions", "baskets of agents, until ordered", ("sessions",)),
-    "ledger": Box(1, 1, "ledger", "one row for each submission", ("ledger",)),
-    "domain": Box(2, 1, "domain, errors", "money, times, orders, menus", ("domain", "errors")),
-    "standins": Box(3, 1, "standins", "sandbox, LevelUp, sample shop", ("standins",)),
-    "checkout": Box(0, 2, "checkout", "LevelUp: connect, charge, refund", ("checkout",)),
-    "events": Box(1, 2, "events", "to the channel and operators", ("events",)),
-    "workbench": Box(2, 2, "workbench, console", "pages for partners and operators", ("workbench", "console")),
-    "screens": Box(3, 2, "screens", "one style for all pages", ("screens",)),
+    "http": Box(1, 0, "blueprints, schemas, ucp", "HTTP: channel and agents", ("blueprints", "schemas", "ucp")),
+    "ordering": Box(3, 1, "ordering", "validate, submit, reconcile", ("ordering",)),
+    "adapters": Box(3, 2, "adapters", "one class for each provider", ("adapters", "adapter", "registry")),
+    "transport": Box(2, 2, "transport", "connections, deadlines, retries", ("transport",)),
+    "sessions": Box(2, 0, "sessions", "baskets of agents, until ordered", ("sessions",)),
+    "ledger": Box(2, 1, "ledger", "one row for each submission", ("ledger",)),
+    "domain": Box(1, 2, "domain, errors", "money, times, orders, menus", ("domain", "errors")),
+    "standins": Box(0, 1, "standins", "sandbox, LevelUp, sample shop", ("standins",)),
+    "checkout": Box(3, 0, "checkout", "LevelUp: connect, charge, refund", ("checkout",)),
+    "events": Box(1, 1, "events", "to the channel and operators", ("events",)),
+    "workbench": Box(0, 0, "workbench, console", "pages for partners and operators", ("workbench", "console")),
+    "screens": Box(0, 2, "screens", "one style for all pages", ("screens",)),
 }
 ARROWS = (
-    ("http", "ordering"), ("ordering", "adapters"), ("adapters", "transport"), ("ordering", "ledger"),
-    ("http", "sessions"), ("sessions", "ordering"), ("sessions", "checkout"), ("sessions", "ledger"),
-    ("checkout", "ledger"), ("adapters", "domain"), ("standins", "domain"), ("workbench", "screens"),
-    ("events", "ledger"),
+    ("workbench", "http"), ("workbench", "standins"), ("standins", "screens"), ("standins", "domain"),
+    ("http", "sessions"), ("http", "events"), ("http", "ordering"), ("sessions", "checkout"),
+    ("checkout", "ordering"), ("ordering", "adapters"), ("ordering", "ledger"), ("adapters", "transport"),
+    ("events", "ledger"), ("events", "transport"), ("ledger", "domain"), ("transport", "domain"),
 )  # fmt: skip
-"""Each arrow is an import."""
+"""Each arrow is an import. An import is not drawn if a path of arrows leads to the same box."""
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 225, 64, 40, 60, 20
 _STYLE = """

@@ -42,8 +42,17 @@ _TABLE = re.compile(r'(?<=\n)\.\. csv-table::\n   :header: "Ability", .*?(?=\n\S
 
 
 def page(provider: str) -> str:
-    """The text of a provider's page."""
-    return (PAGES / f"{provider}.rst").read_text(encoding="utf-8")
+    """The text of a provider's page.
+
+    :raises FileNotFoundError: there is none yet; it says what to do.
+    """
+    path = PAGES / f"{provider}.rst"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"docs/providers/{provider}.rst is missing: every adapter of the registry has a page, with the sections of "
+            "docs/providers/fftp.rst. Write it, then run `make matrix` for the README's table of abilities"
+        )
+    return path.read_text(encoding="utf-8")
 
 
 def fields(text: str) -> dict[str, str]:

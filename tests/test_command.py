@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def flask(*arguments: str, directory: Path = ROOT) -> subprocess.CompletedProces
 def test_flask_prints_the_mistakes_and_no_traceback(arguments: list[str]) -> None:
     """``flask --app wsgi`` loads the service before it knows the commands that need it."""
     found = flask(*arguments)
-    assert found.stderr.startswith("Error: the configuration has 4 mistake(s):\n  - environment, LEVELUP_OV_ACCOUNTS: ")
+    assert found.stderr.startswith("Error: the configuration has 4 mistakes:\n  - environment, LEVELUP_OV_ACCOUNTS: ")
     assert "Traceback" not in found.stdout + found.stderr
     assert found.stdout.startswith("Usage: ") == (found.returncode == 0) == (arguments == ["--help"])
 
@@ -80,6 +81,40 @@ def test_flask_knows_what_needs_no_configuration(tmp_path: Path) -> None:
     for command in EVERY_COMMAND[1:]:
         shown = " ".join(CliRunner().invoke(main, [*command, "--help"]).output.split())
         assert ("Needs no configuration." in shown) <= (command[0] in helped.split())
+
+
+def unconfigured(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    monkeypatch.chdir(directory)
+    for name in [name for name in os.environ if name.startswith("LEVELUP_OV_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("command", ["cases", "reconcile"])
+def test_a_scheduler_sees_that_checkout_is_not_configured(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """1 would mean that there are cases, or that something is unfinished."""
+    unconfigured(monkeypatch, tmp_path)
+    found = CliRunner().invoke(main, ["checkout", command], env={"LEVELUP_OV_ENV": "development"})
+    assert (found.exit_code, found.stdout) == (78, "")
+    assert found.stderr == "Error: web checkout is not configured: LEVELUP_OV_CHECKOUT_URL is not set\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "begins"),
+    [
+        ("nosuch", 2, "Error: there is no file nosuch, and it is not the id of a location"),
+        ("menu.jsno", 78, "There is no file menu.jsno. It may be a location of the configured service, but:\nError: "),
+        ("nosuch.json", 2, "Error: "),
+    ],
+)
+def test_a_mistyped_menu_is_named_first(
+    source: str, status: int, begins: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    unconfigured(monkeypatch, tmp_path)
+    found = CliRunner().invoke(main, ["menu", "check", source])
+    assert found.exit_code == status
+    assert found.stderr.startswith(begins)
 
 
 def test_short_helps_fit_a_terminal() -> None:

@@ -378,7 +378,7 @@ def test_config_check_says_that_all_is_sound(production: dict[str, str]) -> None
 def test_config_check_lists_every_mistake_without_traceback(production: dict[str, str]) -> None:
     found = run(CHECK, {**production, "LEVELUP_OV_API_KEYS": "", "LEVELUP_OV_SECRET_KEYS": "", "DINER_KEY": ""})
     assert found.returncode == ConfigError.exit_code
-    assert "the configuration has 3 mistake(s)" in found.stderr
+    assert "the configuration has 3 mistakes" in found.stderr
     assert all(name in found.stderr for name in ("LEVELUP_OV_API_KEYS", "LEVELUP_OV_SECRET_KEYS", "DINER_KEY"))
     assert "Traceback" not in found.stderr + found.stdout
 
@@ -391,7 +391,7 @@ GUNICORN = ["gunicorn", "-c", "python:levelup_ov.gunicorn_conf", "--bind", "127.
 def test_gunicorn_does_not_start_in_production_without_keys(production: dict[str, str]) -> None:
     found = run(GUNICORN, {**production, "LEVELUP_OV_API_KEYS": "", "LEVELUP_OV_SECRET_KEYS": ""})
     assert found.returncode == ConfigError.exit_code
-    assert "the configuration has 2 mistake(s)" in found.stderr
+    assert "the configuration has 2 mistakes" in found.stderr
     assert "Traceback" not in found.stderr + found.stdout
     assert PROVIDER_KEY not in found.stderr + found.stdout
 

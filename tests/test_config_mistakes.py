@@ -285,7 +285,7 @@ def test_commands_report_without_a_traceback(production: dict[str, str], tmp_pat
     wrong = {"LEVELUP_OV_DATA_DIR": str(tmp_path / "file"), "LEVELUP_OV_SUBMISSION_DEADLINE": "1", "DINER_KEY": "k\n"}
     found = run(command, {**production, **wrong})
     assert found.returncode == ConfigError.exit_code
-    assert "the configuration has 3 mistake(s)" in found.stderr
+    assert "the configuration has 3 mistakes" in found.stderr
     assert "Traceback" not in found.stderr + found.stdout
 
 

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Set
 from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 from urllib.parse import unquote
 
 import pytest
 
-from levelup_ov.domain.submission import TRANSITIONS
+from levelup_ov.domain.submission import TRANSITIONS, Finding
 from levelup_ov.errors import KINDS
 from levelup_ov.ledger.engine import COMPATIBILITY_TABLE, REVISIONS, upgrade
 from tests.pages import DOCS, ROOT, Shell, check_said, directives, tools
@@ -141,6 +142,33 @@ def test_every_error_has_its_entry(site: Path) -> None:
     text = (site / "errors.html").read_text(encoding="utf-8")
     assert {f"error-{code.replace('_', '-')}" for code in KINDS} <= Links(site / "errors.html").anchors
     assert text.count("Remedy") == len(KINDS)
+
+
+def error_events() -> Iterator[tuple[str, str]]:
+    """Each module that logs at ERROR, and the event; where that is a variable, every text in the function."""
+    for path in [*ROOT.glob("levelup_ov/**/*.py"), *ROOT.glob("adapters/*.py")]:
+        if "standins" in path.parts:
+            continue
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            texts = {each.value for each in ast.walk(function) if isinstance(each, ast.Constant)}
+            for call in ast.walk(function):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) in ("log.error", "log.exception"):
+                    first = call.args[0]
+                    if isinstance(first, ast.Constant):
+                        yield path.name, str(first.value)
+                    else:
+                        events = (str(text) for text in texts if re.fullmatch(r"[a-z]+(_[a-z]+){2,}", str(text)))
+                        yield from ((path.name, event) for event in events)
+
+
+def test_every_event_at_error_is_in_the_operating_guide() -> None:
+    guide = (DOCS / "operating.rst").read_text(encoding="utf-8")
+    terms = set(re.findall(r"``(\w+)``", " ".join(re.findall(r"^``.*``$", guide, re.MULTILINE))))
+    logged = {*error_events(), *(("findings", name) for name in get_args(Finding))}
+    assert len(logged) > 25
+    assert sorted((where, name) for where, name in logged if name not in terms) == []
 
 
 def test_every_change_of_a_state_is_in_the_operating_guide(site: Path) -> None:

@@ -149,6 +149,17 @@ def test_a_provider_that_is_down_keeps_no_other_waiting(make_fakes: Callable[...
     assert "down.one order=A-1: picked_up (gone)" in run(app, "watch", "--every", "0").stdout
 
 
+@pytest.mark.rule("STAT-5")
+def test_an_error_of_an_adapter_holds_no_order(make_fakes: Callable[..., Flask]) -> None:
+    app = make_fakes("odd")
+    for _ in range(2):
+        Channel(app).submit("odd.one")
+    provider(app, "odd").status = RuntimeError("a bug")
+    for _ in range(2):
+        assert run(app, "watch", "--every", "0", "--calls", "1").exit_code == 1
+    assert len(set(provider(app, "odd").asked)) == 2
+
+
 @pytest.mark.rule("STAT-2", "STAT-5")
 def test_an_order_with_an_unknown_word_is_still_watched(make_fakes: Callable[..., Flask]) -> None:
     app = make_fakes("odd")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from levelup_ov.registry import BUILT_IN, Registry
-from scripts.matrix import DESCRIBED, PAGES, README, fields, page, renewed
+from levelup_ov.scaffold.new import new_module
+from scripts.matrix import DESCRIBED, PAGES, README, ROOT, fields, page, renewed
 
 SECTIONS = (
     "Overview", "What the promise rests on", "Settings", "What is supported", "What is not", "Calls",
@@ -28,6 +30,23 @@ def names_of_settings(section: str) -> set[str]:
     """What the first column of its table, or the terms of its list, name."""
     first = re.findall(r"^((?:``\w+``(?:, )?)+)(?: {2,}\S|$)", section, re.MULTILINE)
     return {name for names in first for name in re.findall(r"\w+", names)}
+
+
+def test_a_missing_page_says_what_to_write() -> None:
+    with pytest.raises(FileNotFoundError, match=r"docs/providers/acme\.rst is missing: .* `make matrix`"):
+        page("acme")
+
+
+def test_the_scaffold_writes_a_page_of_this_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "levelup_ov").mkdir()
+    (tmp_path / "levelup_ov" / "registry.py").write_text((ROOT / "levelup_ov" / "registry.py").read_text())
+    (tmp_path / "tests" / "providers").mkdir(parents=True)
+    new_module("acme", tmp_path)
+    monkeypatch.setattr("scripts.matrix.PAGES", tmp_path / "docs" / "providers")
+    assert tuple(sections("acme")) == SECTIONS
+    assert all(len(text.strip()) > 100 for text in sections("acme").values())
+    assert names_of_settings(sections("acme")["Settings"]) == {"base_url", "api_key"}
+    assert set(fields(page("acme"))) == set(DESCRIBED.values())
 
 
 def test_there_is_a_page_for_each_provider_and_no_other() -> None:

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from werkzeug.test import TestResponse
+
+from tests.channel import Channel
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.rst").read_text(encoding="utf-8")
@@ -32,6 +35,27 @@ def test_the_files_that_the_readme_names_exist() -> None:
     assert named
     for path in named:
         assert (ROOT / (path[0] or path[1])).exists(), path
+
+
+def test_the_links_of_the_readme_lead_to_files() -> None:
+    targets = re.findall(r"\s<([\w./]+)>`__", README)
+    assert len(targets) > 10
+    assert [target for target in targets if not (ROOT / target).is_file()] == []
+
+
+def test_the_readme_shows_what_the_service_answers(channel: Channel) -> None:
+    client, shown = channel.app.test_client(), re.sub(r"T\d\d:\d\d", "T", re.sub(r"\d{4}-\d\d-\d\d", "", README))
+
+    def post(kind: str, body: str) -> TestResponse:
+        headers = {"Authorization": "token dev-key", "Content-Type": "application/json", "Idempotency-Key": "first"}
+        data = (ROOT / "docs" / "requests" / body).read_text(encoding="utf-8")
+        return client.post(f"/locations/sandbox.congress/{kind}", data=data, headers=headers)
+
+    length = int(re.findall(r"cut -c1-(\d+)", README)[0])
+    answers = [post("order_validations", "order_validation.json").text[:length]]
+    answers += [post("order_submissions", "order_submission_levelup.json").text for _ in range(2)]
+    for answer in answers:
+        assert re.sub(r"T\d\d:\d\d", "T", re.sub(r"\d{4}-\d\d-\d\d", "", answer)) + "\n" in shown
 
 
 def test_the_files_that_contributing_names_exist() -> None:

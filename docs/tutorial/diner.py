@@ -73,8 +73,8 @@ class DinerAdapter(Adapter):
         for item in menu.each("items"):
             own = [_option_group(item.identifier("id"), group) for group in item.each("modifiers", [])]
             groups += own
-            food = MenuItem(item.identifier("id"), item.text("name"), item.cents("price_cents"),
-                            option_groups=tuple(group.provider_id for group in own))  # fmt: skip
+            ids = tuple(group.provider_id for group in own)
+            food = MenuItem(item.identifier("id"), item.text("name"), item.cents("price_cents"), option_groups=ids)
             categories.setdefault(item.text("category", "") or "Menu", []).append(food)
         found = tuple(Category(name, name, tuple(items)) for name, items in categories.items())
         return Menu(location.provider_id, menu.text("restaurant_name"), found, tuple(groups))
@@ -156,15 +156,15 @@ def _body(order: Order, total: int, key: str) -> dict[str, Any]:
     lines = [_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)]
     if order.special_instructions:
         lines[0]["notes"] += f" / whole order: {order.special_instructions}"
-    return {"lines": lines, "client_total_cents": total, "customer_name": order.user.name,
-            "payment_proof": f"LevelUp {key}", "idempotency_key": key}  # fmt: skip
+    basket = {"lines": lines, "client_total_cents": total, "customer_name": order.user.name}
+    return {**basket, "payment_proof": f"LevelUp {key}", "idempotency_key": key}
 
 
 def _check_lines(order: JSONObject, lines: Sequence[Any] | None) -> None:
     if lines is not None:
         ordered = [(line["item_id"], line["quantity"], *sorted(line["modifiers"])) for line in lines]
-        held = [(each.text("item_id"), each.integer("quantity"), *sorted(each.texts("modifiers")))
-                for each in order.each("lines")]  # fmt: skip
+        rows = order.each("lines")
+        held = [(row.text("item_id"), row.integer("quantity"), *sorted(row.texts("modifiers"))) for row in rows]
         check_basket(ordered, held, "$.lines of the order")
 
 

@@ -55,6 +55,10 @@ class Canceler:
 
         :raises Failure: it is not known to be canceled.
         """
+        earlier = cancellation_of(order)
+        if earlier and order.case_kind == "cancellation_unproven" and self._leases.is_recent(earlier.mark):
+            # A site that keeps asking leaves a person time to settle it.
+            raise cancellation_unknown("the operator has been notified")
         begun: StoredOrder | None = None
 
         def begin() -> None:

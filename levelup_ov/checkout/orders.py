@@ -247,29 +247,7 @@ class Orders:
             ``submission_in_progress``, ``refund_pending``, ``refund_impossible``, or LevelUp's refusal.
         """
         with limits.within(context.deadline.remaining()):
-            order = self.show(id)
-            this = self._asked(order, key, confirmation)
-            if order.state == "refunded":
-                # A request that was made before the outcome was known now gets it.
-                if digest(key) not in bound_bodies(order):
-                    raise Failure("already_refunded", "this order has been refunded")
-                context.replayed = True
-                return order
-            if order.state == "charging":
-                raise outcome_unknown(
-                    "it is not known yet whether this order was charged", self._leases.left(order.sent)
-                )
-            if order.state == "not_charged":
-                raise Failure("order_not_found", "this order was not charged")
-            if order.state in ("stuck", "settled"):
-                raise refund_impossible(order) if order.state == "stuck" else settled(order)
-            values: dict[str, Any] = {"state": "refunding", "refund_key": merged(this, order.refund_key)}
-            waiting = order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted
-            done = order.state in ("charged", "submitted")
-            taken = None if waiting else self._leases.take(order, held=done, **values)
-            if taken is None:
-                raise in_progress("another request is processing this order")
-            return self._refunds.take_back(taken, confirmation, context, before=order)
+            return self._refund(self.show(id), key, confirmation, context)
 
     def cancel(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
         """Cancel an order at its provider, and refund it like :meth:`refund` once that is proven (STAT-6).
@@ -281,9 +259,39 @@ class Orders:
             if order.provider_location_id is None:
                 raise Failure("order_not_found", "this order was not submitted to a provider")
             asked = self._asked(order, key, confirmation)
-            if order.submitted is not None:
-                self._canceler.cancel(order, asked, context)
-            return self.refund(id, key, confirmation, context)
+            if order.state == "settled":
+                # A person has decided that its charge stays, so the guest keeps the meal.
+                raise settled(order)
+            if order.submitted is None:
+                # Nothing was canceled, so nothing is refunded if it has been submitted in the meantime.
+                return self._refund(order, key, confirmation, context)
+            self._canceler.cancel(order, asked, context)
+            return self._refund(self.show(id), key, confirmation, context)
+
+    def _refund(
+        self, order: StoredOrder, key: str, confirmation: Secret | None, context: RequestContext
+    ) -> StoredOrder:
+        """Refund an order, if its state is still the one that was read; see :meth:`refund`."""
+        asked = self._asked(order, key, confirmation)
+        if order.state == "refunded":
+            # A request that was made before the outcome was known now gets it.
+            if digest(key) not in bound_bodies(order):
+                raise Failure("already_refunded", "this order has been refunded")
+            context.replayed = True
+            return order
+        if order.state == "charging":
+            raise outcome_unknown("it is not known yet whether this order was charged", self._leases.left(order.sent))
+        if order.state == "not_charged":
+            raise Failure("order_not_found", "this order was not charged")
+        if order.state in ("stuck", "settled"):
+            raise refund_impossible(order) if order.state == "stuck" else settled(order)
+        values: dict[str, Any] = {"state": "refunding", "refund_key": merged(asked, order.refund_key)}
+        waiting = order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted
+        done = order.state in ("charged", "submitted")
+        taken = None if waiting else self._leases.take(order, held=done, **values)
+        if taken is None:
+            raise in_progress("another request is processing this order")
+        return self._refunds.take_back(taken, confirmation, context, before=order)
 
     def reconcile(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Finish an interrupted order; submits nothing, and refunds what was not submitted.

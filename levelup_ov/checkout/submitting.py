@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -78,7 +78,8 @@ class Submitter:
                 answer, is_other_price = self._submit(taken, asked, delivery, context)
             except Failure as failure:
                 refusal = failure
-                self._check_not_submitted(taken, failure)
+                if not isinstance(failure, _CalledOff):
+                    self._check_not_submitted(taken, failure)
             else:
                 return self._submitted(taken, answer, "charge_mismatch" if is_other_price else None)
         except BaseException:
@@ -98,6 +99,8 @@ class Submitter:
             raise in_progress("another request is processing this order")
         try:
             answer = self._find(taken, context)
+        except _CalledOff as failure:
+            return self._give_up(taken, failure, context)
         except BaseException:
             self._refunds.release(taken)
             raise
@@ -130,6 +133,8 @@ class Submitter:
             )
         finally:
             context.account, context.location, context.provider = inner.account, inner.location, inner.provider
+        if inner.replayed:
+            self._check_not_called_off(self._submitted_before(order))
         is_other_price = mischarge(inner.expected_charge, order.user_pays) is not None
         if is_other_price:
             # PAY-4: the site's amounts differ from the provider's. The order exists nevertheless.
@@ -151,9 +156,17 @@ class Submitter:
         if any(submission.state != "not_placed" for submission in self._submitted_before(order)):
             raise outcome_unknown(f"the order may exist, and this could not be determined: {failure.message}")
 
+    def _check_not_called_off(self, submissions: Iterable[Submission]) -> None:
+        """:raises _CalledOff: nobody makes this order, although it was placed."""
+        if any(map(self._service.is_called_off, submissions)):
+            raise _CalledOff("order_refused", "this order was placed before, and has been canceled since")
+
     def _submitted_before(self, order: StoredOrder) -> list[Submission]:
         """The submissions of an order to its provider: its own, or others with one of its identities."""
-        return list(self._service.submitted_under(order.provider_location_id or "", key_of(order)))
+        place = order.provider_location_id or ""
+        found = self._service.submitted_under(place, key_of(order))
+        # Without the secret key of that time, none has this identity.
+        return list(found or self._service.submitted_for(place, order.id))
 
     def _find(self, order: StoredOrder, context: RequestContext) -> Mapping[str, Any] | None:
         """The provider's answer for an order; None: it is proven that the provider has none.
@@ -164,6 +177,7 @@ class Submitter:
             if submission.state in ("claimed", "sending"):
                 raise in_progress("this order is being submitted")
             if submission.state == "placed":
+                self._check_not_called_off([submission])
                 return json.loads(submission.answer or "{}")
             if submission.state == "unknown":
                 settlement = self._service.reconcile(submission, context)
@@ -203,6 +217,10 @@ class Submitter:
         facts = {"order": order.id, "code": failure.code}
         log.warning("charge_refunded_order_not_at_provider", extra=facts)
         return self._refunds.take_back(taken, None, context, before=order)
+
+
+class _CalledOff(Failure):
+    """The order was placed, and was canceled or refused before its charge was recorded as its own."""
 
 
 def key_of(order: StoredOrder) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from levelup_ov.scaffold.new import ScaffoldError, new_module, new_package
 from levelup_ov.scaffold.recorder import Recorder
 
 _CHECKOUT = Path(__file__).parents[2]
+_INSTALL_CHECKOUT = "run `.venv/bin/python -m pip install -r requirements-dev.txt`"
+_INSTALL_PACKAGE = "run `python -m pip install pytest`"
 _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 
@@ -67,7 +70,10 @@ def new(name: str, package: Path | None, checkout: Path) -> None:
         raise click.ClickException(str(error)) from None
     for path in written:
         click.echo(path)
-    click.echo(f"now run: pytest {next(path for path in written if path.name.startswith('test_'))}", err=True)
+    test = next(path for path in written if path.name.startswith("test_"))
+    if importlib.util.find_spec("pytest") is None:
+        click.echo(f"the test needs pytest: {_INSTALL_PACKAGE if package else _INSTALL_CHECKOUT}", err=True)
+    click.echo(f"now run: pytest {test}", err=True)
 
 
 @adapters.command()

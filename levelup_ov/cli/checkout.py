@@ -14,6 +14,7 @@ from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.cli.configured import check_ledger_writable, shown, the_checkout, the_settings
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.words import counted
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.transport.deadline import Deadline
 
@@ -25,6 +26,12 @@ WORKERS = 8
 """Orders processed in parallel; if LevelUp hangs, it blocks this many at a time."""
 
 log = logging.getLogger(__name__)
+
+
+class CannotRead(click.ClickException):
+    """Whether there are cases is not known."""
+
+    exit_code = 2
 
 
 @click.group()
@@ -54,11 +61,14 @@ def reconcile(limit: int, seconds: int) -> None:
 
 @checkout.command()
 def cases() -> None:
-    """List the orders that a person must settle. Exit status 1 if there are any."""
-    found = shown(the_checkout().orders.operator_cases)
+    """List the orders that a person must settle.
+
+    Exit status: 0 none, 1 there are some, 2 the database cannot be read, 78 web checkout is not configured.
+    """
+    found = shown(the_checkout().orders.operator_cases, CannotRead)
     for order in found:
         click.echo(f"{order.id} {order.state} uuid={order.uuid} {case_of(order)['message']}")
-    click.echo(f"{len(found)} case(s)", err=True)
+    click.echo(counted(len(found), "case"), err=True)
     if found:
         raise SystemExit(1)
 

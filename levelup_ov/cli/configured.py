@@ -10,6 +10,7 @@ from flask.cli import ScriptInfo
 
 from levelup_ov.checkout import Checkout
 from levelup_ov.config import Settings
+from levelup_ov.config_mistakes import ConfigError
 from levelup_ov.domain.failure import Failure
 from levelup_ov.event_settings import EVENTS
 from levelup_ov.events import Deliverer
@@ -18,15 +19,21 @@ from levelup_ov.ordering.service import Service
 T = TypeVar("T")
 
 
+class NotConfigured(click.ClickException):
+    """What the command is about is not configured. The exit status is that of a mistake in the configuration."""
+
+    exit_code = ConfigError.exit_code
+
+
 def the_service() -> Service:
     """:raises levelup_ov.config.ConfigError: with every mistake of the configuration."""
     return _extension("levelup_ov")
 
 
 def the_deliverer() -> Deliverer:
-    """:raises click.ClickException: no receiver is configured."""
+    """:raises NotConfigured: there is no receiver."""
     if (found := _extension(EVENTS)) is None:
-        raise click.ClickException(
+        raise NotConfigured(
             "there is no receiver of events: set LEVELUP_OV_EVENTS_URL, an operator, or LEVELUP_OV_UCP_SIGNING_KEYS"
         )
     return found
@@ -38,9 +45,9 @@ def the_settings() -> Settings:
 
 
 def the_checkout() -> Checkout:
-    """:raises click.ClickException: web checkout is not configured."""
+    """:raises NotConfigured: web checkout is not."""
     if (found := _extension("levelup_ov.checkout")) is None:
-        raise click.ClickException("LEVELUP_OV_CHECKOUT_URL is not set")
+        raise NotConfigured("web checkout is not configured: LEVELUP_OV_CHECKOUT_URL is not set")
     return found
 
 
@@ -52,12 +59,12 @@ def check_ledger_writable() -> None:
     shown(the_service().submissions.ledger.ready)
 
 
-def shown(call: Callable[[], T]) -> T:
-    """The result of ``call``; a failure becomes the command's error."""
+def shown(call: Callable[[], T], error: type[click.ClickException] = click.ClickException) -> T:
+    """The result of ``call``; a failure becomes the command's ``error``."""
     try:
         return call()
     except Failure as failure:
-        raise click.ClickException(f"{failure.code}: {failure.message}") from None
+        raise error(f"{failure.code}: {failure.message}") from None
 
 
 def _extension(name: str) -> Any:

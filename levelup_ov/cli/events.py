@@ -10,6 +10,7 @@ from typing import get_args
 import click
 
 from levelup_ov.cli.configured import check_ledger_writable, shown, the_deliverer, the_service
+from levelup_ov.domain.words import counted
 from levelup_ov.event_settings import PREFIX
 from levelup_ov.ledger.event_deliveries import EventDeliveries, EventDelivery, State
 
@@ -34,7 +35,7 @@ def list_found(state: State | None, receiver: str | None, subject: str | None, l
     found = shown(lambda: _deliveries().find(state=state, receiver=receiver, subject=subject, limit=limit))
     for delivery in found:
         click.echo(_line(delivery))
-    click.echo(f"{len(found)} event(s)", err=True)
+    click.echo(counted(len(found), "event"), err=True)
 
 
 @events.command()
@@ -67,7 +68,7 @@ def replay(event_id: str | None, parked: bool, since: datetime | None, receiver:
     count = shown(lambda: _deliveries().replay(event=event_id, since=at, receiver=receiver))
     if event_id is not None and not count:
         raise click.ClickException("there is no such event")
-    click.echo(f"{count} event(s) due again", err=True)
+    click.echo(f"{counted(count, 'event')} due again", err=True)
 
 
 @events.command()
@@ -104,4 +105,4 @@ def _line(delivery: EventDelivery) -> str:
     at = delivery.created_at.isoformat(timespec="seconds")
     end = f" {delivery.state}" + (f" ({delivery.problem})" if delivery.problem else "")
     place = f"{delivery.location} {delivery.kind} for {delivery.receiver}"
-    return f"{at} {delivery.id} {place}{end} after {delivery.attempts} attempt(s)"
+    return f"{at} {delivery.id} {place}{end} after {counted(delivery.attempts, 'attempt')}"

@@ -10,6 +10,7 @@ import click
 
 from levelup_ov.cli.configured import shown, the_settings
 from levelup_ov.config import ledger_file, upgrade_ledger
+from levelup_ov.domain.words import counted
 from levelup_ov.ledger.backup import back_up, put_back
 from levelup_ov.ledger.engine import REVISIONS
 from levelup_ov.ledger.ledger import open_ledger
@@ -70,9 +71,9 @@ def purge() -> None:
     The contents of expired checkout sessions are deleted, too. Meant for a scheduler.
     """
     with closing(open_ledger(the_settings().ledger.reveal())) as found:
-        click.echo(f"{shown(found.purge)} submission(s) deleted")
+        click.echo(f"{counted(shown(found.purge), 'submission')} deleted")
         sessions = StoredSessions(found.database)
-        click.echo(f"{shown(lambda: sessions.purge(datetime.now(timezone.utc)))} session(s) emptied")
+        click.echo(f"{counted(shown(lambda: sessions.purge(datetime.now(timezone.utc))), 'session')} emptied")
         # A purge that deletes nothing writes nothing.
         shown(found.ready)
 

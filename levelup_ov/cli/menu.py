@@ -13,9 +13,11 @@ from levelup_ov.certify.menus import check as check_menus
 from levelup_ov.cli.certify import cannot_run, key_option
 from levelup_ov.cli.configured import the_service, the_settings
 from levelup_ov.cli.menu_watch import watch
+from levelup_ov.config_mistakes import ConfigError
 from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.words import counted
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.transport.deadline import Deadline
 
@@ -38,12 +40,12 @@ def check(source: str, key: str | None, locations: tuple[str, ...]) -> None:
     SOURCE is a file with the JSON of a menu, the address of a menu (.../locations/ID/menu), the address of a service,
     or the id of a location of the configured service. Only the last one needs a configuration.
 
-    Exit status: 0 all healthy, 1 problems, 2 nothing could be read.
+    Exit status: 0 all healthy, 1 problems, 2 nothing could be read, 78 the service is not configured.
     """
     found = 0
     try:
         for name, problems in _menus(source, Secret(key) if key else None, locations):
-            click.echo(f"{name}: {f'{len(problems)} problem(s)' if problems else 'healthy'}", err=True)
+            click.echo(f"{name}: {counted(len(problems), 'problem') if problems else 'healthy'}", err=True)
             for problem in problems:
                 click.echo(problem)
             found += len(problems)
@@ -54,6 +56,8 @@ def check(source: str, key: str | None, locations: tuple[str, ...]) -> None:
 
 def _menus(source: str, key: Secret | None, locations: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each menu's name, and its problems."""
+    if "." not in source and not Path(source).exists():
+        raise CannotRun(f"there is no file {source}, and it is not the id of a location, which is ACCOUNT.ID")
     if "/" in source or source.endswith(".json") or Path(source).exists():  # an address or a file
         yield from check_menus(source, key, locations)
     else:
@@ -61,7 +65,11 @@ def _menus(source: str, key: Secret | None, locations: tuple[str, ...]) -> Itera
 
 
 def _of_location(location_id: str) -> tuple[str, tuple[str, ...]]:
-    service, deadline = the_service(), Deadline(the_settings().reading_deadline)
+    try:
+        service, deadline = the_service(), Deadline(the_settings().reading_deadline)
+    except ConfigError:
+        click.echo(f"There is no file {location_id}. It may be a location of the configured service, but:", err=True)
+        raise
     try:
         found = service.read_menu(location_id, RequestContext(deadline))
     except Failure as failure:

@@ -12,6 +12,7 @@ import click
 
 from levelup_ov.cli.configured import check_ledger_writable, shown, the_service, the_settings
 from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.words import counted
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.bounded_runs import BoundedRun, in_turns
 from levelup_ov.ordering.service import RequestContext, Service
@@ -43,7 +44,7 @@ def list_open(account: str | None, limit: int) -> None:
     found = [order for name in _telling() if account in (None, name) for order in _open(name, limit)]
     for order in found:
         click.echo(_line(order))
-    click.echo(f"{len(found)} open order(s)", err=True)
+    click.echo(counted(len(found), "open order"), err=True)
 
 
 @orders.command()

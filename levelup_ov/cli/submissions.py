@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
+import json
 import logging
-import os
 import time
-from typing import get_args
+from datetime import datetime, timezone
+from typing import Any, get_args
 
 import click
 
@@ -14,6 +16,7 @@ from levelup_ov.domain.attention import REMEDIES
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
+from levelup_ov.domain.words import counted
 from levelup_ov.ledger.corrections import Corrections
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.operator_actions import actions_of
@@ -45,6 +48,8 @@ _TAKEN_BACK = (
     "It is unknown again: it is not sent, and the same guest cannot order the same meal there, until it is settled.",
     "A guest who got a number or a refusal gets no other answer until then.",
 )
+_DONE = {"take_back": "corrected", "close_finding": "closed", None: "reconciled"}
+"""In words, what the ledger records of an operator: what the commands are called."""
 log = logging.getLogger(__name__)
 
 
@@ -82,7 +87,7 @@ def list_found(
         found = shown(lambda: the_ledger().open_submissions(limit=limit))
     for submission in found:
         click.echo(_line(submission))
-    click.echo(f"{len(found)} submission(s)", err=True)
+    click.echo(counted(len(found), "submission"), err=True)
     if account and not found and account not in the_settings().accounts:
         click.echo(f"{account} is not in the accounts file: {', '.join(the_settings().accounts)}", err=True)
 
@@ -92,15 +97,15 @@ def list_found(
 def show(submission_id: str) -> None:
     """Show everything recorded about SUBMISSION_ID.
 
-    No customer data is recorded.
+    Values are as in JSON, times in UTC; `-` where nothing is recorded. No customer data is recorded.
     """
     submission = _existing(submission_id)
     for name in _SHOWN:
-        click.echo(f"{name + ':':20} {getattr(submission, name)}")
+        click.echo(f"{name + ':':24} {_plain(getattr(submission, name))}")
     for action in shown(lambda: actions_of(the_ledger(), submission_id)):
-        was = ", ".join(f"{name}={value}" for name, value in action.before.items() if value is not None)
-        said = f"{action.act or 'reconcile'} by {action.operator}: {action.why or action.outcome or 'has not ended'}"
-        click.echo(f"{action.at.isoformat(timespec='seconds')} {said}" + (f" (before: {was})" if was else ""))
+        was = ", ".join(f"{name}={_plain(value)}" for name, value in action.before.items() if value is not None)
+        said = f"{_DONE[action.act]} by {action.operator}: {action.why or action.outcome or 'has not ended'}"
+        click.echo(f"{_plain(action.at)} {said}" + (f" (before: {was})" if was else ""))
 
 
 @submissions.command()
@@ -207,7 +212,7 @@ def correct(submission_id: str, why: str, by: str | None, yes: bool) -> None:
             words = f"it was sent again: {_line(last)}; correct that one, or close the finding that it leads to"
             raise click.ClickException(words) from None
         raise click.ClickException(f"nothing was changed: {superseded}") from None
-    log.warning("settlement_taken_back", extra={"submission": submission.id, "by": _person(by)})
+    log.warning("settlement_corrected", extra={"submission": submission.id, "by": _person(by)})
     click.echo(f"{submission.id}: unknown; settle it, or run `levelup-ov submissions reconcile`")
 
 
@@ -246,7 +251,11 @@ def _person(by: str | None) -> str:
 
 
 def _this_user() -> str:
-    return os.environ.get("USER") or f"user {os.getuid()}"
+    """The name of the user who runs the command, by the environment, else by the system's table of users."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no entry
+        raise click.UsageError("the user who runs this has no name on this system: say who you are with --by") from None
 
 
 def the_ledger() -> Ledger:
@@ -278,7 +287,16 @@ def _fences(submission: Submission) -> bool:
     return adapter is not None and adapter.fences
 
 
+def _plain(value: Any) -> str:
+    """A recorded value for people: times in UTC to the second, ``-`` for nothing, strings as they are, else JSON."""
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).isoformat(timespec="seconds")
+    if isinstance(value, str):
+        return value
+    return "-" if value is None else json.dumps(value, ensure_ascii=False)
+
+
 def _line(submission: Submission) -> str:
     order = "" if submission.order_id is None else f" order={submission.order_id}"
-    claimed = submission.claimed_at.isoformat(timespec="seconds")
+    claimed = _plain(submission.claimed_at)
     return f"{claimed} {submission.id} {submission.location} {submission.state}{order} request={submission.request_id}"

@@ -22,7 +22,7 @@ _ENDED: dict[Ended | None, str] = {
     "told": "a person asked the restaurant",
     None: "",
 }
-_ACTS = {"take_back": "Settlement taken back", "close_finding": "Finding closed"}
+_ACTS = {"take_back": "Settlement corrected", "close_finding": "Finding closed"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Ready times: reading them, finding their slot, and writing instants (TIME-1 to TIME-10).
 
 Inside, an instant is an aware ``datetime``; a naive one is local to a zone named beside it and goes
-through :func:`localize` before anything else happens to it.
+through :func:`localize` before anything else happens to it. Slots from business hours are in ``timetable``.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ LANES = {CHANNEL: 6, OPERATOR: 2, AGENT: 4}
 """Events that a process sends at once to a receiver, by group."""
 CLAIMED = {CHANNEL: 32, OPERATOR: 4, AGENT: 16}
 """Events that it has claimed at once for it: with more than lanes, none of these waits for the ledger."""
-MOST_LANES = 64
-"""Events that it sends at once to receivers that accepted the last one, and as many to all others."""
+MOST_LANES = {True: 64, False: 256}
+"""Events that it sends at once to receivers that accepted the last one, and to all others, each of which has one."""
 TERM = timedelta(seconds=3 * PATIENCE)
 """For how long an event is claimed."""
 LONGEST_BACKOFF = 600.0
@@ -100,7 +100,7 @@ class Deliverer:
         self._wake = threading.Event()
         self._stopped = threading.Event()
         # By whether the receiver has accepted its last event.
-        self._pools = {is_sound: ThreadPoolExecutor(MOST_LANES, "events") for is_sound in (True, False)}
+        self._pools = {is_sound: ThreadPoolExecutor(most, "events") for is_sound, most in MOST_LANES.items()}
         self._tidy_at = now() + TIDY_EVERY
 
     def start(self) -> None:
@@ -153,7 +153,7 @@ class Deliverer:
             with self._lock:
                 room, is_sound = gate.room(self._now()), gate.is_sound
                 if not is_sound:
-                    room = min(room, MOST_LANES - self._doubtful)
+                    room = min(room, MOST_LANES[False] - self._doubtful)
             if room <= 0:
                 continue
             gate.looked_at = self._now()

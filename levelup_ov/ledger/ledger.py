@@ -224,6 +224,16 @@ class Ledger:
         matches = self.database.run(lambda cursor, _: self._matches(cursor, kinds))
         return tuple({match.submission.id: match.submission for match in matches}.values())
 
+    def requested(self, location: str, request_id: str) -> tuple[Submission, ...]:
+        """The submissions of a request to a location, in any state; no secret key is needed to find them."""
+        values = {"request_id": request_id, "now": self._now()}
+
+        def work(cursor: Any, _again: bool) -> tuple[Submission, ...]:
+            found = map(submission_of, self._sql.requested.all(cursor, values))
+            return tuple(self._resolve_expired(cursor, each) for each in found if each.location == location)
+
+        return self.database.run(work)
+
     def begin_sending(
         self,
         id: str,

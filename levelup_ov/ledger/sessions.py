@@ -6,7 +6,7 @@ arrive here sealed, keys and bodies as keyed digests. Times are milliseconds sin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -177,17 +177,20 @@ class StoredSessions:
             "now": to_ms(now),
             "unknown_before": to_ms(now - UNKNOWN_FOR),
             "gone_before": to_ms(now - SESSION_RETENTION),
+            "after": 0,
         }
         purged = 0
         while True:
             part = self._database.run(lambda cursor, _: self._purge_some(cursor, values))
-            purged += part
-            if part < PURGED_AT_ONCE:
+            purged += len(part)
+            if len(part) < PURGED_AT_ONCE:
                 return purged
+            # Those that expired before were emptied, and are not read again.
+            values["after"] = max(row.expires_at for row in part)
 
-    def _purge_some(self, cursor: Any, values: Mapping[str, int]) -> int:
-        purged = int(self._seals.run(cursor, values).rowcount)
-        self._key_seals.run(cursor, values)
+    def _purge_some(self, cursor: Any, values: Mapping[str, int]) -> Sequence[Any]:
+        purged = self._seals.all(cursor, values)
+        self._key_seals.run_each(cursor, [{"this": row.id} for row in purged])
         self._gone.run(cursor, values)
         return purged
 
@@ -214,15 +217,18 @@ _KEEP_FIRST = (
 )
 _OVER = and_(
     _S.content.is_not(None),
+    _S.expires_at >= bindparam("after", type_=BigInteger),
     or_(
         and_(_S.expires_at < bindparam("now", type_=BigInteger), _S.state != IN_PROGRESS),
         _S.expires_at < bindparam("unknown_before", type_=BigInteger),
     ),
 )
-_PURGED = select(_S.id).where(_S.content.is_(None))
 _PURGES = (
-    update(SESSIONS).where(_S.id.in_(select(_S.id).where(_OVER).limit(PURGED_AT_ONCE))).values(content=None),
-    update(SESSION_KEYS).where(_K.content.is_not(None), _K.session.in_(_PURGED)).values(content=None),
+    update(SESSIONS)
+    .where(_S.id.in_(select(_S.id).where(_OVER).order_by(_S.expires_at).limit(PURGED_AT_ONCE)))
+    .values(content=None)
+    .returning(_S.id, _S.expires_at),
+    update(SESSION_KEYS).where(_K.session == bindparam("this"), _K.content.is_not(None)).values(content=None),
     delete(SESSIONS).where(
         _S.id.in_(select(_S.id).where(_S.expires_at < bindparam("gone_before", type_=BigInteger)).limit(PURGED_AT_ONCE))
     ),

@@ -295,6 +295,8 @@ class Statements:
         prepare = database.prepare
         self.row = prepare(self.all.where(this))
         self.match = prepare(self.all.add_columns(IDENTITIES.c.kind).join(IDENTITIES).where(by_identity))
+        # By its index; a location has far more rows.
+        self.requested = prepare(self.all.where(_C.request_id == bindparam("request_id")))
         self.open = prepare(
             self.all.where(_C.settled_at.is_(None)).order_by(_C.claimed_at).limit(bindparam("limit", type_=BigInteger))
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
 from typing import Protocol, TypeVar
 
+from levelup_ov.domain.words import counted
 from levelup_ov.ledger.records import Submission
 
 SLOW = 5.0
@@ -39,8 +40,8 @@ def in_turns(things: Iterable[T], limit: int) -> list[T]:
 def of_gone_accounts(submissions: Iterable[Submission]) -> list[str]:
     """What to do about unknown orders of accounts that are no longer in the accounts file."""
     return [
-        f"{count} unknown submission(s) of {account}, which is not in the accounts file: put it back to reconcile "
-        "them, or `submissions settle` each after asking the restaurant"
+        f"{counted(count, 'unknown submission')} of {account}, which is not in the accounts file: "
+        "put it back to reconcile them, or `submissions settle` each after asking the restaurant"
         for account, count in sorted(Counter(each.account for each in submissions).items())
     ]
 

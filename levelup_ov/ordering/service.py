@@ -522,6 +522,15 @@ class Service:
         named = identity.identities(location, content=b"", keys=keys, idempotency_key=idempotency_key)
         return self.submissions.ledger.named(named)
 
+    def submitted_for(self, location_id: str, request_id: str) -> tuple[Submission, ...]:
+        """What was submitted for a request, also under secret keys that were dropped since."""
+        return self.submissions.ledger.requested(_canonical(location_id), request_id)
+
+    def is_called_off(self, submission: Submission) -> bool:
+        """Whether nobody makes a placed order, by its last known status; asks no provider."""
+        order = self.tracking.of(submission.id)
+        return order is not None and order.stage in CALLED_OFF
+
     def note_location(self, location_id: str, context: RequestContext) -> None:
         """Let the log line of a request name a location, without asking its provider."""
         with suppress(Failure):

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _StockEntry:
     """``asked_at`` is the last attempt, ``read_at`` the last success; both by the monotonic clock."""
 
     stock: Stock | None
@@ -35,7 +35,7 @@ class KnownStock:
 
     def __init__(self, ttl: float) -> None:
         self.ttl = ttl
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, _StockEntry] = {}
         self._locks: dict[str, threading.Lock] = {}
 
     def known(self, location: str) -> Stock | None:
@@ -63,17 +63,17 @@ class KnownStock:
                     lock.release()
         return self.known(location)
 
-    def _refresh(self, location: str, entry: _Entry | None, read: Callable[[], Stock]) -> None:
+    def _refresh(self, location: str, entry: _StockEntry | None, read: Callable[[], Stock]) -> None:
         try:
             stock = read()
         except Failure as failure:
             log.warning("stock_not_read", extra={"location": location, "code": failure.code})
-            older = entry or _Entry(None, 0.0, 0.0)
-            self._entries[location] = _Entry(older.stock, older.read_at, net.now())
+            older = entry or _StockEntry(None, 0.0, 0.0)
+            self._entries[location] = _StockEntry(older.stock, older.read_at, net.now())
         else:
             if stock.unread is not None:
                 log.warning("stock_read_in_part", extra={"location": location, "code": stock.unread.code})
-            self._entries[location] = _Entry(stock, net.now(), net.now())
+            self._entries[location] = _StockEntry(stock, net.now(), net.now())
 
 
 def check_stock(order: Order, stock: Stock) -> None:

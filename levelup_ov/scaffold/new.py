@@ -36,6 +36,7 @@ def new_module(name: str, checkout: Path) -> list[Path]:
     tests = checkout / "tests" / "providers"
     written = _write({
         checkout / "adapters" / f"{name}.py": _filled("adapter.py.tmpl", values),
+        checkout / "docs" / "providers" / f"{name}.rst": _filled("provider_page.rst.tmpl", values),
         tests / f"test_{name}_contract.py": _filled("test_contract.py.tmpl", values),
         **dict(_recordings(tests / "recordings" / name)),
     })  # fmt: skip
@@ -77,7 +78,7 @@ def _values(name: str, *, module: str, recordings: str) -> Mapping[str, str]:
         "name": name, "title": title, "module": module, "recordings": recordings, "short_class": short,
         "class_name": f"{short}Adapter", "interface_version": str(INTERFACE_VERSION),
         "upper": name.upper(), "distribution": f"levelup_ov-{'-'.join(words)}",
-        "underline": "=" * len(f"{title} for levelup_ov"),
+        "bar": "=" * len(title), "underline": "=" * len(f"{title} for levelup_ov"),
     }  # fmt: skip
 
 

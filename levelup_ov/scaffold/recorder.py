@@ -16,6 +16,7 @@ from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item, Order, User
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import LevelUp
+from levelup_ov.domain.words import counted
 from levelup_ov.ordering.locations import Directory
 from levelup_ov.redaction import in_address
 from levelup_ov.scaffold.recording import SECRET_HEADER, Redactor, write_recording
@@ -52,7 +53,7 @@ class Recorder:
         name = self._adapter.account.name
         directory = Directory({name: self._adapter}, 0.0)
         places = self._step("1_locations", lambda session: directory.locations(self._adapter, session))
-        yield f"1_locations.json: {len(places)} location(s)"
+        yield f"1_locations.json: {counted(len(places), 'location')}"
         found = [place.location for place in places if location_id in (None, place.location.provider_id)]
         if not found:
             raise ValueError(f"account {name} has no location {location_id!r}")

@@ -1,7 +1,7 @@
 """What the pages of all applications share: one stylesheet, one frame, small modules.
 
-There is no build step and nothing of others. A page has no inline script or style and asks no other host for
-anything, so that the strictest Content-Security-Policy holds.
+There is no build step and no code of others. A page has no inline script or style and loads nothing from other hosts,
+so the strictest Content-Security-Policy can be set.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Calls to providers. The service has no other way to reach the outside."""
+"""Calls to providers, to LevelUp and to agents, and the cache of their answers in Redis."""
 
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Reply, Session, Transport

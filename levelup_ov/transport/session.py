@@ -1,4 +1,4 @@
-"""Calls to providers. The service has no other way to reach the outside.
+"""One request's access to its provider: every call that an adapter makes goes through a :class:`Session`.
 
 Each account has its own pool, and a session may have its own connections. Nothing is read from the environment (no
 proxies, no ``.netrc``), no cookies are stored, no redirects followed, every answer is limited in time and size, and

@@ -149,10 +149,10 @@ class Tap(Transport):
         return self._closed
 
     def pool(self, account: str, host: str) -> Any:
-        return _Pool(self, lambda: self._inner.pool(account, host))
+        return _TappedPool(self, lambda: self._inner.pool(account, host))
 
 
-class _Pool:
+class _TappedPool:
     """Replaces requests' own adapter."""
 
     def __init__(self, tap: Tap, inner: Callable[[], Any]) -> None:

@@ -1,7 +1,7 @@
-"""The methods of the Model Context Protocol that a server of tools needs, without a session (UCP-10). Pure.
+"""The methods of the Model Context Protocol that a tool server needs, without sessions (UCP-10). Pure.
 
-Two generations are spoken. Since 2026-07-28 every request states its version and needs no session: ``server/discover``,
-``tools/list``, ``tools/call``. Before, a client first shakes hands with ``initialize``; nothing is remembered of it.
+Both generations of clients are served. Since 2026-07-28 every request states its version: ``server/discover``,
+``tools/list``, ``tools/call``. Older clients first send ``initialize``, which is answered and not remembered.
 """
 
 from __future__ import annotations

@@ -26,21 +26,21 @@ _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SearchPage:
     """A part of a list, and where the next part starts; None: there is none."""
 
     entries: Sequence[Mapping[str, Any]]
     next_cursor: str | None
 
 
-def find_dishes(menu: Menu, query: str, limit: int, offset: int) -> Page:
+def find_dishes(menu: Menu, query: str, limit: int, offset: int) -> SearchPage:
     """The dishes whose names, headings or descriptions have the most words of ``query``; without words, all of them."""
     listed = [(category, item) for category in menu.categories for item in category.items]
     ranked = _ranked(listed, query, lambda each: (each[1].name, f"{each[0].name} {each[1].description or ''}"))
     return _page([_dish(category, item) for category, item in ranked[offset : offset + limit + 1]], limit, offset)
 
 
-def find_establishments(listed: Sequence[Mapping[str, Any]], query: str, limit: int, offset: int) -> Page:
+def find_establishments(listed: Sequence[Mapping[str, Any]], query: str, limit: int, offset: int) -> SearchPage:
     """The same for establishments, by their own and their merchants' names, and their addresses."""
     ranked = _ranked(
         listed,
@@ -161,5 +161,5 @@ def _words(text: str) -> Iterator[str]:
     return (match[0] for match in _WORD.finditer(plain.casefold()))
 
 
-def _page(entries: Sequence[Mapping[str, Any]], limit: int, offset: int) -> Page:
-    return Page(entries[:limit], str(offset + limit) if len(entries) > limit else None)
+def _page(entries: Sequence[Mapping[str, Any]], limit: int, offset: int) -> SearchPage:
+    return SearchPage(entries[:limit], str(offset + limit) if len(entries) > limit else None)

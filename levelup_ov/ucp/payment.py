@@ -1,4 +1,4 @@
-"""From a payment instrument to a tender (UCP-8). Pure; nothing of it is kept."""
+"""Reads an agent's payment instrument as a tender (UCP-8). Pure; it stores no payment data."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class _Request:
 
 
 @dataclass(slots=True)
-class _Answer:
+class _Response:
     """The same of an answer."""
 
     status_code: int
@@ -58,11 +58,11 @@ class Signatures:
 
     def headers_of_answer(self, status: int, content_type: str, body: bytes, now: datetime) -> dict[str, str]:
         """The headers of a signature over an answer, its type among them."""
-        answer = _Answer(status, {"Content-Type": content_type})
+        answer = _Response(status, {"Content-Type": content_type})
         self._sign(answer, ("@status", "content-type"), body, now)
         return answer.headers
 
-    def _sign(self, message: _Request | _Answer, covered: tuple[str, ...], body: bytes, now: datetime) -> None:
+    def _sign(self, message: _Request | _Response, covered: tuple[str, ...], body: bytes, now: datetime) -> None:
         self._signer.sign(
             message,
             key_id=self._key_id,

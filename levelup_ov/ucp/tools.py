@@ -19,7 +19,7 @@ from levelup_ov.ucp import menu_search
 from levelup_ov.ucp import tool_schemas as schemas
 from levelup_ov.ucp.catalog import Catalog
 from levelup_ov.ucp.mcp_methods import Tool
-from levelup_ov.ucp.menu_search import MOST_FOUND, Page
+from levelup_ov.ucp.menu_search import MOST_FOUND, SearchPage
 from levelup_ov.ucp.negotiation import Agent, check_agent
 from levelup_ov.ucp.operations import AgentCall, Operations, in_words_of_ucp
 from levelup_ov.ucp.problems import BusinessOutcome, Rejected, outcome, rejected
@@ -189,7 +189,7 @@ def _page(given: Arguments) -> tuple[str, int, int]:
     return query, limit, int(cursor)
 
 
-def _paged(ucp: Answer, name: str, page: Page) -> dict[str, Any]:
+def _paged(ucp: Answer, name: str, page: SearchPage) -> dict[str, Any]:
     return {"ucp": ucp, name: page.entries, **({"next_cursor": page.next_cursor} if page.next_cursor else {})}
 
 

@@ -24,7 +24,7 @@ PLACES, ROOM = 64, 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _SeenCall:
     session: Session
     call: Call
     url: str
@@ -41,7 +41,7 @@ class CallRecorder:
     def __init__(self, public: Collection[str] = ()) -> None:
         self._public = frozenset(public)
         self._shelf = Shelf(PLACES, ROOM)
-        self._open: dict[int, list[_Seen]] = {}
+        self._open: dict[int, list[_SeenCall]] = {}
 
     def begin(self, context: RequestContext) -> None:
         """Record the calls of this request."""
@@ -50,7 +50,7 @@ class CallRecorder:
     def watch(self, session: Session, call: Call, url: str, sent: bytes, reply: Reply | None) -> None:
         """:attr:`levelup_ov.transport.session.Transport.watch`."""
         if (seen := self._open.get(id(session.calls))) is not None:
-            seen.append(_Seen(session, call, url, sent, reply))
+            seen.append(_SeenCall(session, call, url, sent, reply))
 
     def end(self, context: RequestContext, request_id: str) -> None:
         """Keep what was recorded under ``request_id``, without secrets."""
@@ -67,7 +67,7 @@ class CallRecorder:
         found: Sequence[Any] | None = self._shelf.get(request_id)
         return found
 
-    def _shown(self, seen: _Seen) -> dict[str, Any]:
+    def _shown(self, seen: _SeenCall) -> dict[str, Any]:
         secrets = [secret for secret in seen.session.all_secrets() if secret.reveal() not in self._public]
 
         def shown(body: bytes) -> str:

@@ -1,4 +1,4 @@
-"""A few things that all worker processes can read, in memory: nothing of it is on a disk."""
+"""Values that all worker processes can read. They are in memory only, never on disk."""
 
 from __future__ import annotations
 

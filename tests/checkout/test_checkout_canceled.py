@@ -110,6 +110,23 @@ def test_an_order_that_its_provider_forgot_is_a_persons(
     assert site.line.count("/refund") == 0
 
 
+@pytest.mark.rule("STAT-6", "STAT-7")
+def test_a_meal_that_a_person_left_is_not_canceled(
+    site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    def lose(*_: object) -> None:
+        raise NO_ANSWER
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{ADAPTER}.cancel_order", lose)
+        assert cancel(site, uuid).error["code"] == "cancellation_unknown"
+    clock.set(LATER)
+    assert site.command("settle", uuid, "--by", "Olive", "--why", "the restaurant makes it")[0] == 0
+    # The site still asks for the outcome of its request.
+    assert cancel(site, uuid).refusal == (502, "refund_impossible", None)
+    assert (stage(site, uuid), site.unrefunded()) == ("preparing", [uuid])
+
+
 @pytest.mark.rule("STAT-7")
 @pytest.mark.parametrize("since", [{}, {"since": 1 << 42}], ids=["not recorded", "clock set back"])
 def test_a_day_of_unknown_begin_begins_now(

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from levelup_ov.checkout.orders import Orders
+from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.ordering.service import Service
 from tests.channel import Answer, Clock
@@ -108,3 +110,26 @@ def test_a_part_refunded_elsewhere_is_not_the_whole(site: Site, uuid: str, way: 
     assert site.get(f"/orders/{uuid}")["order"]["state"] == "stuck"
     status, said = site.command("cases")
     assert status == 1 and uuid in said and "gave back 100 of 1070 cents" in said
+
+
+@pytest.mark.rule("STAT-6")
+def test_what_is_placed_meanwhile_is_not_refunded(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = meal(merchant, user, note="sandbox:lost-answer")
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    (uuid,) = site.unrefunded()
+    with monkeypatch.context() as patch:
+        read = Orders.show
+
+        def show(orders: Orders, id: str) -> StoredOrder:
+            found = read(orders, id)
+            patch.undo()
+            # The cancellation has just read it. Now another host finds that the provider has the order.
+            assert site.charged(body, "K")["state"] == "submitted"
+            return found
+
+        patch.setattr(Orders, "show", show)
+        assert cancel(site, uuid).refusal == (409, "submission_in_progress", None)
+    assert (site.unrefunded(), site.line.count("/refund")) == ([uuid], 0)
+    assert cancel(site, uuid).json["order"]["state"] == "refunded"

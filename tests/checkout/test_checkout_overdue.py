@@ -137,6 +137,20 @@ def test_a_site_that_keeps_asking_hides_no_unknown_cancellation(
     assert cancel(site, interrupted).status == 200 and site.command("cases")[0] == 0
 
 
+@pytest.mark.rule("STAT-7")
+def test_a_site_that_keeps_asking_leaves_time_to_settle(
+    site: Site, interrupted: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    status_of(monkeypatch, NO_ANSWER)
+    clock.set(A_DAY_LATER)
+    codes = []
+    for _ in range(3):
+        codes.append(cancel(site, interrupted).error["code"])
+        settled = site.command("settle", interrupted, "--by", "Olive", "--why", "paid back by transfer")
+        clock.now += timedelta(seconds=30)
+    assert codes == ["provider_timeout", "cancellation_unknown", "cancellation_unknown"] and settled[0] == 0
+
+
 @pytest.mark.rule("WEB-6")
 @pytest.mark.parametrize("refunded", [True, False])
 def test_a_refund_key_outlives_the_secret_keys(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -20,7 +21,7 @@ from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Session, Transport
 from tests.channel import Answer, Clock
 from tests.checkout.conftest import MakeSite
-from tests.checkout.site import Site, meal
+from tests.checkout.site import PLACE, Site, meal, order
 
 LATER = "2030-06-03T16:05Z"
 REFUSED = "sandbox:sold-out"
@@ -295,6 +296,38 @@ def test_a_submission_after_checkout_is_not_cooked_twice(site: Site, merchant: s
     assert (len(site.unrefunded()), site.meals()) == (1, 1)
 
 
+@pytest.mark.rule("WEB-5")
+@pytest.mark.parametrize("is_killed", [False, True], ids=["charged", "found"])
+def test_a_meal_that_was_canceled_before_is_not_paid(
+    site: Site, merchant: str, user: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, is_killed: bool
+) -> None:
+    body = meal(merchant, user, discount_amount=0)
+    body["order_submission"]["order_number"] = "N-1"
+    number = submitted_past(site, body).order["order_id"]
+    path = f"/locations/{PLACE}/orders/{number}/cancellation"
+
+    def canceled() -> None:
+        assert site.channel.send("POST", path).order["status"] == "cancelled"
+
+    if is_killed:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr("levelup_ov.checkout.submitting.mischarge", _die)
+            site.charge(body, "K")
+        assert len(site.unrefunded()) == 1
+        canceled()
+        clock.now += timedelta(minutes=2)
+        assert site.reconcile()[0] == 0
+    else:
+        canceled()
+    answer = site.charge(body, "K")
+    assert answer.refusal == (422, "order_refused", None) and "has been canceled" in answer.error["message"]
+    assert (len(site.unrefunded()), len(site.refunded()), site.line.count("/refund")) == (0, 1, 1)
+
+
+def _die(*_: object) -> None:
+    raise Killed
+
+
 @pytest.mark.rule("SUB-3", "WEB-5")
 @pytest.mark.parametrize("note", [None, LOST])
 def test_a_crash_after_a_submission_beside_is_resolved(
@@ -324,6 +357,20 @@ def test_a_crash_after_a_submission_beside_is_resolved(
             break
     assert step >= 8
     assert len(site.unrefunded()) <= site.meals()
+
+
+@pytest.mark.rule("WEB-5", "META-7")
+def test_a_meal_under_a_dropped_key_is_not_refunded(make_site: MakeSite, clock: Clock) -> None:
+    old, new = (base64.b64encode(each * 32).decode() for each in (b"a", b"b"))
+    site = make_site(LEVELUP_OV_SECRET_KEYS=old)
+    merchant, user = site.connect_merchant(), site.connect_user()
+    assert site.charge(meal(merchant, user, note=LOST)).error["code"] == "outcome_unknown"
+    both = make_site(LEVELUP_OV_SECRET_KEYS=f"{new},{old}")
+    # Another charge seals the tokens under the new key.
+    both.charged(order(merchant, user))
+    clock.now += timedelta(minutes=2)
+    assert make_site(LEVELUP_OV_SECRET_KEYS=new).reconcile()[0] == 0
+    assert (site.meals(), len(site.unrefunded()), site.line.count("/refund")) == (1, 2, 0)
 
 
 def submitted_past(site: Site, body: Any) -> Answer:

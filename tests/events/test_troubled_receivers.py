@@ -67,7 +67,7 @@ def crowd() -> Iterator[Crowd]:
 
 @pytest.mark.rule("EVT-6", "UCP-15")
 def test_many_receivers_that_hang_delay_no_other(outbox: Outbox, deliveries: EventDeliveries, crowd: Crowd) -> None:
-    names = [f"agent.{number}" for number in range(40)]
+    names = [f"agent.{number}" for number in range(100)]
     outbox.route = lambda event: ("agent.sound", *names) if event.subject < "3" else ("agent.sound",)
     for number in range(20):
         outbox.add(Event("order.status_changed", "sandbox", "sandbox.congress", str(number), {}))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+import re
 import resource
 import shutil
 import sqlite3
@@ -393,7 +395,7 @@ def test_a_run_ends_in_time() -> None:
 
 def test_a_gone_account_is_named() -> None:
     (line,) = of_gone_accounts([submission("closed-diner", number) for number in range(3)])
-    assert "3 unknown submission(s) of closed-diner" in line and "submissions settle" in line
+    assert "3 unknown submissions of closed-diner" in line and "submissions settle" in line
 
 
 # Settling by hand.
@@ -418,7 +420,7 @@ def test_an_unknown_order_is_settled_by_hand(channel: Channel, answer: str, opti
     assert result.exit_code == 0, result.output
     # Who and when, for later questions.
     assert after.settled_by == "Sam" and after.settled_at is not None
-    assert "settled_by:          Sam" in runner.invoke(args=["submissions", "show", row.id]).output
+    assert "settled_by:              Sam" in runner.invoke(args=["submissions", "show", row.id]).output
     if option[0] == "--placed":
         assert (after.state, after.order_id) == ("placed", "A-77")
         replayed = channel.submit(**lost)
@@ -450,6 +452,32 @@ def test_settling_says_what_it_means(channel: Channel, lost: Submission, option:
     assert meaning in said and f"Our reference at the provider: {lost.reference}" in said and lost.location in said
 
 
+@pytest.mark.parametrize("user", [None, "olive"])
+def test_a_settlement_names_the_user_of_the_system(
+    channel: Channel, lost: Submission, user: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    if user:
+        monkeypatch.setenv("LOGNAME", user)
+    known = pwd.getpwuid(os.getuid()).pw_name
+    settle = ["submissions", "settle", lost.id, "--not-placed", "--yes"]
+    ledger = channel.app.extensions["levelup_ov"].submissions.ledger
+    assert channel.app.test_cli_runner().invoke(args=settle).exit_code == 0
+    assert ledger.show(lost.id).settled_by == (user or known)
+
+
+def test_a_user_without_a_name_must_say_who_settles(
+    channel: Channel, lost: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)
+    said = channel.app.test_cli_runner().invoke(args=["submissions", "settle", lost.id, "--not-placed", "--yes"])
+    assert said.exit_code == 2 and "--by" in said.output
+    assert channel.app.extensions["levelup_ov"].submissions.ledger.show(lost.id).state == "unknown"
+
+
 @pytest.mark.rule("SUB-5", "SUB-4")
 @pytest.mark.parametrize("option", [["--placed", "A-77"], ["--not-placed"]])
 def test_a_settlement_is_taken_back(channel: Channel, lost: Submission, option: list[str]) -> None:
@@ -465,7 +493,10 @@ def test_a_settlement_is_taken_back(channel: Channel, lost: Submission, option: 
     assert (row.state, row.order_id, row.settled_by, row.settled_at) == ("unknown", None, None, None)
     # Nothing is forgotten, and nothing is sent again: the provider is asked, which has the first one.
     shown = runner.invoke(args=["submissions", "show", lost.id]).output
-    assert "take_back by Rita: it was another order (before: state=" in shown and "settled_by=Sam" in shown
+    assert re.search(r"None|True|False|UTC|\d \d", shown) is None
+    times = re.findall(r"_at: +(\S+)$", shown, re.MULTILINE)
+    assert times and all(each == "-" or re.fullmatch(r"[\d-]+T[\d:]+\+00:00", each) for each in times), times
+    assert "corrected by Rita: it was another order (before: state=" in shown and "settled_by=Sam" in shown
     found = channel.submit(**LOST)
     assert found.headers["Idempotency-Replayed"] == "true" and ledger.show(lost.id).state == "placed"
     assert len(ledger.find()) == 1
@@ -479,14 +510,14 @@ def test_a_finding_is_closed(channel: Channel, lost: Submission) -> None:
     ledger.note(lost.id, "order_exists_but_ruled_out", 17, "till-17")
     listed = ["submissions", "list", "--findings"]
     shown = runner.invoke(args=["submissions", "show", lost.id]).output
-    assert "found_order_id:      17" in shown and "found_provider_order_id: till-17" in shown
+    assert "found_order_id:          17" in shown and "found_provider_order_id: till-17" in shown
     assert lost.id in runner.invoke(args=["submissions", "list", "--number", "till-17"]).output
     command = ["submissions", "close", lost.id, "--by", "Rita", "--why", "canceled by the restaurant"]
     assert lost.id in runner.invoke(args=listed).output
     assert runner.invoke(args=command).output == f"{lost.id}: order_exists_but_ruled_out closed\n"
     assert lost.id not in runner.invoke(args=listed).output
     assert "it has no open finding" in runner.invoke(args=command).output
-    assert "close_finding by Rita: canceled" in runner.invoke(args=["submissions", "show", lost.id]).output
+    assert "closed by Rita: canceled" in runner.invoke(args=["submissions", "show", lost.id]).output
     # The same once more is not news; another one is.
     ledger.note(lost.id, "order_exists_but_ruled_out", 17, "till-17")
     assert lost.id not in runner.invoke(args=listed).output

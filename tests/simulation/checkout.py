@@ -398,6 +398,8 @@ class CheckoutWorld(World):
                 now = EPOCH + kernel.now + self.processes["A"].step
                 kernel.wait(max(min(due) / 1000 - now, 0) + 1)
             elif kernel.now > 2 * CLIENTS_END:
+                # What the command has just sent may arrive until then.
+                kernel.wait(61.0)
                 self._settle()
                 kernel.wait(600.0)
 

@@ -11,7 +11,6 @@ from typing import Any
 from levelup_ov.checkout import charges, client, refunds, submitting
 from levelup_ov.checkout.charges import Absence, Charges
 from levelup_ov.checkout.connections import Connections
-from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.proof import PastOrder
 from levelup_ov.checkout.refunds import Refunds
@@ -49,11 +48,6 @@ def refusals_after_silence() -> AbstractContextManager[object]:
     return patch(client.LevelUpRefused, "proof", property(lambda self: True, lambda self, value: None))
 
 
-def no_lease() -> AbstractContextManager[object]:
-    """Nobody waits until an attempt can no longer arrive."""
-    return _all(patch(Leases, "has_ended", lambda self, mark: True), patch(Leases, "left", lambda self, mark: 0.0))
-
-
 def _alike(history: Any, *, location_id: int) -> list[PastOrder]:
     return [each for each in history if each.spend in (650, 1300) and each.refunded_at is None]
 
@@ -64,7 +58,11 @@ def only_alike() -> AbstractContextManager[object]:
 
 
 def _forgotten(self: Charges, absence: Absence) -> None:
-    self.void(absence.order)
+    _give_up(self, absence)
+    self._store.change_order(absence.order.id, ("not_charged",), values={"body": None, "look_at": None})
+
+
+_give_up = Charges.give_up
 
 
 def ruled_out_is_forgotten() -> AbstractContextManager[object]:
@@ -115,8 +113,8 @@ def parts_are_wholes() -> AbstractContextManager[object]:
 
 
 def impossible_is_pending() -> AbstractContextManager[object]:
-    """A refund that is refused for good is tried for ever, and no person learns of it."""
-    return patch(refunds, "refund_refusal", lambda *_: None)
+    """A refund that is refused for ever is tried for ever, and no person learns of it."""
+    return patch(refunds, "is_old", lambda *_: False)
 
 
 def refunded_while_it_may_be_cooked() -> AbstractContextManager[object]:
@@ -192,15 +190,16 @@ CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
     each.__name__: each
     for each in (
         amounts_unread, any_status, shared_connections, every_refusal_is_proof, refusals_after_silence,
-        no_lease, only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
+        only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
         parts_are_wholes, impossible_is_pending, refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged,
         identity_unreported, dead_tokens_unnoticed, absent_at_once, late_charges_stay, outcomes_unrecorded,
     )
 }  # fmt: skip
 """Not among them: that the charge is still held is looked at last before the meal (``Leases.still_ours``). A lease ends
 later than the deadline of its owner, and the deadline's clock counts a freeze, so that the deadline holds the meal back
-already. Nor that a history is read twice, which the looks a grace apart hide, nor that a charge is given up only if
-nobody has completed it in between, which they make rare. Tests of web checkout have each of them alone.
+already. Nor that a history is read twice and that the lease of the last attempt must be over, which the looks a grace
+apart hide, nor that a charge is given up only if nobody has completed it in between, which they make rare. Tests of web
+checkout have each of them alone.
 """
 CHECKOUT_QUICK = ("amounts_unread", "not_refunded", "unknown_is_not_charged")
 """Those that are found within a hundred trials."""

@@ -35,7 +35,10 @@ class LevelUpRequest(Request):
 
 @dataclass(slots=True)
 class MadeCharge:
-    """An order that was charged. ``refunded``: cents that went back. ``why``: why it is not refunded, for good."""
+    """An order that was charged. ``refunded``: cents that went back.
+
+    ``why``: object and property of what is wrong, if it is not refunded, for good.
+    """
 
     uuid: str
     guest: str
@@ -45,7 +48,7 @@ class MadeCharge:
     location: int = 11
     refunded: int = 0
     refunded_at: float | None = None
-    why: str | None = None
+    why: tuple[str, str] | None = None
 
     @property
     def unrefunded(self) -> int:
@@ -208,7 +211,7 @@ class LevelUp(Provider):
         if made.refunded_at is not None:
             return refusal(422, "order", "base", "This order was refunded already.")
         if made.why is not None:
-            return refusal(422, "order", "base", made.why)
+            return refusal(422, *made.why, FOR_GOOD)
         made.refunded, made.refunded_at = made.spend, now
         return 200, {"order": made.said()}
 
@@ -336,12 +339,17 @@ def _words(it: Exchange) -> None:
     say(it, refusal(422, *words))
 
 
-def _for_good(it: Exchange) -> None:
+def _for_good(it: Exchange, why: tuple[str, str] = ("order", "base")) -> None:
     """The refund is refused, now and always."""
     made = _of(it).charged(it.request.path.split("/")[3])
     if made is not None and made.refunded_at is None:
-        made.why = FOR_GOOD
+        made.why = why
     say(it, it.forward())
+
+
+def _other_words(it: Exchange) -> None:
+    """The same, in a form that LevelUp does not document."""
+    _for_good(it, ("refund", "closed"))
 
 
 def _accepted(it: Exchange) -> None:
@@ -425,7 +433,8 @@ LEVELUP: Mapping[str, Mapping[str, Fault]] = {
     },
     "refund": {
         **ANYWHERE, "refused late": _refused_late, "another's charge": _anothers, "proves nothing": _proves_nothing,
-        "words": _words, "refused for good": _for_good, "accepted": _accepted, "in part": _in_part,
+        "words": _words, "refused for good": _for_good,
+        "refused in other words": _other_words, "accepted": _accepted, "in part": _in_part,
     },
     "history": {
         **ANYWHERE, "another's charge": _anothers, "proves nothing": _proves_nothing, "unauthorized": _unauthorized,
@@ -439,11 +448,11 @@ LEVELUP: Mapping[str, Mapping[str, Fault]] = {
 }  # fmt: skip
 """What can go wrong, by the kind of call."""
 PERSON = frozenset(
-    {"refused for good", "in part", "token died", "another amount", "another amount, lost", "very late",
-     "frozen at send"}
+    {"refused for good", "refused in other words", "in part", "token died", "another amount", "another amount, lost",
+     "very late", "frozen at send"}
 )  # fmt: skip
 """What may leave a case for a person."""
-REFUSING = ("refused for good", "in part", "accepted", "delivered twice", "answered late")
+REFUSING = ("refused for good", "refused in other words", "in part", "accepted", "delivered twice", "answered late")
 """What a refund meets that is not simply made."""
 DECEIVING = ("proves nothing", "an early empty answer", "another's charge", "unauthorized", "answered late", "empty")
 """What makes a history look shorter than it is."""
