@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, is_old, merged, proven
-from levelup_ov.checkout.failed_orders import case, in_progress, without
+from levelup_ov.checkout.failed_orders import CALLED_OFF_ELSEWHERE, SETTLE, case, in_progress, without
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
@@ -23,12 +23,16 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.status import CALLED_OFF, Stage
 from levelup_ov.errors import KINDS
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.tracking import cancellation_unknown
 from levelup_ov.transport.deadline import Deadline
 
 _OPEN: tuple[OrderState, ...] = ("submitted", "refunding")
 """The states in which it is open what becomes of the charge."""
+
+_CHARGED: tuple[OrderState, ...] = ("submitting", *_OPEN)
+"""The states of an order that its provider may have, and whose charge is not refunded."""
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +139,35 @@ class Canceler:
         if done is None:
             raise self._overtaken(taken)
         return self._refunds.take_back(done, None, context, before=taken) if is_refunding else done
+
+    def check_not_charged(self, order: PlacedOrder) -> None:
+        """:raises Failure: ``cancellation_refused``: web checkout has charged this order, and has not refunded it."""
+        charged = self._charged(order)
+        if charged is not None and charged.uuid is not None and charged.state != "refunded":
+            path = f"/checkout/orders/{charged.uuid}/cancellation"
+            message = f"web checkout charged this order: POST {path} cancels and refunds it"
+            raise Failure("cancellation_refused", message)
+
+    def called_off(self, order: PlacedOrder) -> None:
+        """Report an order that nobody makes to a person if its charge stays: no cancellation was requested here.
+
+        It is not refunded, because a restaurant may void an order and enter it again.
+        """
+        charged = self._charged(order)
+        if charged is None or charged.state not in _CHARGED or charged.cancellation or charged.operator_case:
+            return
+        what = case(CALLED_OFF_ELSEWHERE, "this order was canceled, and its charge was not refunded", uuid=charged.uuid)
+        values = {"operator_case": what}
+        if self._store.change_order(charged.id, _CHARGED, cancellation=None, values=values):
+            facts = {"order": charged.id, "uuid": charged.uuid, "remedy": f"refund it, or {SETTLE}"}
+            log.error("canceled_and_not_refunded", extra=facts)
+
+    def _charged(self, order: PlacedOrder) -> StoredOrder | None:
+        """The order of web checkout that submitted this one."""
+        found = self._store.order(order.request_id) if order.request_id else None
+        # A channel may have sent any request id.
+        number = None if found is None or found.submitted is None else json.loads(found.submitted)["order_id"]
+        return found if number is None or str(number) == str(order.order_id) else None
 
     def _begin(self, order: StoredOrder, asked: str) -> StoredOrder:
         """Record that the order is to be canceled; a proof that it is canceled stays one."""

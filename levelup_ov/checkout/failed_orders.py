@@ -14,6 +14,8 @@ SETTLE = "settle it with `levelup-ov checkout settle`"
 NOTIFIED = "support has been notified"
 SUPPORT = f"the charge could not be given back; {NOTIFIED}"
 """Without the word for a refund that was made: sites look for it."""
+CALLED_OFF_ELSEWHERE = "canceled_not_refunded"
+"""The kind of case of a charged order that was canceled, but not through web checkout."""
 
 
 def problem(failure: Failure) -> str:
@@ -38,8 +40,11 @@ def refund_impossible(order: StoredOrder) -> Failure:
 
 def settled(order: StoredOrder) -> Failure:
     """The failure for an order that a person has settled."""
-    what = "charged" if order.submitted is None else "canceled"
-    why = json.loads(order.problem or "{}").get("message", f"it is not known whether this order was {what}")
+    if json.loads(order.settled or "{}").get("canceled"):
+        what = "this order was canceled"
+    else:
+        what = f"it is not known whether this order was {'charged' if order.submitted is None else 'canceled'}"
+    why = json.loads(order.problem or "{}").get("message", what)
     return Failure("refund_impossible", f"{why} (the operator has settled this order)")
 
 
@@ -72,4 +77,5 @@ def without(kind: str, order: StoredOrder) -> str | None:
 def settlement_note(by: str, why: str, at: datetime, order: StoredOrder) -> str:
     """Who settled a case, when and why, and what it was."""
     when = at.astimezone(timezone.utc).isoformat(timespec="seconds")
-    return json.dumps({"by": by, "why": why, "at": when, "case": case_of(order)})
+    canceled = order.is_canceled or order.case_kind == CALLED_OFF_ELSEWHERE
+    return json.dumps({"by": by, "why": why, "at": when, "case": case_of(order), "canceled": canceled})

@@ -141,6 +141,7 @@ class Orders:
         self._refunds = Refunds(store, levelup, connections, leases, clock)
         self._submitter = Submitter(store, service, self._refunds, leases, clock)
         self._canceler = Canceler(store, service, self._refunds, leases, clock)
+        service.tracking.paid_orders = self._canceler
 
     def preview(self, order: CheckoutOrder, context: RequestContext) -> Preview:
         """A preview of ``order``. :raises Failure: like :meth:`charge`."""
@@ -265,6 +266,9 @@ class Orders:
             if order.submitted is None:
                 # Nothing was canceled, so nothing is refunded if it has been submitted in the meantime.
                 return self._refund(order, key, confirmation, context)
+            if order.state in ("submitted", "refunding"):
+                # Without the merchant's token, the order would be canceled and its charge would stay.
+                self._connections.access_again("merchant", order.merchant, context)
             self._canceler.cancel(order, asked, context)
             return self._refund(self.show(id), key, confirmation, context)
 

@@ -211,8 +211,8 @@ class StoredOrder:
     @property
     def reported_problem(self) -> str | None:
         """Why it is refunded, or why it cannot be, as JSON."""
-        if self.problem is None and (self.state == "stuck" or self.state == "refunding" and self.operator_case):
-            case = json.loads(self.operator_case or "{}")
+        case = json.loads(self.operator_case or "{}")
+        if self.problem is None and (self.state == "stuck" or self.state == "refunding" and case.get("told")):
             return json.dumps({"code": "refund_impossible", "message": case.get("told") or case.get("message", "")})
         return self.problem
 

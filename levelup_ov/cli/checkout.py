@@ -91,8 +91,8 @@ def _reconcile(orders: Orders, settings: Settings, limit: int, seconds: int) -> 
     left = 0
 
     def work(order: StoredOrder) -> tuple[bool, str]:
-        # A submitted order is here only if it is to be canceled.
-        waits = "still being canceled" if order.state == "submitted" else f"still {order.state}"
+        is_canceled = order.state == "submitted" and order.cancellation
+        waits = "still being canceled" if is_canceled else f"still {order.state}"
         if time.monotonic() >= until:
             return False, f"{waits}: there was no time for it in this run"
         try:

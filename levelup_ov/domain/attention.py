@@ -10,6 +10,8 @@ REMEDIES: Mapping[str, str] = {
     "or tell the guest its number",
     "two_orders_for_one_submission": "ask the provider to cancel one of the two, and to refund what was paid for it",
     "cancellation_unproven": f"it is unknown whether this order was canceled: ask the restaurant, and {_SETTLE}",
+    "canceled_not_refunded": "the restaurant canceled an order whose charge stays: ask whether it makes another one, "
+    f"then refund the charge with POST /checkout/orders/UUID/cancellation, or {_SETTLE}",
     "card_may_be_charged": "no order was made: look for a charge of this reference at the provider and refund it",
     "order_disputed": "the order that the guest was told about is another guest's: ask the provider whether there is "
     "one for this reference, and settle it with `levelup-ov submissions settle`",

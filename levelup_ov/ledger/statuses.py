@@ -37,8 +37,8 @@ class PlacedOrder:
 
     ``answer``: the recorded answer's JSON text. ``word`` is the provider's, None before the first request. ``stage`` is
     None also if the adapter does not know the word. ``changed_at``: when the status changed, by the provider or, if it
-    does not say, when it was first seen. ``card``: paid with a single-use card. ``mark``, ``boot``, ``since`` and
-    ``lease`` are those of the table.
+    does not say, when it was first seen. ``card``: paid with a single-use card. ``request_id``: that of the submission.
+    ``mark``, ``boot``, ``since`` and ``lease`` are those of the table.
     """
 
     submission: str
@@ -50,6 +50,7 @@ class PlacedOrder:
     answer: str
     placed_at: datetime
     card: bool = False
+    request_id: str | None = None
     stage: Stage | None = None
     word: str | None = None
     changed_at: datetime | None = None
@@ -69,7 +70,7 @@ class _Queries:
         placed: Select[Any] = (
             select(
                 _C.id, _C.account, _C.location, _C.reference, _C.provider_order_id, _C.order_id, _C.answer,
-                _C.settled_at, _C.card,
+                _C.settled_at, _C.card, _C.request_id,
                 _S.stage, _S.word, _S.changed_at, _S.asked_at, _S.mark, _S.boot, _S.since, _S.lease,
             )
             .outerjoin(ORDER_STATUSES, _S.submission == _C.id)
@@ -265,6 +266,7 @@ def _order(row: Any) -> PlacedOrder:
         answer=row.answer,
         placed_at=from_ms(row.settled_at),
         card=bool(row.card),
+        request_id=row.request_id,
         stage=row.stage,
         word=row.word,
         changed_at=row.changed_at and from_ms(row.changed_at),

@@ -396,12 +396,12 @@ class Service:
         idempotency_key: str | None,
         context: RequestContext,
         *,
-        begin: Callable[[], None] = lambda: None,
+        begin: Callable[[], None] | None = None,
     ) -> TrackedOrder:
         """STAT-6: the order with its status, which proves that it is canceled; arguments as in :meth:`order_status`.
 
         ``begin`` is called before the provider is asked for anything, and again just before it is asked to cancel.
-        If it raises a failure, nothing more is sent.
+        If it raises a failure, nothing more is sent. Without it, an order with a charge to refund is not canceled.
 
         :raises Failure: ``cancellation_refused``, ``cancellation_unknown``, or why nothing was sent.
         """
@@ -410,9 +410,12 @@ class Service:
             raise Failure("cancellation_not_supported", f"{adapter.account.provider} cannot cancel orders")
         with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
             # The order may be canceled already, and then the next thing to do is a refund.
-            begin()
+            if begin is not None:
+                begin()
             try:
                 routed, order = self._placed_order(adapter, location_id, order_id, idempotency_key, context)
+                if begin is None and self.tracking.paid_orders is not None:
+                    self.tracking.paid_orders.check_not_charged(order)
                 status = self._ask_status(routed, order, context)
             except Unanswered as failure:
                 if failure.code != "provider_protocol_error":
@@ -422,7 +425,8 @@ class Service:
             if status.stage not in CALLED_OFF:
                 check_cancelable(order, status)
                 # This host may have been suspended since.
-                begin()
+                if begin is not None:
+                    begin()
                 order = self.tracking.begin_cancellation(order)
                 refusal = self._cancel(routed, order, context)
                 try:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from pytz.tzinfo import BaseTzInfo
 
@@ -49,12 +50,23 @@ class TrackedOrder:
     expected_ready_at: str | None
 
 
+class PaidOrders(Protocol):
+    """Knows which orders were charged before they were placed."""
+
+    def check_not_charged(self, order: PlacedOrder) -> None:
+        """:raises Failure: ``cancellation_refused``: whoever cancels the order must also refund its charge."""
+
+    def called_off(self, order: PlacedOrder) -> None:
+        """Nobody makes an order any more. Called before that is recorded, so perhaps more than once."""
+
+
 class OrderTracking:
-    """The placed orders of one ledger."""
+    """The placed orders of one ledger; ``paid_orders``: those of web checkout, if there is one."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._statuses = Statuses(ledger)
+        self.paid_orders: PaidOrders | None = None
 
     def find(self, location: str, number: str, key: tuple[Identity, ...] = ()) -> PlacedOrder:
         """The newest order of a location with this number; with ``key``, the one that was submitted under that key.
@@ -107,6 +119,8 @@ class OrderTracking:
     def record(self, order: PlacedOrder, status: ReportedStatus) -> bool:
         """Record a status and log a change; False: another one was recorded since the order was read."""
         is_new = is_change(order, status)
+        if is_new and self.paid_orders is not None and status.stage in CALLED_OFF:
+            self.paid_orders.called_off(order)
         changed_at = status.changed_at or (None if is_new else order.changed_at)
         if not self._statuses.record(order, status.stage, status.word, changed_at):
             return False

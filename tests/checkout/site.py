@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterable
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -240,6 +240,11 @@ class Site:
     def _levelup_orders(self, refunded: bool) -> list[str]:
         with self.levelup.store.reading() as transaction:
             return [each.uuid for each in transaction.newest_orders(1000) if bool(each.refunded_at) == refunded]
+
+    def call_off(self, now: datetime) -> None:
+        """The restaurant cancels each order that the ordering provider has."""
+        with closing(sqlite3.connect(self._sandbox)) as connection, connection:
+            connection.execute("INSERT OR IGNORE INTO cancellations SELECT id, ? FROM orders", (int(now.timestamp()),))
 
     def meals(self) -> int:
         """How many orders the ordering provider has."""

@@ -17,7 +17,7 @@ from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Unanswered
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
-from tests.checkout.site import PLACE, Site
+from tests.checkout.site import Site
 from tests.checkout.test_checkout_cancellations import cancel, uuid
 from tests.checkout.test_checkout_interrupted import (
     ADAPTER,
@@ -277,8 +277,7 @@ def test_a_request_that_failed_before_it_canceled_is_finished(
         status_of(patch, NO_ANSWER)
         assert cancel(site, uuid).error["code"] == "provider_timeout"
     # Meanwhile the restaurant cancels it.
-    number = site.get(f"/orders/{uuid}")["order"]["order_submission"]["order_id"]
-    assert site.channel.send("POST", f"/locations/{PLACE}/orders/{number}/cancellation").status == 200
+    site.call_off(clock())
     clock.set(LATER)
     assert site.reconcile()[0] == 0 and site.refunded() == [uuid]
 
@@ -297,3 +296,12 @@ def test_a_refund_that_finds_no_slot_is_finished(
 
 def _busy(*_: object) -> None:
     raise Failure("provider_busy", "all slots are taken")
+
+
+@pytest.mark.rule("STAT-7")
+def test_a_settled_order_that_is_canceled_is_reported_so(site: Site, unrefunded: str) -> None:
+    done = site.command("settle", unrefunded, "--by", "Olive", "--why", "paid back by transfer")
+    assert done[0] == 0
+    answer = cancel(site, unrefunded)
+    assert answer.refusal == (502, "refund_impossible", None)
+    assert answer.error["message"] == "this order was canceled (the operator has settled this order)"

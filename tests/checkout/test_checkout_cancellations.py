@@ -11,7 +11,7 @@ from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.ordering.service import Service
 from tests.channel import Answer, Clock
-from tests.checkout.site import Site, meal, order
+from tests.checkout.site import PLACE, Site, meal, order
 from tests.checkout.test_checkout_money import DECLINED
 
 
@@ -132,4 +132,16 @@ def test_what_is_placed_meanwhile_is_not_refunded(
         patch.setattr(Orders, "show", show)
         assert cancel(site, uuid).refusal == (409, "submission_in_progress", None)
     assert (site.unrefunded(), site.line.count("/refund")) == ([uuid], 0)
+    assert cancel(site, uuid).json["order"]["state"] == "refunded"
+
+
+@pytest.mark.rule("STAT-6")
+def test_nothing_is_canceled_that_could_not_be_refunded(site: Site, uuid: str, merchant: str) -> None:
+    site.done(site.call("DELETE", f"/merchants/{merchant}"))
+    calls = len(site.line.calls)
+    assert cancel(site, uuid).refusal == (422, "not_connected", None)
+    number = site.get(f"/orders/{uuid}")["order"]["order_submission"]["order_id"]
+    assert site.channel.get(f"/locations/{PLACE}/orders/{number}").order["status"] == "placed"
+    assert len(site.line.calls) == calls
+    site.connect_merchant()
     assert cancel(site, uuid).json["order"]["state"] == "refunded"

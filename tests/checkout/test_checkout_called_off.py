@@ -1,0 +1,121 @@
+"""Charged orders that are canceled, or asked to be, but not through web checkout (STAT-6, EVT-8)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from levelup_ov.checkout.store import CheckoutStore
+from levelup_ov.domain.status import OrderStatus
+from levelup_ov.ledger.engine import LedgerUnavailable
+from tests.channel import Answer, Clock, order
+from tests.checkout.site import PLACE, Site
+from tests.checkout.test_checkout_canceled import status_of
+from tests.checkout.test_checkout_cancellations import cancel, uuid
+from tests.checkout.test_checkout_interrupted import LATER, NOTHING, stage, state
+from tests.checkout.test_checkout_money import refusal
+from tests.checkout.test_checkout_operator import Watched, watched
+
+__all__ = ["uuid", "watched"]
+
+
+def canceled_here(site: Site, uuid: str) -> Answer:
+    """The channel cancels it as it cancels orders that are not charged."""
+    number = site.get(f"/orders/{uuid}")["order"]["order_submission"]["order_id"]
+    return site.channel.send("POST", f"/locations/{PLACE}/orders/{number}/cancellation")
+
+
+def watch(site: Site) -> str:
+    return str(site.app.test_cli_runner().invoke(args=["orders", "watch", "--every", "0"]).output)
+
+
+@pytest.mark.rule("STAT-6")
+def test_a_charged_order_is_canceled_where_it_is_refunded(site: Site, uuid: str, clock: Clock) -> None:
+    answer = canceled_here(site, uuid)
+    assert answer.refusal == (422, "cancellation_refused", None)
+    assert f"/checkout/orders/{uuid}/cancellation" in answer.error["message"]
+    assert stage(site, uuid) == "placed"
+    assert cancel(site, uuid).status == 200 and site.refunded() == [uuid]
+    # Now there is nothing to refund.
+    assert canceled_here(site, uuid).json["order"]["status"] == "cancelled"
+
+
+@pytest.mark.rule("STAT-6")
+def test_a_request_id_alone_says_nothing_of_a_charge(site: Site, uuid: str) -> None:
+    """A channel may use the id of any charge."""
+    id = site.get(f"/orders/{uuid}")["order"]["id"]
+    body = {"order_submission": {**order(), "order_number": "B-1"}}
+    path = f"/locations/{PLACE}/orders"
+    headers = {"X-Request-ID": id}
+    placed = site.channel.send(
+        "POST", f"/locations/{PLACE}/order_submissions", data=json.dumps(body), headers=headers,
+        content_type="application/json",
+    )  # fmt: skip
+    number = placed.json["order_submission"]["order_id"]
+    assert site.channel.send("POST", f"{path}/{number}/cancellation").status == 200
+
+
+@pytest.mark.rule("STAT-5", "EVT-8")
+@pytest.mark.parametrize("word", ["called-off", "turned-down"])
+def test_a_restaurant_that_cancels_keeps_no_charge_unseen(
+    watched: Watched, uuid: str, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    site = watched.site
+    with monkeypatch.context() as patch:
+        status_of(patch, lambda reference: OrderStatus(word, reference=reference))
+        assert "1 changed" in watch(site) and "0 checked" in watch(site)
+    # It may have entered the order again.
+    assert (state(site, uuid), site.line.count("/refund")) == ("submitted", 0)
+    status, said = site.command("cases")
+    assert status == 1 and uuid in said and "was canceled, and its charge was not refunded" in said
+    status, said = site.reconcile()
+    assert status == 1 and "still submitted: a person must settle it" in said
+    assert "canceled_not_refunded" in watched.words() and watched.words().count("canceled_not_refunded") == 1
+
+
+@pytest.mark.rule("STAT-6", "EVT-8")
+@pytest.mark.parametrize("how", ["cancellation", "refund", "settled"])
+def test_a_person_decides_about_the_charge(
+    site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch, how: str, clock: Clock
+) -> None:
+    status_of(monkeypatch, lambda reference: OrderStatus("called-off", reference=reference))
+    assert "1 changed" in watch(site)
+    clock.set(LATER)
+    if how == "settled":
+        assert site.command("settle", uuid, "--by", "Olive", "--why", "they made another one")[0] == 0
+        answer = cancel(site, uuid)
+        assert answer.refusal == (502, "refund_impossible", None)
+        assert answer.error["message"].startswith("this order was canceled (")
+    else:
+        # A refund that is refused for now changes nothing of it.
+        site.line.faults["/refund"] = [refusal(422, "refund", "manager_confirmation")]
+        assert site.refund(uuid).error["code"] == "manager_confirmation_required"
+        assert site.command("cases")[0] == 1
+        assert site.call("POST", f"/orders/{uuid}/{how}", None, Idempotency_Key="C").status == 200
+        assert site.refunded() == [uuid]
+    assert site.command("cases")[0] == 0 and site.reconcile() == NOTHING
+
+
+@pytest.mark.rule("STAT-5", "EVT-8")
+def test_a_status_is_not_known_before_its_case_is(
+    site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    status_of(monkeypatch, lambda reference: OrderStatus("called-off", reference=reference))
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckoutStore, "change_order", _unavailable)
+        assert "0 changed" in watch(site)
+    assert site.command("cases")[0] == 0
+    clock.set(LATER)
+    assert "1 changed" in watch(site) and site.command("cases")[0] == 1
+
+
+@pytest.mark.rule("STAT-7")
+def test_a_cancellation_through_web_checkout_is_no_case(site: Site, uuid: str) -> None:
+    site.line.faults["/refund"] = ["unreached"]
+    assert cancel(site, uuid).error["code"] == "refund_pending"
+    assert site.command("cases")[0] == 0
+
+
+def _unavailable(*_: object, **__: object) -> None:
+    raise LedgerUnavailable("no room on the disk")
