@@ -125,8 +125,10 @@ def link_rules(app: Sphinx, doctree: nodes.document, page: str) -> None:
                 log.warning("%s is not a rule of the contract", match[0], location=parent)
                 continue
             address = "" if page == "contract" else app.builder.get_relative_uri(page, "contract")
-            parts += [nodes.Text(text[last : match.start()]),
-                      nodes.reference("", match[0], refuri=f"{address}#{match[0].lower()}")]  # fmt: skip
+            parts += [
+                nodes.Text(text[last : match.start()]),
+                nodes.reference("", match[0], refuri=f"{address}#{match[0].lower()}"),
+            ]
             last = match.end()
         parent[at : at + 1] = [*parts, nodes.Text(text[last:])]
 

@@ -45,3 +45,12 @@ def test_no_two_classes_of_one_name_mean_different_things() -> None:
                 modules[node.name].append(str(path.relative_to(ROOT)))
     assert {name: found for name, found in modules.items() if len(found) > 1 and name not in TWINS} == {}
     assert [name for name in TWINS if len(modules[name]) < 2] == []
+
+
+def test_what_is_copied_needs_no_exceptions_of_the_formatter() -> None:
+    files = [file for part in ("docs", "levelup_ov/scaffold/templates") for file in ROOT.glob(f"{part}/*/*")]
+    copied = [
+        path for path in (*files, *ROOT.glob("levelup_ov/scaffold/templates/*")) if path.suffix in (".py", ".tmpl")
+    ]
+    assert len(copied) > 10
+    assert [path.name for path in copied if "fmt: skip" in path.read_text(encoding="utf-8")] == []

@@ -63,17 +63,18 @@ class BasketAdapter(Adapter):
         for row in rows:
             dish = row.identifier("dish")
             group = encode_path(dish)
-            options = tuple(MenuOption(encode_path(dish, each.identifier("extra")), each.text("extra"),
-                                       each.amount("price"), 1) for each in row.each("extras"))  # fmt: skip
+            options = tuple(
+                MenuOption(encode_path(dish, each.identifier("extra")), each.text("extra"), each.amount("price"), 1)
+                for each in row.each("extras")
+            )
             groups += [OptionGroup(group, "Extras", options)] * bool(options)
             items.append(MenuItem(dish, dish, row.amount("price"), option_groups=(group,) * bool(options)))
         return Menu(location.provider_id, "Pho Bar", (Category("all", "All", tuple(items)),), tuple(groups))
 
     def validate_order(self, order: Order, session: Session) -> Quote:
         _, total = self._fill(order, session)
-        charged = None if order.merchant_funded_discount else total
-        return Quote(total, 0, None, charged, merchant_funded_discount=order.merchant_funded_discount,
-                     cart={"total": Secret(str(total))})  # fmt: skip
+        discount, cart = order.merchant_funded_discount, {"total": Secret(str(total))}
+        return Quote(total, 0, None, None if discount else total, merchant_funded_discount=discount, cart=cart)
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         basket, total = self._fill(order, session)
@@ -81,8 +82,12 @@ class BasketAdapter(Adapter):
         return self._place(order, basket, shown, session)
 
     def _place(self, order: Order, basket: str, total: int, session: Session) -> Placed:
-        body = {"reference": order.reference, "name": order.user.name, "note": order.special_instructions,
-                "total": str(Decimal(total) / 100)}  # fmt: skip
+        body = {
+            "reference": order.reference,
+            "name": order.user.name,
+            "note": order.special_instructions,
+            "total": str(Decimal(total) / 100),
+        }
         headers = {"Cookie": f"basket={basket}"}
         placed = self._login.call(session, "POST", "/basket/orders", body=body, headers=headers, places_order=True)
         result = _placed(placed.object(), order.reference or "", [line_of(item) for item in order.items])
@@ -99,8 +104,12 @@ class BasketAdapter(Adapter):
     def error_from(self, reply: Reply) -> Refused | None:
         why = reply.json() if reply.status in (404, 409) else None
         said = why.get("why") if isinstance(why, dict) else None
-        codes = {"no such dish": "unknown_item", "no such extra": "unknown_option", "too many": "invalid_choices",
-                 "another price": "price_changed"}  # fmt: skip
+        codes = {
+            "no such dish": "unknown_item",
+            "no such extra": "unknown_option",
+            "too many": "invalid_choices",
+            "another price": "price_changed",
+        }
         return Refused(codes[said], said) if said in codes else None
 
     def _fill(self, order: Order, session: Session) -> tuple[str, int]:
@@ -121,8 +130,13 @@ def line_of(item: Item) -> dict[str, Any]:
     if any(choice.quantity > 1 or choice.children or choice.group_id != item.provider_id for choice in choices):
         raise Refused("unknown_option", "an extra is of its dish, and taken once")
     extras = [choice.option_id for choice in choices]
-    return {"dish": item.provider_id, "count": item.quantity, "extras": extras,
-            "note": item.special_instructions, "for": item.recipient_name}  # fmt: skip
+    return {
+        "dish": item.provider_id,
+        "count": item.quantity,
+        "extras": extras,
+        "note": item.special_instructions,
+        "for": item.recipient_name,
+    }
 
 
 def _line(line: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -138,5 +152,9 @@ def _placed(answer: JSONObject, reference: str, lines: Sequence[Mapping[str, Any
         raise broken_protocol("the answer is about another order: $.reference is not ours")
     if lines is not None:
         check_basket(map(_line, lines), _lines(answer), "$.lines in the answer to /basket/orders")
-    return Placed(answer.integer("no"), answer.identifier("no"), reference=answer.text("reference"),
-                  charged=answer.amount("total"))  # fmt: skip
+    return Placed(
+        answer.integer("no"),
+        answer.identifier("no"),
+        reference=answer.text("reference"),
+        charged=answer.amount("total"),
+    )

@@ -8,8 +8,8 @@ class SmallestAdapter(Adapter):
         return [Location(row.identifier("id"), row.text("name")) for row in session.get("/shops").objects()]
 
     def show_menu(self, location, session):
-        items = (MenuItem(row.identifier("id"), row.text("name"), row.cents("price"))
-                 for row in session.get("/dishes").objects())  # fmt: skip
+        dishes = session.get("/dishes").objects()
+        items = (MenuItem(row.identifier("id"), row.text("name"), row.cents("price")) for row in dishes)
         return Menu(location.provider_id, "Menu", (Category("all", "All", tuple(items)),))
 
     def validate_order(self, order, session):

@@ -90,9 +90,9 @@ def send(seconds: float) -> None:
 
 @events.command()
 def secret() -> None:
-    """Make a secret that signs events: for LEVELUP_OV_EVENTS_SECRETS or LEVELUP_OV_OPERATOR_SECRETS.
+    """Make a secret that signs events.
 
-    Needs no configuration.
+    For LEVELUP_OV_EVENTS_SECRETS or LEVELUP_OV_OPERATOR_SECRETS. Needs no configuration.
     """
     click.echo(PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode())
 

@@ -515,7 +515,8 @@ class Submissions:
                 ended = _ended(error, attempt)
                 if self._quietly(lambda: self.ledger.fail(id, ended)):
                     raise
-            else:
+            elif not isinstance(error, LedgerUnavailable):
+                # Otherwise the ledger has just used up the time, and the lease resolves it.
                 self._quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
             log.error(
                 "outcome_unknown",
