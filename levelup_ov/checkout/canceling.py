@@ -72,7 +72,7 @@ class Canceler:
                 begun = self._begin(begun or order, asked)
 
         try:
-            self._service.cancel_order(*_place(order), context, begin=begin)
+            self._service.cancel_order(*_place(order), context, begin=begin, submitted_for=order.id)
         except Failure as failure:
             if begun:
                 with suppress(LedgerUnavailable):
@@ -203,7 +203,7 @@ class Canceler:
         # The other half is for the refund.
         deadline = Deadline(context.deadline.remaining() / 2)
         inner = RequestContext(deadline, context.request_id, calls=context.calls)
-        status = self._service.order_status(*_place(order), inner)
+        status = self._service.order_status(*_place(order), inner, submitted_for=order.id)
         if status.status is None:
             raise cancellation_unknown(f"the order's status is {status.provider_status}")
         return status.status

@@ -143,7 +143,10 @@ class Refunds:
             # A refused refund may have been delivered twice, so record what the state was before.
             with suppress(_Unclear):
                 if (reported := self._read(calls, merchant, uuid)) and reported.refunded_at:
-                    self._wholly(order, reported, refund_key=before.refund_key)
+                    done = self._wholly(order, reported, refund_key=before.refund_key)
+                    if (_keys(order) - _keys(before)) & _keys(done):
+                        # Another request of ours has refunded it, and has recorded the key of this one.
+                        return done
                     raise _Elsewhere("LevelUp: somebody else has refunded this order already")
         if before.case_kind == "refund_unproven" and confirmation is None and self._leases.is_recent(before.sent):
             raise _Resting("refund_impossible", "LevelUp is asked again later")
@@ -276,6 +279,11 @@ class Refunds:
             # A cancellation has begun in the meantime, or somebody else has recorded the refund.
             order = self._store.order(order.id) or order
         return order
+
+
+def _keys(order: StoredOrder) -> set[str]:
+    """What requested a refund of an order: the key and body of each request."""
+    return set((order.refund_key or "").split())
 
 
 class _Unclear(Failure):

@@ -237,6 +237,11 @@ class StoredOrder:
         return self.cancellation is not None and json.loads(self.cancellation)["mark"] is None
 
     @property
+    def known_state(self) -> OrderState:
+        """The state to report: nobody makes an order that is canceled, and its charge has to go back."""
+        return "refunding" if self.state == "submitted" and self.is_canceled else self.state
+
+    @property
     def is_to_be_submitted(self) -> bool:
         """Whether it is submitted to a provider once it is charged."""
         return self.provider_location_id is not None

@@ -372,9 +372,17 @@ class Service:
         self.transport.open_ahead(adapter.account.name, adapter.base_url, own, deadline)
 
     def order_status(
-        self, location_id: str, order_id: str, idempotency_key: str | None, context: RequestContext
+        self,
+        location_id: str,
+        order_id: str,
+        idempotency_key: str | None,
+        context: RequestContext,
+        *,
+        submitted_for: str | None = None,
     ) -> TrackedOrder:
         """STAT-1. ``idempotency_key``: that of the submission; without it the number may belong to several orders.
+
+        ``submitted_for``: the id of the submission's request, by which it is also found; see :meth:`submitted_for`.
 
         :raises Failure: ``status_not_supported``, ``order_not_found``, or why the status is not known.
         """
@@ -382,7 +390,7 @@ class Service:
         if not adapter.order_status:
             raise Failure("status_not_supported", f"{adapter.account.provider} does not report the status of orders")
         with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
-            routed, order = self._placed_order(adapter, location_id, order_id, idempotency_key, context)
+            routed, order = self._placed_order(adapter, location_id, order_id, idempotency_key, submitted_for, context)
             status = self._ask_status(routed, order, context)
             with suppress(LedgerUnavailable):
                 # The next request records it.
@@ -397,6 +405,7 @@ class Service:
         context: RequestContext,
         *,
         begin: Callable[[], None] | None = None,
+        submitted_for: str | None = None,
     ) -> TrackedOrder:
         """STAT-6: the order with its status, which proves that it is canceled; arguments as in :meth:`order_status`.
 
@@ -413,7 +422,9 @@ class Service:
             if begin is not None:
                 begin()
             try:
-                routed, order = self._placed_order(adapter, location_id, order_id, idempotency_key, context)
+                routed, order = self._placed_order(
+                    adapter, location_id, order_id, idempotency_key, submitted_for, context
+                )
                 if begin is None and self.tracking.paid_orders is not None:
                     self.tracking.paid_orders.check_not_charged(order)
                 status = self._ask_status(routed, order, context)
@@ -460,13 +471,14 @@ class Service:
         location_id: str,
         order_id: str,
         idempotency_key: str | None,
+        submitted_for: str | None,
         context: RequestContext,
     ) -> tuple[RoutedLocation, PlacedOrder]:
         location, key = _canonical(location_id), tuple[identity.Identity, ...]()
         if idempotency_key is not None:
             key = identity.identities(location, content=b"", keys=self._identity_keys, idempotency_key=idempotency_key)
         routed = self._routed(location_id, context, adapter)
-        return routed, self.tracking.find(location, order_id, key)
+        return routed, self.tracking.find(location, order_id, key, submitted_for)
 
     def watch_order(self, order: PlacedOrder, context: RequestContext, *, lease: timedelta) -> ReportedStatus | None:
         """Ask the provider once for the status of an order and record it (STAT-5); None: somebody else does.

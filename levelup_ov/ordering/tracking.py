@@ -68,15 +68,22 @@ class OrderTracking:
         self._statuses = Statuses(ledger)
         self.paid_orders: PaidOrders | None = None
 
-    def find(self, location: str, number: str, key: tuple[Identity, ...] = ()) -> PlacedOrder:
+    def find(
+        self, location: str, number: str, key: tuple[Identity, ...] = (), request_id: str | None = None
+    ) -> PlacedOrder:
         """The newest order of a location with this number; with ``key``, the one that was submitted under that key.
+
+        ``request_id``: that of the submission, by which it is found if the secret key of ``key`` was dropped.
 
         :raises Failure: ``order_not_found``, ``outcome_unknown``, ``submission_in_progress``.
         """
         if not key:
             found = self._statuses.numbered(location, number)
         else:
-            submission = next(iter(self._ledger.named(key)), None)
+            found_under = self._ledger.named(key)
+            if not found_under and request_id is not None:
+                found_under = self._ledger.requested(location, request_id)
+            submission = next(iter(found_under), None)
             if submission is not None and submission.state == "unknown":
                 raise outcome_unknown("it is not known whether this order was placed")
             if submission is not None and submission.state in ("claimed", "sending"):

@@ -40,8 +40,8 @@ def _cents(attribute: str, *, allow_none: bool = False) -> fields.Integer:
     return fields.Integer(required=True, attribute=attribute, allow_none=allow_none, metadata={"description": "cents"})
 
 
-def _state(states: Any) -> fields.String:
-    return fields.String(required=True, validate=validate.OneOf(get_args(states)))
+def _state(states: Any, *, attribute: str | None = None) -> fields.String:
+    return fields.String(required=True, attribute=attribute, validate=validate.OneOf(get_args(states)))
 
 
 class MerchantConnectionSchema(Schema):
@@ -180,7 +180,7 @@ class ChargedOrderSchema(Schema):
 
     id = fields.String(required=True)
     uuid = fields.String(required=True, allow_none=True)
-    state = _state(OrderState)
+    state = _state(OrderState, attribute="known_state")
     merchant = fields.String(required=True)
     user = fields.String(required=True)
     location_id = fields.Integer(required=True)

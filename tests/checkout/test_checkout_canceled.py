@@ -12,12 +12,13 @@ import pytest
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.checkout.cancellation import Cancellation
 from levelup_ov.checkout.client import LevelUpSession
+from levelup_ov.config import new_secret_key
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Unanswered
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
-from tests.checkout.site import Site
+from tests.checkout.site import Site, meal, order
 from tests.checkout.test_checkout_cancellations import cancel, uuid
 from tests.checkout.test_checkout_interrupted import (
     ADAPTER,
@@ -289,7 +290,7 @@ def test_a_refund_that_finds_no_slot_is_finished(
     with monkeypatch.context() as patch:
         patch.setattr(LevelUpSession, "refund", _busy)
         assert cancel(site, uuid).error["code"] == "provider_busy"
-    assert (stage(site, uuid), state(site, uuid)) == ("cancelled", "submitted")
+    assert (stage(site, uuid), state(site, uuid)) == ("cancelled", "refunding")
     clock.set(LATER)
     assert site.reconcile()[0] == 0 and site.refunded() == [uuid]
 
@@ -305,3 +306,55 @@ def test_a_settled_order_that_is_canceled_is_reported_so(site: Site, unrefunded:
     answer = cancel(site, unrefunded)
     assert answer.refusal == (502, "refund_impossible", None)
     assert answer.error["message"] == "this order was canceled (the operator has settled this order)"
+
+
+@pytest.mark.rule("WEB-6", "STAT-7")
+def test_a_refund_that_a_cancellation_overtook_is_reported(
+    make_site: MakeSite, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    one, two = make_site(), make_site()
+    whole = LevelUpSession.order
+    hung: list[Any] = []
+
+    def read(*arguments: Any) -> Any:
+        if not hung:
+            hung.append(None)
+            clock.set(LATER)
+            hung[0] = cancel(two, uuid)
+        return whole(*arguments)
+
+    monkeypatch.setattr(LevelUpSession, "order", read)
+    answer = one.refund(uuid, "R")
+    assert hung[0].status == 200 and (answer.status, one.refunded()) == (200, [uuid])
+    assert one.refund(uuid, "R").headers["Idempotency-Replayed"] == "true"
+    assert one.refund(uuid, "S").refusal == (422, "already_refunded", None)
+    assert one.line.count("/refund") == 1
+
+
+@pytest.mark.rule("STAT-7")
+def test_a_canceled_order_is_reported_as_being_refunded(site: Site, unrefunded: str) -> None:
+    found = site.get(f"/orders/{unrefunded}")["order"]
+    assert (found["state"], found["problem"]) == ("refunding", None)
+
+
+@pytest.mark.rule("STAT-6", "STAT-7")
+@pytest.mark.parametrize("interrupts", [False, True], ids=["site", "command"])
+def test_a_cancellation_needs_no_key_of_that_time(
+    make_site: MakeSite, merchant: str, user: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, interrupts: bool
+) -> None:
+    """Keys are changed one after another, and the first one is dropped."""
+    old, new = new_secret_key(), new_secret_key()
+    first = make_site(LEVELUP_OV_SECRET_KEYS=old)
+    merchant, user = first.connect_merchant(), first.connect_user()
+    uuid = first.charged(meal(merchant, user))["uuid"]
+    if interrupts:
+        kill_after_cancel(first, uuid, monkeypatch)
+        clock.set(LATER)
+    # The tokens are sealed again where they are used.
+    make_site(LEVELUP_OV_SECRET_KEYS=f"{new},{old}").charged(order(merchant, user))
+    last = make_site(LEVELUP_OV_SECRET_KEYS=new)
+    if interrupts:
+        assert last.reconcile()[0] == 0
+    else:
+        assert cancel(last, uuid).json["order"]["state"] == "refunded"
+    assert last.refunded() == [uuid]

@@ -205,8 +205,8 @@ def test_two_at_once_refund_once(
     whole = Service.order_status
     asked: list[bool] = []
 
-    def order_status(service: Service, *rest: Any) -> Any:
-        found = whole(service, *rest)
+    def order_status(service: Service, *rest: Any, **named: Any) -> Any:
+        found = whole(service, *rest, **named)
         if not asked:
             asked.append(False)
             asked[0] = beside(two, interrupted)

@@ -76,6 +76,7 @@ def searched(ledger: Ledger, name: str) -> None:
     ledger.find(findings=True, account="deli", limit=1)
     ledger.find(charge_mismatch=True, limit=1)
     ledger.find(number=name, limit=1)
+    ledger.requested(LOCATION, name)
 
 
 class Steps:
