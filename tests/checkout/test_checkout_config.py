@@ -18,7 +18,7 @@ def test_without_settings_there_is_no_web_checkout(environ: dict[str, str]) -> N
     app = create_app(load_settings(environ))
     assert Channel(app).get("/checkout/merchants").refusal == (404, "not_found", None)
     result = app.test_cli_runner().invoke(args=["checkout", "reconcile"])
-    assert (result.exit_code, result.output) == (1, f"Error: {URL} is not set\n")
+    assert (result.exit_code, result.output) == (78, f"Error: web checkout is not configured: {URL} is not set\n")
 
 
 def test_a_slash_at_the_end_does_not_matter(environ: dict[str, str]) -> None:
