@@ -6,6 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from flask import Flask
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
+from levelup_ov.domain.outcome import Placed
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Unanswered
 from levelup_ov.standins.sandbox import create_sandbox
@@ -70,6 +72,13 @@ def provider(app: Flask, account: str) -> ReportingAdapter:
     return found
 
 
+def pass_time(environ: dict[str, str], span: timedelta) -> None:
+    """Move the ledger's orders into the past: the ledger has a clock of its own."""
+    past = span // timedelta(milliseconds=1)
+    with closing(sqlite3.connect(Path(environ["LEVELUP_OV_DATA_DIR"]) / "ledger.db")) as ledger, ledger:
+        ledger.execute(f"UPDATE submissions SET settled_at = settled_at - {past}, open_until = open_until - {past}")
+
+
 def killed(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -110,6 +119,27 @@ def test_an_order_is_watched_to_its_end(make_host: Callable[[], Flask], sandbox:
     assert "0 checked" in run(app, "watch", "--every", "0").stderr
     assert sandbox.calls == []
     assert run(app, "list").stdout == ""
+
+
+@pytest.mark.rule("STAT-5")
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_order_for_later_is_watched_on_its_day(
+    make_fakes: Callable[..., Flask], environ: dict[str, str], ends: bool
+) -> None:
+    app = make_fakes("odd")
+    ready = datetime.now(timezone(timedelta(hours=-5))) + timedelta(days=2)
+    provider(app, "odd").placed = Placed("A-1", "technical-1", reference=None, expected_ready_at=ready)
+    assert Channel(app).submit("odd.one").order["expected_ready_at"]
+    pass_time(environ, timedelta(days=2, minutes=5))
+    assert "odd.one order=A-1: preparing (on the grill)" in run(app, "watch", "--every", "0").stdout
+    if ends:
+        provider(app, "odd").status = OrderStatus("gone", reference=None)
+    pass_time(environ, timedelta(hours=23))
+    assert "1 checked" in run(app, "watch", "--every", "0").stderr
+    assert ("order=A-1" in run(app, "list").stdout) != ends
+    if not ends:
+        pass_time(environ, timedelta(hours=1))
+    assert "0 checked" in run(app, "watch", "--every", "0").stderr
 
 
 @pytest.mark.rule("STAT-5")
@@ -179,8 +209,7 @@ def test_a_cancellation_that_was_interrupted_is_noticed(
     app = make_host()
     channel = Channel(app)
     channel.submit()
-    with closing(sqlite3.connect(Path(environ["LEVELUP_OV_DATA_DIR"]) / "ledger.db")) as ledger, ledger:
-        ledger.execute("UPDATE submissions SET settled_at = settled_at - 2 * 24 * 3600 * 1000")
+    pass_time(environ, timedelta(days=15))
     assert run(app, "list").stdout == ""
     with monkeypatch.context() as patch:
         patch.setattr("levelup_ov.ordering.tracking.OrderTracking.record", killed)

@@ -54,9 +54,10 @@ def list_open(account: str | None, limit: int) -> None:
 def watch(calls: int, every: float, seconds: float) -> None:
     """Ask for the status of each open order.
 
-    An order is open for a day, or until it ends. Each costs one call. Accounts take turns; an account whose provider
-    does not answer is skipped in this run. Safe on several hosts and beside live traffic; suited to a scheduler, each
-    minute. Exit status 1: some are left for the next run.
+    An order is open until it ends, for a day after it was placed; an order for a later day until a day after its ready
+    time, for 14 days at most. Each costs one call. Accounts take turns; an account whose provider does not answer is
+    skipped in this run. Safe on several hosts and beside live traffic; suited to a scheduler, each minute. Exit status
+    1: some are left for the next run.
     """
     check_ledger_writable()
     service, run = the_service(), BoundedRun(seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 Stage = Literal["placed", "accepted", "preparing", "ready", "picked_up", "delivered", "cancelled", "refused"]
@@ -16,6 +16,12 @@ CALLED_OFF: frozenset[Stage] = frozenset({"cancelled", "refused"})
 """The stages of an order that nobody will make."""
 TOO_LATE: frozenset[Stage] = frozenset({"ready", "picked_up", "delivered"})
 """The stages in which an order is not canceled any more."""
+WATCHED = timedelta(days=1)
+"""For how long after it was placed, or its cancellation was begun, an order is open, unless it has ended (STAT-5)."""
+LATER = timedelta(hours=12)
+"""An order whose ready time is further ahead when it is placed is open for :data:`WATCHED` after its ready time."""
+OPEN_AT_MOST = timedelta(days=14)
+"""For how long after it was placed an order is open at most, whenever it is to be ready."""
 
 
 @dataclass(frozen=True, slots=True)

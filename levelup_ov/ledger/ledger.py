@@ -341,13 +341,14 @@ class Ledger:
         charged: int | None = None,
         proven: bool = False,
         settled_by: str | None = None,
+        ready: datetime | None = None,
     ) -> None:
         """Settle: the order exists at the provider. Accepted from a slow owner and from a reconciliation.
 
         ``answer`` is the JSON text that replays will get; amounts are in cents (PAY-4). The same order may be reported
         again; the first answer stays. ``proven``: the provider's own answer named our reference. An account's order
         belongs to one submission: one with proof takes it from one without, whose outcome is then unknown again
-        (SUB-8).
+        (SUB-8). ``ready``: an aware instant; the order is open until after it (STAT-5).
 
         :raises Superseded: it was settled differently.
         :raises Clash: another submission has this order; this one is unknown now.
@@ -360,6 +361,7 @@ class Ledger:
             "charged": charged,
             "proven": int(proven),
             "settled_by": settled_by,
+            "ready": ready and to_ms(ready),
         }
         what = "charge_mismatch" if mischarge(expected_charge, charged) else None
 

@@ -33,6 +33,7 @@ from sqlalchemy import (
     update,
 )
 
+from levelup_ov.domain.status import LATER, OPEN_AT_MOST, WATCHED
 from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, State, Transition
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.statements import Statement, insert
@@ -79,6 +80,7 @@ SUBMISSIONS = Table(
     Column("found_order_id", Text),
     Column("found_provider_order_id", Text),
     Column("finding_closed_at", BigInteger),
+    Column("open_until", BigInteger),
 )
 COMPATIBILITY = Table(
     "ledger_compatibility",
@@ -90,7 +92,7 @@ COMPATIBILITY = Table(
 """Times are milliseconds since 1970 in UTC, for people; amounts are cents; the migrations create the table.
 
 Proofs use ``boot``, ``since`` and ``lease``: the clock of the last change, its time then, and for how many
-milliseconds from then the owner has the row.
+milliseconds from then the owner has the row. ``open_until`` is of orders for later only: see :func:`_open_until`.
 """
 SIGHTS = Table(
     "sights",
@@ -244,7 +246,7 @@ _INSERTED = (
     "id", "account", "location", "content", "owner", "request_id", "reference", "alike", "generation", "received_at",
     "previous", "card",
 )  # fmt: skip
-_OUTCOME = ("settled_at", "answer", "order_id", "provider_order_id", "proven", "settled_by")
+_OUTCOME = ("settled_at", "answer", "order_id", "provider_order_id", "proven", "settled_by", "open_until")
 """The columns that are empty again when an outcome is taken back."""
 _SET_BY: Mapping[str, Sequence[str]] = {
     "place": ("answer", "order_id", "provider_order_id", "expected_charge", "charged", "proven", "settled_by"),
@@ -275,6 +277,7 @@ class Statements:
             lease=term,
             received_at=func.coalesce(_C.received_at, bindparam("received", type_=BigInteger)),
         )
+        changes["place"] = changes["place"].values(open_until=_open_until(now))
         for name in ("begin_sending", "lose"):
             changes[name] = changes[name].values(trace=func.coalesce(bindparam("left", type_=Text), _C.trace))
         for name in ("abandon", "expire", "rule_out"):
@@ -431,6 +434,16 @@ def is_due(
     """
     pause = case({number: pause // timedelta(milliseconds=1) for number, pause in enumerate(pauses)}, value=looks)
     return or_(look_at <= now, and_(look_at > now, look_at - pause > now))
+
+
+def _open_until(now: ColumnElement[int]) -> ColumnElement[int | None]:
+    """Until when an order placed ``now`` is open, if its time ``ready`` is that much later; otherwise NULL (STAT-5)."""
+    ready, millisecond = bindparam("ready", type_=BigInteger), timedelta(milliseconds=1)
+    at_most = now + OPEN_AT_MOST // millisecond
+    return case(
+        (ready > now + (OPEN_AT_MOST - WATCHED) // millisecond, at_most),
+        (ready > now + LATER // millisecond, ready + WATCHED // millisecond),
+    )
 
 
 def _in_doubt() -> tuple[ColumnElement[bool], ...]:

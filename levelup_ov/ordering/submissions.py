@@ -571,7 +571,10 @@ class Submissions:
             self._note_late(current, facts, placed)
 
     def _record(self, id: str, settlement: Settlement) -> None:
-        placed = settlement.placed
+        placed, ready = settlement.placed, settlement.placed.expected_ready_at
+        if ready is not None and ready.tzinfo is None:
+            # A mistake of the adapter, which must not keep the order from being recorded.
+            ready = None
         self.ledger.place(
             id,
             answer=json.dumps(settlement.answer),
@@ -580,6 +583,7 @@ class Submissions:
             expected_charge=placed.expected_charge,
             charged=placed.charged,
             proven=placed.reference is not None,
+            ready=ready,
         )
 
     def _check_order(self, id: str, placed: Placed, facts: Mapping[str, Any]) -> None:

@@ -55,9 +55,17 @@ def begin(ledger: Ledger, id: str) -> None:
     ledger.begin_sending(id, lease=LEASE, trace={"cart": "c-1"})
 
 
-def place(ledger: Ledger, id: str, *, provider_order_id: str | None = None, proven: bool = True) -> None:
+def place(
+    ledger: Ledger,
+    id: str,
+    *,
+    provider_order_id: str | None = None,
+    proven: bool = True,
+    ready: datetime | None = None,
+) -> None:
     """Settle as placed, under a provider's order id of its own unless one is given."""
-    ledger.place(id, answer=ANSWER, order_id="A-17", provider_order_id=provider_order_id or f"p-{id}", proven=proven)
+    own = provider_order_id or f"p-{id}"
+    ledger.place(id, answer=ANSWER, order_id="A-17", provider_order_id=own, proven=proven, ready=ready)
 
 
 def shown(ledger: Ledger, id: str) -> Submission:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy import event, text
 from levelup_ov.ledger.event_deliveries import EventDeliveries
 from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.ledger.statements import Statement
+from levelup_ov.ledger.statuses import Statuses
 from levelup_ov.ledger.webhooks import Notices
 from tests.ledger.helpers import LOCATION, begin, claim, claimed, place
 
@@ -33,7 +34,7 @@ SELECT printf('01a22712-c820-76ac-929c-%012x', n), 'deli', '{LOCATION}',
 def placed(ledger: Ledger, name: str) -> None:
     id = claimed(claim(ledger, name.encode(), idempotency_key=name, order_number=name))
     begin(ledger, id)
-    place(ledger, id)
+    place(ledger, id, ready=datetime.now(timezone.utc) + timedelta(hours=1))
 
 
 def replayed(ledger: Ledger, name: str) -> None:
@@ -65,6 +66,15 @@ def looked_for(ledger: Ledger, name: str) -> None:
     ledger.holder("deli", name)
 
 
+def watched(ledger: Ledger, name: str) -> None:
+    id = claimed(claim(ledger, name.encode(), idempotency_key=name))
+    begin(ledger, id)
+    place(ledger, id, ready=datetime.now(timezone.utc) + timedelta(days=3))
+    statuses = Statuses(ledger)
+    (order,) = statuses.open("deli", limit=9)
+    statuses.record(order, "picked_up", "gone", None)
+
+
 def searched(ledger: Ledger, name: str) -> None:
     refused(ledger, f"refused {name}")
     placed(ledger, name)
@@ -91,7 +101,7 @@ class Steps:
         return 0
 
 
-@pytest.mark.parametrize("life", [placed, replayed, refused, found_later, looked_for, searched])
+@pytest.mark.parametrize("life", [placed, replayed, refused, found_later, looked_for, watched, searched])
 def test_a_submission_costs_as_much_after_many(sqlite_url: str, life: Callable[[Ledger, str], None]) -> None:
     ledger = open_ledger(sqlite_url, pool_size=1)
     steps = Steps(ledger)
@@ -118,13 +128,15 @@ INSERT INTO notices
 SELECT 'deli', 'n' || n, (extract(epoch FROM now()) * 1000)::bigint - n FROM generate_series(1, 20000) n;
 INSERT INTO submissions (id, account, location, state, content, owner, claimed_at, lease_until, settled_at, reference,
     alike, generation, boot, since, lease, card, looked_again, request_id)
-SELECT 'i' || n, 'deli', '{LOCATION}', 'not_placed', '', '', n, n, n, 'r' || n, '', 0, '', 0, 0, 0, 0, 'q' || n
+SELECT 'i' || n, 'deli', '{LOCATION}', 'placed', '', '', n, n, n, 'r' || n, '', 0, '', 0, 0, 0, 0, 'q' || n
 FROM generate_series(1, 20000) n;
-ANALYZE outbox, notices, submissions
+INSERT INTO order_statuses (submission, stage, mark, boot, since, lease)
+SELECT id, 'picked_up', '', '', 0, 0 FROM submissions;
+ANALYZE outbox, notices, submissions, order_statuses
 """
 
 
-@pytest.mark.rule("EVT-5", "EVT-9", "STAT-6")
+@pytest.mark.rule("EVT-5", "EVT-9", "STAT-5", "STAT-6")
 def test_postgresql_reads_few_of_many_rows(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = open_ledger(postgresql_url)
     with ledger.database.connection() as connection:
@@ -145,8 +157,10 @@ def test_postgresql_reads_few_of_many_rows(postgresql_url: str, monkeypatch: pyt
     assert deliveries.claim("channel", limit=9, term=timedelta(seconds=9)) == ()
     Notices(ledger, timedelta(hours=25)).keep("deli", "new")
     assert [row.id for row in ledger.requested(LOCATION, "q4711")] == ["i4711"]
+    assert Statuses(ledger).open("deli", limit=9) == ()
     ledger.close()
     assert sum("Index" in line for line in plans) >= 4
+    assert [line for line in plans if "submissions_open_until" in line]
     assert [line for line in plans if "Seq Scan" in line] == []
 
 

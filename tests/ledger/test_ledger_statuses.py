@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 import pytest
 
-from levelup_ov.domain.status import FINAL
+from levelup_ov.domain.status import FINAL, WATCHED
 from levelup_ov.ledger import engine
 from levelup_ov.ledger.boot_clock import Observer
 from levelup_ov.ledger.ledger import RETENTION, Ledger, open_ledger
-from levelup_ov.ledger.statuses import WATCHED, PlacedOrder, Statuses
+from levelup_ov.ledger.statuses import PlacedOrder, Statuses
 from tests.ledger.helpers import LOCATION, Clock, begin, claim, claimed, place
 from tests.ledger.test_ledger_database import rows
 
@@ -89,6 +89,42 @@ def test_an_order_is_open_for_a_day_or_until_its_end(
     assert open_ids(statuses) == [order.submission]
     clock.advance(WATCHED + MINUTE)
     assert open_ids(statuses) == []
+
+
+@pytest.mark.rule("STAT-5")
+@pytest.mark.parametrize(
+    ("ahead", "open_for"),
+    [(timedelta(minutes=20), WATCHED), (timedelta(hours=12), WATCHED), (timedelta(hours=13), timedelta(hours=37)),
+     (timedelta(days=5), timedelta(days=6)), (timedelta(days=60), timedelta(days=14))],
+    ids=["soon", "today", "tomorrow", "in days", "in months"],
+)  # fmt: skip
+def test_an_order_for_later_is_open_a_day_beyond_its_time(
+    ledger: Ledger, statuses: Statuses, clock: Clock, ahead: timedelta, open_for: timedelta
+) -> None:
+    begin(ledger, id := claimed(claim(ledger)))
+    place(ledger, id, ready=clock.now.astimezone(timezone(timedelta(hours=-5))) + ahead)
+    clock.advance(open_for - MINUTE)
+    assert open_ids(statuses) == [id]
+    clock.advance(2 * MINUTE)
+    assert open_ids(statuses) == []
+    # What ends it ends it here, too.
+    clock.advance(-open_for)
+    statuses.record(again(statuses, id), "picked_up", "gone", None)
+    assert open_ids(statuses) == []
+
+
+@pytest.mark.rule("STAT-5")
+def test_orders_for_later_and_for_now_take_turns(ledger: Ledger, statuses: Statuses, clock: Clock) -> None:
+    ids = []
+    for key, ahead in (("1", 0), ("2", 3), ("3", 0), ("4", 3)):
+        begin(ledger, id := claimed(claim(ledger, key.encode(), idempotency_key=key)))
+        place(ledger, id, ready=clock.now + timedelta(days=ahead))
+        clock.advance(MINUTE)
+        ids.append(id)
+    assert open_ids(statuses) == ids
+    statuses.record(again(statuses, ids[1]), "placed", "taken", None)
+    assert open_ids(statuses) == [ids[0], ids[2], ids[3], ids[1]]
+    assert [order.submission for order in statuses.open("deli", limit=2)] == [ids[0], ids[2]]
 
 
 @pytest.mark.rule("STAT-5")
