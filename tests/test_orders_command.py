@@ -142,6 +142,15 @@ def test_an_order_for_later_is_watched_on_its_day(
     assert "0 checked" in run(app, "watch", "--every", "0").stderr
 
 
+@pytest.mark.rule("STAT-5", "SUB-2")
+def test_a_ready_time_without_a_zone_loses_no_order(make_fakes: Callable[..., Flask]) -> None:
+    app = make_fakes("odd")
+    naive = datetime(2031, 1, 1, 12)
+    provider(app, "odd").placed = Placed("A-1", "technical-1", reference=None, expected_ready_at=naive)
+    Channel(app).submit("odd.one")
+    assert "order=A-1" in run(app, "list").stdout
+
+
 @pytest.mark.rule("STAT-5")
 def test_hosts_share_the_orders_of_a_run(make_host: Callable[[], Flask], sandbox: Engine) -> None:
     one, two = make_host(), make_host()
