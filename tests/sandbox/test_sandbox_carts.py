@@ -213,7 +213,7 @@ def test_each_request_opens_its_own_cart(kitchen):
 def test_a_cart_lasts_two_hours_and_one_order(kitchen):
     cart, other = kitchen.cart("congress")["cart"]["id"], kitchen.cart("congress")["cart"]["id"]
     kitchen.order(cart)
-    assert kitchen.order_refused(cart) == "cart_ordered"
+    assert kitchen.order_refused(cart, reference="ref-2") == "cart_ordered"
     kitchen.pass_time(hours=1, minutes=59)
     assert kitchen.call("PUT", f"/v1/carts/{other}", {}, status=400)["problem"]["code"] == "malformed"
     kitchen.pass_time(minutes=1)

@@ -68,6 +68,10 @@ def test_a_voided_reference_refuses_what_comes_late(kitchen):
     assert kitchen.order(other, reference="ref-1")["ticket"] == 1
     assert kitchen.order_refused(kitchen.cart("congress")["cart"]["id"]) == "reference_voided"
     assert kitchen.order(late, reference="another")["ticket"] == 1
+    # Whoever has lost the record of the void then finds the order under the next reference (SUB-11).
+    assert kitchen.order_refused(late) == "reference_voided"
+    assert kitchen.order_refused(late, reference="another") == "reference_taken"
+    assert kitchen.order_refused(late, reference="a third") == "cart_ordered"
 
 
 @pytest.mark.rule("SUB-10")

@@ -274,9 +274,10 @@ class Sandbox(Provider):
         reference = request.body["reference"]
         if self.knows_owners and request.body["customer"]["name"] != cart["guest"]:
             return _problem(404, "cart_of_another", "This cart was opened by somebody else.")
-        if cart["ordered"]:
+        is_taken = any(order.reference == reference for order in self.kept)
+        if cart["ordered"] and (is_taken or reference not in self._voids):
             return _problem(409, "cart_ordered", "This cart has been ordered.")
-        if self.merges and any(order.reference == reference for order in self.kept):
+        if self.merges and is_taken:
             return _problem(409, "reference_taken", "There is an order with this reference already.")
         if reference in self._voids:
             return _problem(409, "reference_voided", "Nothing is ordered under this reference any more.")

@@ -166,9 +166,7 @@ def place_order(cart_id: str) -> tuple[_JSON, int]:
         raise malformed("expected_total", "an amount in cents")
     now = engine.clock()
     with engine.store.writing() as transaction:
-        cart, place = _cart(transaction, cart_id, now)
-        if reference is not None:
-            _check_reference(transaction, cart, reference)
+        cart, place = _cart(transaction, cart_id, now, reference)
         content = read_content(cart.content)
         if body.get("customer") is not None and not read_customer(body["customer"]).is_reached_like(content.customer):
             raise EngineError("cart_of_another", "This cart was opened by somebody else.", "customer")
@@ -340,13 +338,18 @@ def _state(transaction: Transaction, order: EngineOrder) -> kitchen.KitchenState
     return kitchen.state_of(order, _engine().clock(), transaction.canceled_at(order.id))
 
 
-def _cart(transaction: Transaction, cart_id: str, now: datetime) -> tuple[EngineCart, places.Place]:
+def _cart(
+    transaction: Transaction, cart_id: str, now: datetime, reference: str | None = None
+) -> tuple[EngineCart, places.Place]:
     cart = transaction.cart(cart_id, now)
     if cart is None:
         raise EngineError("cart_unknown", "We have no such cart any more.")
     place = places.PLACES[cart.place]
     if cart.account != _account(transaction, place, now):
         raise EngineError("cart_unknown", "We have no such cart any more.")
+    # First: a caller that has lost its record of the void goes on to its next reference, which may have an order.
+    if reference is not None:
+        _check_reference(transaction, cart, reference)
     if cart.ordered:
         raise EngineError("cart_ordered", "This cart has been ordered already.")
     return cart, place
