@@ -48,9 +48,11 @@ def lost(ledger: Ledger, name: str = "lost") -> str:
     return id
 
 
-def test_a_quiet_service_needs_no_person(olive: Operator) -> None:
-    page = olive.open().text
-    assert "Nothing needs anybody now" in page and "No submission is open" in page
+def test_a_quiet_service_needs_no_person(olive: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A ledger that takes longer is reported; a busy machine is no reason here.
+    monkeypatch.setattr("levelup_ov.blueprints.status.PATIENCE", 60)
+    page = olive.open().text.partition('<section aria-labelledby="needs">')[2]
+    assert "Nothing needs anybody now" in page[:2000] and "No submission is open" in page
     assert "There is no submission yet" in olive.open("/submissions").text
 
 
