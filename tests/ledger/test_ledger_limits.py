@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import psycopg
 import pytest
@@ -59,13 +59,16 @@ def test_a_frozen_postgresql_is_waited_for_no_longer(server: PostgresServer, con
             ledger.close()
         processes = [server._process.pid, *_backends(url)] if server._process else []
         for process in processes:
-            os.kill(process, signal.SIGSTOP)
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGSTOP)
         try:
             for call in calls(ledger, id):
                 ends_in_time(call)
         finally:
             for process in processes:
-                os.kill(process, signal.SIGCONT)
+                # One that was about to end has ended once its parent goes on.
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
         begin(ledger, id)
         place(ledger, id)
         assert [row.state for row in ledger.find()] == ["placed"]
