@@ -457,9 +457,13 @@ class Submissions:
                 )  # fmt: skip
                 _Owned(self.ledger, claim, key, submission.received_at, self._lease).settle(record)
         except Superseded as superseded:
-            if _is_placed(superseded.submission):
-                return _replay(superseded.submission)
-            self._note_late(superseded.submission or submission, facts, settlement.placed)
+            current = superseded.submission
+            if _is_placed(current):
+                return _replay(current)
+            if current is None or current.state == "not_placed":
+                self._note_late(current or submission, facts, settlement.placed)
+            else:
+                self._settle_other(current, facts, settlement)
         except Clash as clash:
             raise _not_its_own(facts, settlement, clash) from None
         else:
@@ -565,10 +569,28 @@ class Submissions:
         elif current is None:
             _report("order_exists_but_ruled_out", {**facts, **_order(placed)})
         elif current.state != "not_placed":
-            other = {**facts, **_order(placed), "other": current.id}
-            log.error("placed_during_another_attempt", extra=other)
+            self._settle_other(current, facts, settlement)
         else:
             self._note_late(current, facts, placed)
+
+    def _settle_other(self, other: Submission, facts: Mapping[str, Any], settlement: Settlement) -> None:
+        """Record an order for ``other``, which took the place of the attempt that placed it, and is not settled.
+
+        The order is the one that ``other`` is about if they have the same reference.
+        """
+        if other.reference == facts["reference"]:
+            try:
+                with limits.extended(self.settling_time):
+                    self._record(other.id, settlement)
+            except Superseded as superseded:
+                self._report_superseded(superseded, facts, settlement)
+                return
+            except (Clash, LedgerUnavailable):
+                pass
+            else:
+                log.info("submission_reconciled_placed", extra={**facts, "submission": other.id})
+                return
+        log.error("placed_during_another_attempt", extra={**facts, **_order(settlement.placed), "other": other.id})
 
     def _record(self, id: str, settlement: Settlement) -> None:
         placed, ready = settlement.placed, settlement.placed.expected_ready_at

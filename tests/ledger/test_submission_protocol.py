@@ -543,6 +543,53 @@ def test_an_unsent_attempt_gives_way_to_a_lost_one(world: World, outcome: str, s
     assert world.submit() == "p-1"
 
 
+@pytest.mark.rule("SUB-2", "SUB-11", "SUB-12")
+@pytest.mark.parametrize("by", ["placing", "looking"])
+@pytest.mark.parametrize("ends", ["refused", "unsent", "placed"])
+def test_a_found_order_settles_who_took_its_place(
+    world: World, caplog: pytest.LogCaptureFixture, by: str, ends: str
+) -> None:
+    is_lost, is_sending = threading.Event(), threading.Event()
+
+    def lose(reference: str) -> Settlement:
+        _lose_rows(world.ledger)
+        is_lost.set()
+        assert is_sending.wait(30)
+        world.orders[reference] = "p-1"
+        return world._settlement(reference)
+
+    def place_lost(attempt: Attempt) -> Settlement:
+        attempt.placement.begin()
+        attempt.last_look(None)
+        return lose(attempt.reference)
+
+    def place_again(attempt: Attempt) -> Settlement:
+        attempt.last_look(None)
+        is_sending.set()
+        futures.wait([earlier])
+        if ends == "placed":
+            return world._settlement(attempt.reference)
+        raise Refused("item_unavailable", "no") if ends == "refused" else Failure("provider_timeout", "no connection")
+
+    if by == "looking":
+        assert world.submit(answer="lost") == "outcome_unknown"
+    find_lost = (lambda submission: lose(submission.reference)) if by == "looking" else world.find_order
+    answers = []
+    with futures.ThreadPoolExecutor(1) as pool:
+        earlier = pool.submit(world.submissions.submit, world.key("k"), place_lost, find_lost)
+        assert is_lost.wait(30)
+        try:
+            later = world.submissions.submit(world.key("k"), place_again, world.find_order)
+            answers.append(later.answer["order_id"])
+        except Failure as failure:
+            answers.append(failure.code)
+    assert earlier.result().answer == {"order_id": "p-1"}
+    assert answers == ["p-1" if ends == "placed" else "outcome_unknown"]
+    assert [(row.state, row.provider_order_id, row.finding) for row in world.ledger.find()] == [("placed", "p-1", None)]
+    assert "order_exists_but_ruled_out" not in caplog.text
+    assert world.submit() == "p-1"
+
+
 def _lose_rows(ledger: Ledger) -> None:
     with ledger.database.connection() as connection:
         connection.execute(text("DELETE FROM submissions"))
