@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import or_, select
 
 from levelup_ov.checkout.proof import one_case
-from levelup_ov.checkout.store import ACTIONS, ORDERS, StoredOrder
+from levelup_ov.checkout.store import ACTIONS, HAS_CASE, ORDERS, StoredOrder
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.ledger.browsing import ReadingDatabase
 from levelup_ov.ledger.operator_actions import OperatorAction
@@ -46,7 +46,7 @@ class OrdersBrowser:
 
     def cases(self, limit: int) -> Sequence[StoredOrder]:
         """Those that a person must settle, oldest first."""
-        return self._orders(select(ORDERS).where(_O.operator_case.is_not(None)).order_by(_O.id).limit(limit))
+        return self._orders(select(ORDERS).where(HAS_CASE).order_by(_O.id).limit(limit))
 
     def _orders(self, query: Any) -> list[StoredOrder]:
         return [StoredOrder(**row._asdict()) for row in self._reading.rows(query)]

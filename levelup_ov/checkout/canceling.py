@@ -11,9 +11,10 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, is_old, merged, proven
-from levelup_ov.checkout.failed_orders import CALLED_OFF_ELSEWHERE, SETTLE, case, in_progress, without
+from levelup_ov.checkout.failed_orders import SETTLE, case, in_progress, without
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
@@ -23,6 +24,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.status import CALLED_OFF, Stage
 from levelup_ov.errors import KINDS
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.records import to_ms
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.tracking import cancellation_unknown
@@ -30,9 +32,6 @@ from levelup_ov.transport.deadline import Deadline
 
 _OPEN: tuple[OrderState, ...] = ("submitted", "refunding")
 """The states in which it is open what becomes of the charge."""
-
-_CHARGED: tuple[OrderState, ...] = ("submitting", *_OPEN)
-"""The states of an order that its provider may have, and whose charge is not refunded."""
 
 log = logging.getLogger(__name__)
 
@@ -148,19 +147,21 @@ class Canceler:
             message = f"web checkout charged this order: POST {path} cancels and refunds it"
             raise Failure("cancellation_refused", message)
 
-    def called_off(self, order: PlacedOrder) -> None:
-        """Report an order that nobody makes to a person if its charge stays: no cancellation was requested here.
+    def called_off(self, order: PlacedOrder, is_off: bool) -> Callable[[Any], None] | None:
+        """A charged order is not refunded, because a restaurant may void an order and enter it again.
 
-        It is not refunded, because a restaurant may void an order and enter it again.
+        It is reported to a person, unless a cancellation was requested here.
         """
         charged = self._charged(order)
-        if charged is None or charged.state not in _CHARGED or charged.cancellation or charged.operator_case:
-            return
-        what = case(CALLED_OFF_ELSEWHERE, "this order was canceled, and its charge was not refunded", uuid=charged.uuid)
-        values = {"operator_case": what}
-        if self._store.change_order(charged.id, _CHARGED, cancellation=None, values=values):
-            facts = {"order": charged.id, "uuid": charged.uuid, "remedy": f"refund it, or {SETTLE}"}
-            log.error("canceled_and_not_refunded", extra=facts)
+        if charged is None:
+            return None
+
+        def record(cursor: Any) -> None:
+            if self._store.call_off(cursor, charged.id, to_ms(self._clock()) if is_off else None):
+                facts = {"order": charged.id, "uuid": charged.uuid, "remedy": f"refund it, or {SETTLE}"}
+                log.error("canceled_and_not_refunded", extra=facts)
+
+        return record
 
     def _charged(self, order: PlacedOrder) -> StoredOrder | None:
         """The order of web checkout that submitted this one."""

@@ -14,8 +14,6 @@ SETTLE = "settle it with `levelup-ov checkout settle`"
 NOTIFIED = "support has been notified"
 SUPPORT = f"the charge could not be given back; {NOTIFIED}"
 """Without the word for a refund that was made: sites look for it."""
-CALLED_OFF_ELSEWHERE = "canceled_not_refunded"
-"""The kind of case of a charged order that was canceled, but not through web checkout."""
 
 
 def problem(failure: Failure) -> str:
@@ -64,9 +62,8 @@ def case(kind: str, message: str, **found: Any) -> str:
 
 
 def case_of(order: StoredOrder) -> dict[str, Any]:
-    """The case that :func:`case` made; empty if there is none."""
-    found: dict[str, Any] = json.loads(order.operator_case or '{"kind": "", "message": ""}')
-    return found
+    """The case of an order that is shown; empty if there is none."""
+    return next(iter(order.open_cases), {"kind": "", "message": ""})
 
 
 def without(kind: str, order: StoredOrder) -> str | None:
@@ -77,5 +74,5 @@ def without(kind: str, order: StoredOrder) -> str | None:
 def settlement_note(by: str, why: str, at: datetime, order: StoredOrder) -> str:
     """Who settled a case, when and why, and what it was."""
     when = at.astimezone(timezone.utc).isoformat(timespec="seconds")
-    canceled = order.is_canceled or order.case_kind == CALLED_OFF_ELSEWHERE
+    canceled = order.is_canceled or order.called_off_at is not None
     return json.dumps({"by": by, "why": why, "at": when, "case": case_of(order), "canceled": canceled})

@@ -306,9 +306,9 @@ class Orders:
             order = self._finish(order, context)
         except Failure as failure:
             order = self._overdue(self.show(order.id), failure)
-            if order.operator_case is None:
+            if not order.open_cases:
                 raise
-        if order.operator_case is not None:
+        if order.open_cases:
             what = case_of(order)
             log.error(
                 "order_needs_settling",
@@ -349,7 +349,7 @@ class Orders:
 
         def is_processed(order: StoredOrder) -> bool:
             is_canceled = order.state == "submitted" and self._canceler.is_under_way(order)
-            return not order.operator_case and (is_canceled or not self._leases.has_ended(order.held))
+            return not order.open_cases and (is_canceled or not self._leases.has_ended(order.held))
 
         return [order for order in found if not is_processed(order)]
 
@@ -369,7 +369,7 @@ class Orders:
         :raises Failure: ``order_not_found``, ``invalid_member``, ``submission_in_progress``.
         """
         order = self.show(id)
-        if order.operator_case is None and not self._canceler.is_open(order):
+        if not order.open_cases and not self._canceler.is_open(order):
             raise Failure("invalid_member", f"this order needs no settling; its state is {order.state}")
         # A request may have ended, and what it sent may still arrive.
         begun = cancellation_of(order)

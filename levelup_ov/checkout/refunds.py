@@ -19,15 +19,7 @@ from typing import Any
 from levelup_ov.checkout.cancellation import cancellation_of, dated, is_old, merged
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
-from levelup_ov.checkout.failed_orders import (
-    CALLED_OFF_ELSEWHERE,
-    SETTLE,
-    case,
-    case_of,
-    in_progress,
-    pending,
-    refund_impossible,
-)
+from levelup_ov.checkout.failed_orders import SETTLE, case, case_of, in_progress, pending, refund_impossible
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
@@ -44,8 +36,6 @@ NOT_NOW = ("manager_confirmation_required", "merchant_token_refused", "provider_
 """Refusals of a refund that may end; a person's after a day."""
 AGED = ("refund_refused", "refund_unproven")
 """The kinds of case of a refund that is not made after a day: LevelUp refuses it for now, or proves nothing."""
-_KEPT = ("cancellation_unproven", CALLED_OFF_ELSEWHERE)
-"""The kinds of case that a refund which is not made leaves open."""
 
 log = logging.getLogger(__name__)
 
@@ -261,7 +251,7 @@ class Refunds:
         if not order.is_canceled:
             # Otherwise it stays owed.
             values["open_since"] = None
-            values["operator_case"] = order.operator_case if order.case_kind in _KEPT else None
+            values["operator_case"] = order.operator_case if order.case_kind == "cancellation_unproven" else None
         self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
 
     def _refunded(self, order: StoredOrder, reported: PastOrder, **more: str | None) -> StoredOrder:

@@ -48,6 +48,10 @@ LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timede
 
 _MILLISECOND = timedelta(milliseconds=1)
 _AT_WORK: tuple[OrderState, ...] = ("charging", "submitting", "refunding", "stuck")
+_CHARGED: tuple[OrderState, ...] = ("submitting", "submitted", "refunding")
+"""The states of an order that its provider may have, and whose charge is not refunded."""
+CALLED_OFF_ELSEWHERE = "canceled_not_refunded"
+"""The kind of case of a charged order that nobody makes, while no cancellation was requested here."""
 
 METADATA = MetaData()
 CONNECTIONS = Table(
@@ -108,6 +112,7 @@ ORDERS = Table(
     Column("settled", Text),
     Column("cancellation", Text),
     Column("open_since", BigInteger),
+    Column("called_off_at", BigInteger),
     Column("created_at", BigInteger, nullable=False),
 )
 ACTIONS = Table(
@@ -161,7 +166,8 @@ class StoredOrder:
     how often a ruled-out charge was looked for, and when to look next; ``seen``: UUIDs of other orders at its
     location. ``tried_at``: when the command last processed it. ``cancellation``: one that was requested, and whose
     charge is not refunded yet, as :mod:`levelup_ov.checkout.cancellation` stores it. ``open_since``: when the command
-    first failed to find its charge, or LevelUp first failed to refund it.
+    first failed to find its charge, or LevelUp first failed to refund it. ``called_off_at``: when its status first said
+    that nobody makes it, if it still does.
     """
 
     id: str
@@ -197,6 +203,7 @@ class StoredOrder:
     settled: str | None = None
     cancellation: str | None = None
     open_since: int | None = None
+    called_off_at: int | None = None
 
     @property
     def gross(self) -> Cents:
@@ -217,9 +224,23 @@ class StoredOrder:
         return self.problem
 
     @property
+    def is_called_off(self) -> bool:
+        """Whether nobody makes it, and nobody has asked here for its cancellation: its charge stays."""
+        return self.called_off_at is not None and self.cancellation is None and self.state in _CHARGED
+
+    @property
+    def open_cases(self) -> list[dict[str, Any]]:
+        """Why a person must settle it, each with its ``kind`` and a ``message``; the first one is shown."""
+        cases = [] if self.operator_case is None else [json.loads(self.operator_case)]
+        if self.is_called_off:
+            message = "this order was canceled, and its charge was not refunded"
+            cases.append({"kind": CALLED_OFF_ELSEWHERE, "message": message})
+        return cases
+
+    @property
     def case_kind(self) -> str:
         """Why a person must settle it, in a word; empty if nobody must."""
-        return str(json.loads(self.operator_case or "{}").get("kind", ""))
+        return next((str(case.get("kind", "")) for case in self.open_cases), "")
 
     def is_unfinished(self, now: int) -> bool:
         """Whether there is something to reconcile at ``now``, in milliseconds."""
@@ -229,7 +250,7 @@ class StoredOrder:
             is_due = not now < self.look_at <= now + LOOKS[self.looks] // _MILLISECOND
         is_waiting = self.state == "charged" and self.is_to_be_submitted
         is_waiting |= self.state == "submitted" and self.cancellation is not None
-        return self.state in _AT_WORK or is_waiting or is_due or self.operator_case is not None
+        return self.state in _AT_WORK or is_waiting or is_due or bool(self.open_cases)
 
     @property
     def is_canceled(self) -> bool:
@@ -409,7 +430,9 @@ class CheckoutStore:
                 self._report(cursor, StoredOrder(**before._asdict()), StoredOrder(**row._asdict()), notify)
             return row
 
-        is_reported = self._outbox is not None and self._outbox.is_on and (notify or values.get("operator_case"))
+        # The end of a cancellation may leave an order that nobody makes.
+        may_open = notify or values.get("operator_case") or values.get("cancellation", "") is None
+        is_reported = self._outbox is not None and self._outbox.is_on and may_open
         try:
             row = self._database.run(reporting if is_reported else once, single=not is_reported)
         except self._database.engine.dialect.loaded_dbapi.IntegrityError:
@@ -421,10 +444,25 @@ class CheckoutStore:
         if self._outbox is not None and self._event_of is not None:
             self._outbox.add(self._event_of(order, what))
 
+    def call_off(self, cursor: Any, id: str, at: int | None) -> StoredOrder | None:
+        """Record in the transaction of ``cursor`` that nobody makes an order since ``at``; None: it is made again.
+
+        Returns the order if that is a new case of it.
+        """
+        given = {"this": id, "at": at}
+        before = StoredOrder(**self._database.prepare(_LOCKED).first(cursor, given)._asdict())
+        if (before.called_off_at is None) == (at is None):
+            return None
+        order = StoredOrder(**self._database.prepare(_CALL_OFF).first(cursor, given)._asdict())
+        if self._outbox is not None:
+            self._report(cursor, before, order, None)
+        return order if order.is_called_off else None
+
     def _report(self, cursor: Any, before: StoredOrder, order: StoredOrder, notify: str | None) -> None:
         assert self._outbox is not None and self._event_of is not None
-        for what in (notify, order.case_kind if order.case_kind != before.case_kind else None):
-            if what:
+        known = [case["kind"] for case in before.open_cases]
+        for what in (notify, *(case["kind"] for case in order.open_cases)):
+            if what and what not in known:
                 self._outbox.record(cursor, self._event_of(order, what))
 
     def unfinished_orders(self, now: int, limit: int) -> list[StoredOrder]:
@@ -436,7 +474,7 @@ class CheckoutStore:
 
     def operator_cases(self) -> list[StoredOrder]:
         """The orders that a person must settle, oldest first."""
-        query = select(ORDERS).where(_O.operator_case.is_not(None)).order_by(_O.created_at, _O.id)
+        query = select(ORDERS).where(HAS_CASE).order_by(_O.created_at, _O.id)
         with self._database.connection() as transaction:
             return [StoredOrder(**row._mapping) for row in transaction.execute(query)]
 
@@ -467,6 +505,13 @@ class CheckoutStore:
         return since
 
 
+_CASE, _OFF = ORDERS.alias().c, ORDERS.alias().c
+_IS_CALLED_OFF = and_(_OFF.called_off_at.is_not(None), _OFF.cancellation.is_(None), _OFF.state.in_(_CHARGED))
+# Each part by its own index: almost no order has a case.
+HAS_CASE = _O.id.in_(
+    select(_CASE.id).where(_CASE.operator_case.is_not(None)).union(select(_OFF.id).where(_IS_CALLED_OFF))
+)
+"""Whether a person must settle an order."""
 _CONNECTION = select(CONNECTIONS).where(_C.id == bindparam("this"))
 _CONNECTIONS_OF = select(CONNECTIONS).where(_C.id.in_((bindparam("merchant"), bindparam("user"))))
 _CONNECTED_AS = (
@@ -482,7 +527,7 @@ _UNFINISHED = (
             and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
             and_(_O.cancellation.is_not(None), _O.state == "submitted"),
             and_(_O.state == "not_charged", is_due(_O.look_at, _O.looks, LOOKS, bindparam("now"))),
-            _O.operator_case.is_not(None),
+            HAS_CASE,
         )
     )
     .order_by(_O.tried_at, _O.created_at, _O.id)
@@ -490,6 +535,7 @@ _UNFINISHED = (
 )
 _ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
 _LOCKED = _ORDER.with_for_update()
+_CALL_OFF = update(ORDERS).where(_O.id == bindparam("this")).values(called_off_at=bindparam("at")).returning(ORDERS)
 _NEW_ORDER = ORDERS.insert().returning(_O.id)
 # A parameter with the name of a column could not stand beside a change of that column.
 _CANCELING = _O.cancellation.is_not_distinct_from(bindparam("canceling", type_=Text))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import cache
@@ -189,10 +189,17 @@ class Statuses:
 
         return self._database.run(work)
 
-    def record(self, order: PlacedOrder, stage: Stage | None, word: str, changed_at: datetime | None) -> bool:
+    def record(
+        self,
+        order: PlacedOrder,
+        stage: Stage | None,
+        word: str,
+        changed_at: datetime | None,
+        also: Callable[[Any], None] | None = None,
+    ) -> bool:
         """Record a status and end the claim; False: the row has changed since it was read, and stays as it is.
 
-        ``changed_at``: None for now. A status that is new is an event.
+        ``changed_at``: None for now. A status that is new is an event. ``also`` is called in the same transaction.
         """
         is_new = (order.stage, order.word) != (stage, word)
         values = {
@@ -208,9 +215,11 @@ class Statuses:
             if is_recorded and is_new:
                 for event in _events(order, stage, word, changed_at):
                     self._ledger.outbox.record(cursor, event)
+            if is_recorded and also is not None:
+                also(cursor)
             return is_recorded
 
-        return self._database.run(work, single=not is_new or not self._ledger.outbox.is_on)
+        return self._database.run(work, single=also is None and (not is_new or not self._ledger.outbox.is_on))
 
     def release(self, order: PlacedOrder) -> None:
         """End a claim without a new status."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from pytz.tzinfo import BaseTzInfo
 
@@ -56,8 +56,11 @@ class PaidOrders(Protocol):
     def check_not_charged(self, order: PlacedOrder) -> None:
         """:raises Failure: ``cancellation_refused``: whoever cancels the order must also refund its charge."""
 
-    def called_off(self, order: PlacedOrder) -> None:
-        """Nobody makes an order any more. Called before that is recorded, so perhaps more than once."""
+    def called_off(self, order: PlacedOrder, is_off: bool) -> Callable[[Any], None] | None:
+        """Nobody makes an order any more, or with ``is_off`` False, it is made again.
+
+        Returns what to do in the transaction that records it, with its cursor, if anything.
+        """
 
 
 class OrderTracking:
@@ -126,10 +129,13 @@ class OrderTracking:
     def record(self, order: PlacedOrder, status: ReportedStatus) -> bool:
         """Record a status and log a change; False: another one was recorded since the order was read."""
         is_new = is_change(order, status)
-        if is_new and self.paid_orders is not None and status.stage in CALLED_OFF:
-            self.paid_orders.called_off(order)
+        is_off, also = status.stage in CALLED_OFF, None
+        # A word that the adapter does not know says neither.
+        may_be_again = status.stage is not None and order.word is not None and order.stage in (None, *CALLED_OFF)
+        if is_new and self.paid_orders is not None and (is_off or may_be_again):
+            also = self.paid_orders.called_off(order, is_off)
         changed_at = status.changed_at or (None if is_new else order.changed_at)
-        if not self._statuses.record(order, status.stage, status.word, changed_at):
+        if not self._statuses.record(order, status.stage, status.word, changed_at, also):
             return False
         if not is_new:
             return True

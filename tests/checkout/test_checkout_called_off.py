@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.domain.status import OrderStatus
+from levelup_ov.errors import Refused
 from levelup_ov.ledger.engine import LedgerUnavailable
 from tests.channel import Answer, Clock, order
 from tests.checkout.site import PLACE, Site
-from tests.checkout.test_checkout_canceled import status_of
+from tests.checkout.test_checkout_canceled import NO_ANSWER, status_of
 from tests.checkout.test_checkout_cancellations import cancel, uuid
-from tests.checkout.test_checkout_interrupted import LATER, NOTHING, stage, state
+from tests.checkout.test_checkout_interrupted import ADAPTER, LATER, NOTHING, refund_pending, stage, state
 from tests.checkout.test_checkout_money import refusal
 from tests.checkout.test_checkout_operator import Watched, watched
 
@@ -103,18 +106,113 @@ def test_a_status_is_not_known_before_its_case_is(
 ) -> None:
     status_of(monkeypatch, lambda reference: OrderStatus("called-off", reference=reference))
     with monkeypatch.context() as patch:
-        patch.setattr(CheckoutStore, "change_order", _unavailable)
+        patch.setattr(CheckoutStore, "call_off", _unavailable)
         assert "0 changed" in watch(site)
     assert site.command("cases")[0] == 0
     clock.set(LATER)
     assert "1 changed" in watch(site) and site.command("cases")[0] == 1
 
 
-@pytest.mark.rule("STAT-7")
-def test_a_cancellation_through_web_checkout_is_no_case(site: Site, uuid: str) -> None:
-    site.line.faults["/refund"] = ["unreached"]
-    assert cancel(site, uuid).error["code"] == "refund_pending"
-    assert site.command("cases")[0] == 0
+@pytest.mark.rule("STAT-7", "EVT-8")
+def test_a_cancellation_through_web_checkout_is_no_case(watched: Watched, uuid: str) -> None:
+    watched.site.line.faults["/refund"] = ["unreached"]
+    assert cancel(watched.site, uuid).error["code"] == "refund_pending"
+    assert watched.site.command("cases")[0] == 0 and watched.words() == []
+
+
+def call_off(site: Site, uuid: str, word: str = "called-off") -> None:
+    """The restaurant changes the status of an order, and the service sees it."""
+    with pytest.MonkeyPatch.context() as patch:
+        status_of(patch, lambda reference: OrderStatus(word, reference=reference))
+        stage(site, uuid)
+
+
+FOR_GOOD = refusal(422, "order", "base")
+
+
+@pytest.mark.rule("STAT-6", "WEB-3", "EVT-8")
+@pytest.mark.parametrize("order", ["called off first", "called off last"])
+@pytest.mark.parametrize("other", ["refund_unproven", "not_connected", ""])
+def test_another_case_hides_no_canceled_order(
+    watched: Watched, uuid: str, merchant: str, clock: Clock, other: str, order: str
+) -> None:
+    site = watched.site
+    refund_pending(site, uuid)
+    clock.set(LATER)
+    if order == "called off first":
+        call_off(site, uuid)
+    if other == "refund_unproven":
+        site.line.faults["/refund"] = ["unreached"] * 9
+        for now in (LATER, "2030-06-04T16:10Z"):
+            clock.set(now)
+            assert site.reconcile()[0] == 1
+    elif other == "not_connected":
+        site.call("DELETE", f"/merchants/{merchant}")
+        assert site.reconcile()[0] == 1
+        site.connect_merchant()
+    if order == "called off last":
+        call_off(site, uuid)
+    assert site.command("cases")[0] == 1
+    # The other case ends, and nothing was refunded.
+    site.line.faults["/refund"] = [FOR_GOOD] * 9
+    clock.now += timedelta(minutes=20)
+    assert site.reconcile()[0] == 1 and state(site, uuid) == "submitted"
+    status, said = site.command("cases")
+    assert status == 1 and uuid in said and "was canceled, and its charge was not refunded" in said
+    assert sorted(watched.words()) == sorted(filter(None, [other, "canceled_not_refunded"]))
+    del site.line.faults["/refund"]
+    assert site.refund(uuid).status == 200 and site.reconcile() == NOTHING and site.command("cases")[0] == 0
+
+
+@pytest.mark.rule("STAT-7", "EVT-8")
+@pytest.mark.parametrize("asks", ["command", "site"])
+def test_a_restaurant_cancels_while_a_cancellation_ends(
+    watched: Watched, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock, asks: str
+) -> None:
+    """The provider has not canceled it for the site, but the restaurant does at that moment."""
+    site = watched.site
+    if asks == "command":
+        with monkeypatch.context() as patch:
+            status_of(patch, NO_ANSWER)
+            assert cancel(site, uuid).error["code"] == "provider_timeout"
+        clock.set(LATER)
+    else:
+        monkeypatch.setattr(f"{ADAPTER}.cancel_order", _refused)
+    change_order, called = CheckoutStore.change_order, list[str]()
+
+    def change(store: CheckoutStore, id: str, *rest: Any, **named: Any) -> Any:
+        if named["values"].get("cancellation", "") is None and not called:
+            called.append(id)
+            call_off(site, uuid)
+        return change_order(store, id, *rest, **named)
+
+    monkeypatch.setattr(CheckoutStore, "change_order", change)
+    if asks == "command":
+        site.reconcile()
+    else:
+        assert cancel(site, uuid).error["code"] == "cancellation_refused"
+    assert called and state(site, uuid) == "submitted"
+    status, said = site.command("cases")
+    assert status == 1 and uuid in said and watched.words() == ["canceled_not_refunded"]
+
+
+@pytest.mark.rule("STAT-5", "EVT-8")
+def test_an_order_that_is_made_again_is_no_case(site: Site, uuid: str) -> None:
+    for word, cases in (
+        ("called-off", 1),
+        ("in orbit", 1),
+        ("cooking", 0),
+        ("in orbit", 0),
+        ("turned-down", 1),
+        ("cooking", 0),
+    ):
+        call_off(site, uuid, word)
+        assert site.command("cases")[0] == cases, word
+    assert site.reconcile() == NOTHING
+
+
+def _refused(*_: object) -> None:
+    raise Refused("cancellation_refused", "no")
 
 
 def _unavailable(*_: object, **__: object) -> None:

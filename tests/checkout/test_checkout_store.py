@@ -160,6 +160,8 @@ def test_one_of_many_cancels_an_order(store: CheckoutStore) -> None:
         ({"state": "not_charged", "look_at": 6001 + 60_000}, True),
         ({"state": "not_charged", "look_at": 6001 + 60_000, "looks": 1}, False),
         ({"state": "not_charged", "operator_case": "{}"}, True),
+        ({"state": "submitted", "called_off_at": 1}, True),
+        ({"state": "refunded", "called_off_at": 1}, False),
         ({"state": "stuck"}, True),
     ],
 )

@@ -19,6 +19,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -27,7 +28,7 @@ from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from levelup_ov.app import create_app
-from levelup_ov.checkout.store import METADATA
+from levelup_ov.checkout.store import METADATA, ORDERS, CheckoutStore
 from levelup_ov.config import load_settings
 from levelup_ov.domain.event import Event
 from levelup_ov.domain.order import DeliveryAddress, Item, User
@@ -93,6 +94,25 @@ def test_the_code_knows_the_migrations_revisions_and_tables(url: str) -> None:
     engine.dispose()
     # The indexes are the migrations' own affair.
     assert [difference for difference in differences if difference[0] != "remove_index"] == []
+
+
+def test_a_canceled_order_of_the_release_before_stays_a_case(empty_url: str) -> None:
+    engine = open_engine(empty_url, pool_size=1, create=True)
+    config = Config()
+    config.set_main_option("script_location", "levelup_ov:ledger/migrations")
+    values = {"id": "o", "state": "refunding", "operator_case": '{"kind": "canceled_not_refunded", "message": "m"}'}
+    needed = {each.name: 0 for each in ORDERS.c if not each.nullable}
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0019")
+        connection.execute(ORDERS.insert(), {**needed, **values})
+    engine.dispose()
+    upgrade(empty_url)
+    with closing(transactions.Database(empty_url, pool_size=1)) as migrated:
+        store = CheckoutStore(migrated)
+        for change in ({"state": "refunding"}, {"state": "submitted", "operator_case": None}):
+            store.change_order("o", ("refunding",), values=change)
+            assert [order.case_kind for order in store.operator_cases()] == ["canceled_not_refunded"]
 
 
 def test_a_database_without_schema_says_what_to_run(empty_url: str) -> None:
