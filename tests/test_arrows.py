@@ -14,10 +14,10 @@ from scripts.architecture import ARROWS, BOXES, DRAWING, drawing
 ROOT = Path(__file__).parents[1]
 
 ORDER = (
-    "domain", "errors", "sealing", "redaction", "observability", "welcome", "tracing", "transport", "ledger",
-    "adapter", "registry", "config_mistakes", "accounts", "event_settings", "config", "events", "ordering", "checkout",
-    "sessions", "screens", "standins", "metrics", "schemas", "blueprints", "ucp", "console", "certify", "scaffold",
-    "cli", "workbench", "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
+    "domain", "errors", "sealing", "redaction", "personal", "observability", "welcome", "tracing", "transport",
+    "ledger", "adapter", "registry", "config_mistakes", "accounts", "event_settings", "config", "events", "ordering",
+    "checkout", "sessions", "screens", "standins", "metrics", "schemas", "blueprints", "ucp", "console", "certify",
+    "scaffold", "cli", "workbench", "app", "gunicorn_worker", "gunicorn_conf", "__main__", "testing",
 )  # fmt: skip
 """The parts of ``levelup_ov``, from the inside out; each may import those before it, none after it."""
 

@@ -56,6 +56,7 @@ from levelup_ov.ordering.tracking import (
     shown,
 )
 from levelup_ov.ordering.written_menus import WrittenMenu, WrittenMenus
+from levelup_ov.personal import PersonalWords, Withheld
 from levelup_ov.redaction import clean, mask_id, scrub
 from levelup_ov.transport.connections import OwnConnections
 from levelup_ov.transport.deadline import Deadline
@@ -349,7 +350,7 @@ class Service:
 
         def find_order(submission: Submission) -> Settlement | None:
             if adapter.recovery == "look_up":
-                return self.look_up(submission, context, request.order.user)
+                return self.look_up(submission, context, request.order)
             again = Attempt(submission.id, submission.reference, submission.received_at)
             try:
                 again.also = last_look
@@ -455,7 +456,7 @@ class Service:
         :raises Failure: nothing was sent.
         """
         try:
-            with self._session(routed.adapter, context, own=True) as session:
+            with self._session(routed.adapter, context, own=True, personal=_unknown(routed)) as session:
                 # The other half is for the status.
                 hurried = session.within(context.deadline.remaining() / 2, "")
                 routed.adapter.cancel_order(routed.location, order.provider_order_id, order.reference, hurried)
@@ -511,12 +512,15 @@ class Service:
         raise Failure("provider_busy", "others ask for the status of this order", retry_after=1)
 
     def _ask_status(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
-        adapter = routed.adapter
-        with self._session(adapter, context, own=True) as session, reading():
+        adapter, personal = routed.adapter, _unknown(routed)
+        with self._session(adapter, context, own=True, personal=personal) as session, reading():
             status = adapter.show_status(routed.location, order.provider_order_id, order.reference, session)
             _check_identity(status, order.reference, adapter, session)
-            word = scrub(status.word, [*_secrets(adapter, None, None), *session.secrets])[:LONGEST_WORD]
-        return ReportedStatus(adapter.order_status.get(status.word), word, status.changed_at, status.expected_ready_at)
+            stage, word = adapter.order_status.get(status.word), status.word
+            if personal is not None and stage is None:
+                word = personal.mask(word)
+            word = scrub(word, [*_secrets(adapter, None, None), *session.secrets])[:LONGEST_WORD]
+        return ReportedStatus(stage, word, status.changed_at, status.expected_ready_at)
 
     def check_submission(self, location_id: str, request: SubmissionRequest, context: RequestContext) -> None:
         """Refuse what can be refused before anything is sent or charged: location, tender, fulfillment and time.
@@ -579,27 +583,30 @@ class Service:
 
         def fence_order(submission: Submission) -> None:
             routed = self._routed(submission.location, context)
-            with self._session(routed.adapter, context, own=True) as session:
+            with self._session(routed.adapter, context, own=True, personal=_unknown(routed)) as session:
                 routed.adapter.fence_order(routed.location, submission.reference, submission.trace or {}, session)
 
         return fence_order
 
-    def look_up(self, submission: Submission, context: RequestContext, guest: User | None = None) -> Settlement | None:
+    def look_up(
+        self, submission: Submission, context: RequestContext, request: OrderRequest | None = None
+    ) -> Settlement | None:
         """The order of a submission, as its provider knows it; None if there is none (SUB-5).
 
-        ``guest``: whose account data the answer may contain (META-1).
+        ``request``: what was submitted, if it is known. The answer may contain its guest's account data (META-1).
 
         :raises Failure: ``outcome_unknown``: only sending the same submission again can determine the outcome.
         """
         routed = self._routed(submission.location, context)
         if routed.adapter.recovery != "look_up":
             raise Failure("outcome_unknown", "this provider cannot look up orders; send the same submission again")
-        with self._session(routed.adapter, context, own=True) as session:
+        personal = _personal(request) if request else _unknown(routed)
+        with self._session(routed.adapter, context, own=True, personal=personal) as session:
             reference = submission.reference
             placed = routed.adapter.find_order(routed.location, reference, submission.trace or {}, session)
             if placed is not None:
                 _check_identity(placed, reference, routed.adapter, session)
-        return self._settlement(routed, placed, guest) if placed else None
+        return self._settlement(routed, placed, request.user if request else None) if placed else None
 
     def _submission_key(
         self,
@@ -683,10 +690,12 @@ class Service:
         tender: Tender | None = None,
         attempt: Attempt | None = None,
         own: bool = False,
+        personal: PersonalWords | Withheld | None = None,
     ) -> Session:
         """Calls to one account's provider.
 
-        ``own``: over separate connections, as for every call that decides the outcome of an order.
+        ``own``: over separate connections, as for every call that decides the outcome of an order. ``personal``: for
+        calls about an order other than ``order``.
         """
         return Session(
             self.transport,
@@ -700,6 +709,7 @@ class Service:
             ahead=context.ahead if attempt else None,
             placement=attempt.placement if attempt else None,
             known=[*_secrets(adapter, order, tender), *_private(order)],
+            personal=_personal(order) if order else personal,
         )
 
     def _order(
@@ -876,6 +886,15 @@ def _check_identity(answer: Placed | OrderStatus, reference: str | None, adapter
         words += f" (last call: {session.calls[-1].method} {session.calls[-1].path})"
     log.error(event, extra={"account": adapter.account.name, "submission": reference, "cause": words})
     raise broken_protocol(words)
+
+
+def _personal(order: Order | OrderRequest) -> PersonalWords:
+    return PersonalWords(order.user, order.delivery_address)
+
+
+def _unknown(routed: RoutedLocation) -> Withheld | None:
+    """For calls about an order whose content is not known any more, and which may be a delivery (DELIVERY-4)."""
+    return Withheld() if "delivery" in routed.adapter.fulfillments else None
 
 
 def _private(order: Order | None) -> Iterator[Secret]:

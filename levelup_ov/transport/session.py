@@ -34,6 +34,7 @@ from levelup_ov import tracing
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused, Unanswered, broken_protocol, timed_out
+from levelup_ov.personal import PersonalWords, Withheld
 from levelup_ov.redaction import scrub
 from levelup_ov.transport import net
 from levelup_ov.transport.breaker import Breaker
@@ -234,7 +235,8 @@ class Freshness:
 class Session:
     """The calls of one request to one account's provider, all within one deadline.
 
-    ``calls`` lists them, ``secrets`` has what :meth:`add_secret` received, ``known`` are further secrets.
+    ``calls`` lists them, ``secrets`` has what :meth:`add_secret` received, ``known`` are further secrets. ``personal``
+    takes out of failures what is personal in the order.
     ``freshness`` says how long their answers would be the same.
 
     Use it in a ``with`` statement, whose failures are then safe to show: this is the one place that takes secrets out
@@ -264,6 +266,7 @@ class Session:
         ahead: OwnConnections | None = None,
         placement: Placement | None = None,
         known: Sequence[Secret] = (),
+        personal: PersonalWords | Withheld | None = None,
     ) -> None:
         self._transport = transport
         self._account = account
@@ -279,6 +282,7 @@ class Session:
         self.freshness = Freshness()
         self.secrets: list[Secret] = []
         self._known = known
+        self._personal = personal
 
     @property
     def placing(self) -> bool:
@@ -290,7 +294,9 @@ class Session:
 
     def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
         self.close()
-        if isinstance(failure, Failure) and (safe := _safe(failure, self.all_secrets())) is not failure:
+        if not isinstance(failure, Failure):
+            return
+        if (safe := _safe(failure, self.all_secrets(), self._personal)) is not failure:
             context = safe.__context__
             try:
                 raise safe
@@ -589,10 +595,10 @@ class Session:
                 self._transport.watch(self, call, request.url or "", _bytes(request), reply)
 
 
-def _safe(failure: Failure, secrets: Sequence[Secret]) -> Failure:
-    """``failure`` without secrets, also in what led to it, because a traceback shows the whole chain.
+def _safe(failure: Failure, secrets: Sequence[Secret], personal: PersonalWords | Withheld | None) -> Failure:
+    """``failure`` without secrets and what is ``personal``, also in what led to it.
 
-    The same one if there are none.
+    A traceback shows the whole chain. The same one if there are none.
     """
     chain: dict[int, BaseException] = {}
     rest: list[BaseException | None] = [failure]
@@ -600,7 +606,7 @@ def _safe(failure: Failure, secrets: Sequence[Secret]) -> Failure:
         if (error := rest.pop()) is not None and id(error) not in chain:
             chain[id(error)] = error
             rest += error.__cause__, error.__context__
-    copies = {key: _scrubbed(error, secrets) for key, error in chain.items() if isinstance(error, Failure)}
+    copies = {key: _scrubbed(error, secrets, personal) for key, error in chain.items() if isinstance(error, Failure)}
     if all(repr(copy) == repr(chain[key]) for key, copy in copies.items()):
         return failure
     safe = {**chain, **copies}
@@ -613,10 +619,11 @@ def _safe(failure: Failure, secrets: Sequence[Secret]) -> Failure:
     return copies[id(failure)]
 
 
-def _scrubbed(failure: Failure, secrets: Sequence[Secret]) -> Failure:
+def _scrubbed(failure: Failure, secrets: Sequence[Secret], personal: PersonalWords | Withheld | None) -> Failure:
     # A path that is not a path in an order comes from the provider.
     path = failure.path if failure.path and _OF_ORDER.fullmatch(failure.path) else None
-    return failure.replace(message=scrub(failure.message, secrets), path=path)
+    message = personal.masked(failure) if personal else failure.message
+    return failure.replace(message=scrub(message, secrets), path=path)
 
 
 def _bytes(request: PreparedRequest) -> bytes:

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from adapters.sandbox import SandboxAdapter
 from levelup_ov.checkout.connections import SEALED_FOR
 from levelup_ov.config import new_secret_key
 from levelup_ov.domain.secret import Secret
+from levelup_ov.errors import Refused
 from levelup_ov.sealing import PREFIX, Sealer
 from levelup_ov.standins.levelup.world import SHOP_APP
 from tests.checkout.conftest import MakeSite
@@ -106,3 +108,25 @@ def test_what_completes_an_order_is_sealed_and_dropped_in_time(
     assert body.startswith(PREFIX)
     site.charged(order(merchant, user), "K")
     assert stored(environ, query) == [(None,)]
+
+
+@pytest.mark.rule("DELIVERY-4")
+def test_no_address_is_kept_with_why_it_was_refunded(
+    site: Site, merchant: str, user: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise Refused("order_refused", "21 CANARY ST, BOSTON, MA 02114 is outside our delivery zone")
+
+    monkeypatch.setattr(SandboxAdapter, "submit_order", refuse)
+    body = meal(merchant, user, outstanding_amount=1370)
+    body["order_submission"] |= {
+        "fulfillment_type": "delivery",
+        "delivery_address": {
+            "street_address": "21 Canary Street", "locality": "Boston", "region": "MA", "postal_code": "02114",
+        },
+    }  # fmt: skip
+    for _ in range(2):
+        answer = site.charge(body, "K")
+        assert answer.error["message"] == "*** is outside our delivery zone (the charge was refunded)"
+    kept = stored(environ, "SELECT problem FROM checkout_orders")
+    assert "outside our delivery zone" in str(kept) and not re.search("canary|02114", str(kept), re.IGNORECASE)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from levelup_ov.domain.outcome import Fee, Quote
+from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Refused
 from levelup_ov.observability import JsonFormatter
 from tests.channel import Channel, item
 from tests.contract.conftest import Kitchen, MakeFake
+from tests.contract.fakes import CancelingAdapter
 
 NEAR = {
     "street_address": "21 Canary Street", "extended_address": "Floor 9 canary", "locality": "Boston", "region": "MA",
@@ -140,7 +144,80 @@ def test_a_provider_that_repeats_an_address_is_masked(fake: MakeFake) -> None:
     provider, channel = fake()
     provider.quote = Refused("order_refused", "Nobody brings anything to 21 Canary Street, Floor 9 canary.")
     answer = channel.validate("fake.one", **deliver())
-    assert answer.error["message"] == "Nobody brings anything to ***, ***."
+    assert answer.error["message"] == "Nobody brings anything to ***."
+
+
+HOME = {
+    "street_address": "21 Ca\u00f1ary Street", "extended_address": "Penthouse B", "locality": "Boston", "region": "MA",
+    "postal_code": "02114", "delivery_instructions": "Ring twice at the side door, gate 4711",
+}  # fmt: skip
+QUOTED = [
+    "21 CAN\u0303ARY STREET, PENTHOUSE B, BOSTON, MA 02114", "21  canary\tstreet\r\nPENTHOUSE  b", "Canary St., 21",
+    "2 1 Ca\u00f1ary", "CanaryStreet 21", "Cana. Str. 21", "penthouse", "02114", "02114-1234", "zip 2114", "0 2 1 1 4",
+    "RING TWICE", "gate: 4711", "21%20Ca%C3%B1ary%20Street", "21%2520Ca%25C3%25B1ary", "21+Canary+Street",
+    "Ca\\u00f1ary\\/Penthouse", "&#50;1 Ca&ntilde;ary", "C\u00ada\u200bnary", "\uff12\uff11 \uff23anary",
+    "ROBIN.EXAMPLE", "Example, Robin", "(617) 555 0142", "+1 617.555.0142", "6 1 7 5 5 5 0 1 4 2",
+    "robin%40example.com", "&lt;ROBIN@EXAMPLE.COM&gt;",
+]  # fmt: skip
+TELLING = (
+    "ca\u00f1ary|can\u0303ary|canary|cana|penthouse|2114|0 2 1 1|4711|twice|robin|0142|0 1 4 2|%c3|ntilde|\u200b|\uff12"
+)
+
+
+@pytest.mark.rule("DELIVERY-4", "ERR-4")
+@pytest.mark.parametrize("quoted", QUOTED)
+def test_no_spelling_of_an_address_or_a_guest_passes(fake: MakeFake, quoted: str) -> None:
+    provider, channel = fake()
+    words = f"The address {quoted} is outside our delivery zone. Deliveries need $21.00 by 21:30, 3 items at most."
+    provider.quote = provider.placed = Refused("address_not_served", words, path="$.delivery_address")
+    for answer in (channel.validate("fake.one", **deliver(HOME)), channel.submit("fake.one", **deliver(HOME))):
+        assert answer.error["code"] == "address_not_served"
+        said = answer.error["message"]
+        assert said.endswith("is outside our delivery zone. Deliveries need $21.00 by 21:30, 3 items at most.")
+        assert "***" in said and not re.search(TELLING, said.casefold()), said
+
+
+@pytest.mark.rule("DELIVERY-4", "ERR-4")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The restaurant does not deliver to this street; its delivery zone ends at the city.",
+        "Deliveries need an order of at least $21.14; this one has $4.71. Try again at 2:11.",
+        "the provider's price does not add up: its parts add up to 21 cents, its total is 4711 cents",
+        "Item 3 is sold out (100% sure \\o/ &c.), caf\u00e9 au lait too",
+    ],
+)
+def test_a_refusal_without_an_address_stays_as_it_is(fake: MakeFake, words: str) -> None:
+    provider, channel = fake()
+    provider.quote = Refused("order_refused", words)
+    assert channel.validate("fake.one", **deliver(HOME)).error["message"] == words
+
+
+@pytest.mark.rule("DELIVERY-4")
+def test_a_very_long_refusal_is_masked_as_a_whole(fake: MakeFake) -> None:
+    provider, channel = fake()
+    provider.quote = Refused("order_refused", "no " * 10_000)
+    assert channel.validate("fake.one", **deliver(HOME)).error["message"] == "***"
+
+
+@pytest.mark.rule("DELIVERY-4", "STAT-6")
+def test_words_about_a_placed_delivery_are_not_passed_on(fake: MakeFake, caplog: pytest.LogCaptureFixture) -> None:
+    provider, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:CancelingAdapter")
+    assert isinstance(provider, CancelingAdapter)
+    placed = channel.submit("fake.one", **deliver(HOME)).order
+    refusal = Refused("order_refused", "The driver is at 21 CA\u00d1ARY ST already")
+    path = f"/locations/fake.one/orders/{placed['order_id']}"
+    says = [refusal, "on its way to 21 Canary", "out for delivery", "on the grill", "on the grill"]
+    provider.words = [OrderStatus(each, reference=None) if isinstance(each, str) else each for each in says]
+    provider.cancellation = refusal
+    with caplog.at_level(logging.DEBUG):
+        refused = channel.get(path)
+        statuses = [channel.get(path).order["provider_status"] for _ in range(2)]
+        canceled = channel.send("POST", f"{path}/cancellation")
+    assert refused.error["code"] == "provider_protocol_error" and canceled.error["code"] == "cancellation_refused"
+    assert statuses == ["***", "out for delivery"]
+    told = json.dumps([refused.json, canceled.json, *(JsonFormatter().format(each) for each in caplog.records)])
+    assert "not passed on" in canceled.error["message"] and "driver" not in told and "anary" not in told.casefold()
 
 
 @pytest.mark.rule("DELIVERY-1", "EP-12")

@@ -1,0 +1,279 @@
+"""Masking what a provider's words repeat of a guest and a delivery's address, however it is spelled (DELIVERY-4).
+
+Providers change what they quote: its case, its punctuation, its order, its abbreviations, or only a part of it. So
+words are compared, not texts: without case and accents, with what escapes stand for, and joined with their neighbors.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from urllib.parse import unquote
+
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.order import DeliveryAddress, User
+from levelup_ov.errors import Refused
+from levelup_ov.redaction import MASK
+
+WITHHELD = "the provider refuses it; its words are not passed on, because they may name the address of a delivery"
+
+_TELLING = 3
+"""Letters of a word that is masked wherever it is; a shorter one is masked beside another one."""
+_SHORTENED = 4
+"""Characters of a beginning that is taken for the whole word."""
+_JOINED = 10
+"""The most words that are compared as one: ``SW1A 1AA`` and ``SW1A1AA``, the groups of a telephone number."""
+_DIALED = 7
+"""The last digits of a telephone number, without area and country."""
+_LONGEST = 16 * 1024
+"""A longer text is masked as a whole."""
+_DEPTH = 3
+"""How many nested escapes are decoded."""
+_BESIDE = 3
+"""Characters between two words that belong together."""
+_PIECE = re.compile(r"[^\W\d_]+|\d+")
+_ESCAPED = re.compile(r"%[0-9a-fA-F]{2}|\\[/\"\\untr]|&(?:#|[A-Za-z]{2,8};)")
+_JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([/\"\\ntr]))")
+_STATUS = re.compile(r"[^\W\d]+(?:[ .-][^\W\d]+){0,2}")
+_MEASURED = re.compile(
+    r"[$\u00a3\u20ac]\s?\d[\d,]*(?:\.\d+)?|(?<![\d.])\d+\.\d\d?(?!\.?\d)|\d{4}-\d\d-\d\d|\d{1,2}:\d\d"
+    r"|\d+\s?(?:%|(?:cents?|dollars?|minutes?|min|hours?|miles?|km|bytes)\b)",
+    re.IGNORECASE,
+)
+"""Numbers that are amounts or times, which a refusal must keep."""
+_LETTERS = {
+    "\u00e6": "ae", "\u00f0": "d", "\u00f8": "o", "\u00fe": "th", "\u0111": "d", "\u0131": "i", "\u0142": "l",
+    "\u0153": "oe",
+}  # fmt: skip
+"""Letters without accents that are written in others."""
+_UMLAUTS = str.maketrans(
+    {"\u00e4": "ae", "\u00f6": "oe", "\u00fc": "ue", "\u00c4": "Ae", "\u00d6": "Oe", "\u00dc": "Ue"}
+)
+_LINKING = frozenset(
+    "a about after all also an and any are as at be been before but by can cannot could did do does each for from had "
+    "has have he her here his i if in into is it its may me more most must my no not of off on one only or our out "
+    "over she should so some than that the their them then there these they this to too under until up us was we were "
+    "what when where which who will with within would you your".split()
+)
+"""Words between others, which say nothing."""
+_COMMON = frozenset(
+    "accept accepted account active add added address already amount another answer app area available ave avenue back "
+    "bad below block bldg blvd boulevard building call card cart change changed check city closed code com contact "
+    "country court customer data date day deliver delivered deliveries delivery discount door drive drop email error "
+    "fee field first floor food found guest house instructions invalid item items lane last later leave left limit "
+    "location lot mail menu min minimum missing name need needed needs net new next none number offer open order "
+    "orders org outside paid park pay payment phone pickup place placed please postal postcode price provider push "
+    "quote reach ready reason refused region request required restaurant ring road room route sale say says sent "
+    "serve served service shop side sold sorry special square state stop store street suite take takes tax telephone "
+    "text time tip today total town try unable unit unknown user valid validation value way wrong zip zone".split()
+)
+"""Words of addresses in general, and of refusals: masked beside a word that tells something, so that it is readable."""
+_PLAIN = _LINKING | _COMMON
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A word or a number in a text: how it is compared, and where it is."""
+
+    word: str
+    start: int
+    end: int
+
+
+class PersonalWords:
+    """What is personal in one order; prepared only when a text is masked, for an order without one costs nothing."""
+
+    def __init__(self, user: User, address: DeliveryAddress | None) -> None:
+        self._user, self._address = user, address
+
+    def masked(self, failure: Failure) -> str:
+        """The message of ``failure`` without them."""
+        return self.mask(failure.message)
+
+    def mask(self, text: str) -> str:
+        """``text`` without them; its escapes are decoded if they hide one."""
+        if len(text) > _LONGEST:
+            return MASK
+        plain = text
+        for _ in range(_DEPTH):
+            if not _ESCAPED.search(plain):
+                break
+            plain = _JSON_ESCAPE.sub(_unescape, html.unescape(unquote(plain)))
+        masked = self._without(plain)
+        return text if masked == plain else masked
+
+    def _without(self, text: str) -> str:
+        pieces = list(_pieces(text))
+        hidden = self._found(pieces, text)
+        if not any(hidden):
+            return text
+        self._extend(pieces, hidden, text)
+        shown, last, position = "", 0, 0
+        while position < len(pieces):
+            end = position
+            while hidden[position] and end + 1 < len(pieces) and hidden[end + 1] and _beside(pieces, end, text):
+                end += 1
+            if hidden[position]:
+                shown, last = shown + text[last : pieces[position].start] + MASK, pieces[end].end
+            position = end + 1
+        return shown + text[last:]
+
+    def _found(self, pieces: Sequence[_Piece], text: str) -> list[bool]:
+        """Which pieces are masked wherever they are."""
+        measured = [match.span() for match in _MEASURED.finditer(text)]
+        is_free = [not _within(piece, measured) for piece in pieces]
+        hidden = [free and self._tells(piece.word) for piece, free in zip(pieces, is_free, strict=True)]
+        for first in range(len(pieces)):
+            joined = pieces[first].word
+            for last in range(first + 1, min(first + _JOINED, len(pieces))):
+                if not (is_free[last - 1] and is_free[last] and _beside(pieces, last - 1, text)):
+                    break
+                joined += pieces[last].word
+                if joined in self._joined or joined in self._telling or self._dials(joined):
+                    hidden[first : last + 1] = [True] * (last + 1 - first)
+        return hidden
+
+    def _extend(self, pieces: Sequence[_Piece], hidden: list[bool], text: str) -> None:
+        """Mask the short and common words beside those that are masked, and the linking words between them."""
+        places = range(len(pieces))
+        for order, step in ((places, -1), (reversed(places), 1)):
+            for position in order:
+                neighbor = position + step
+                if not hidden[position] and neighbor in places and hidden[neighbor]:
+                    is_beside = _beside(pieces, min(position, neighbor), text)
+                    hidden[position] = is_beside and self._is_part(pieces[position].word)
+        for position in places[1:-1]:
+            if hidden[position - 1] and hidden[position + 1] and pieces[position].word in self._all:
+                hidden[position] = True
+
+    def _tells(self, word: str) -> bool:
+        return word in self._telling or word in self._joined or word in self._beginnings or self._dials(word)
+
+    def _is_part(self, word: str) -> bool:
+        return word not in _LINKING and (word in self._all or any(each.startswith(word) for each in self._all))
+
+    def _dials(self, digits: str) -> bool:
+        if len(digits) < _DIALED or not digits.isdecimal() or not self._phone:
+            return False
+        return digits.endswith(self._phone[-_DIALED:]) or digits in self._phone
+
+    @cached_property
+    def _phone(self) -> str:
+        return re.sub(r"\D", "", self._user.phone or "")
+
+    @cached_property
+    def _parts(self) -> list[list[str]]:
+        """The words of each part that tells something by itself, in order."""
+        user, address = self._user, self._address
+        parts = [user.first_name, user.last_name, user.name, (user.email or "").partition("@")[0]]
+        if address is not None:
+            parts += [
+                address.street_address, address.extended_address or "", address.postal_code or "",
+                address.delivery_instructions or "",
+            ]  # fmt: skip
+        return [_words(spelling) for part in parts for spelling in _spellings(part)]
+
+    @cached_property
+    def _all(self) -> frozenset[str]:
+        """Every word, also of those parts that many people share."""
+        shared = [(self._user.email or "").partition("@")[2]]
+        if (address := self._address) is not None:
+            shared += [address.locality or "", address.region or ""]
+        words = [_words(spelling) for part in shared for spelling in _spellings(part)]
+        return frozenset(word for part in (*self._parts, *words) for word in part)
+
+    @cached_property
+    def _telling(self) -> frozenset[str]:
+        words = {word for part in self._parts for word in part}
+        numbers = {word for word in words if word.isdecimal() and len(word) > 1}
+        # A number in JSON has no zeros before it.
+        numbers |= {short for word in numbers if len(short := word.lstrip("0")) >= _SHORTENED}
+        telling = {word for word in words if len(word) >= _TELLING and not word.isdecimal()}
+        return frozenset(numbers | (telling - _PLAIN))
+
+    @cached_property
+    def _beginnings(self) -> frozenset[str]:
+        # Also of two words that are written as one: ``Hauptstr.``
+        pairs = {first + second for part in self._parts for first, second in pairwise(part)} & self._joined
+        beginnings = (word[:end] for word in self._telling | pairs for end in range(_SHORTENED, len(word)))
+        return frozenset(beginnings) - _PLAIN
+
+    @cached_property
+    def _joined(self) -> frozenset[str]:
+        runs = (
+            part[first:last]
+            for part in self._parts
+            for first in range(len(part))
+            for last in range(first + 2, min(first + _JOINED, len(part)) + 1)
+        )
+        return frozenset(
+            joined for run in runs if len(joined := "".join(run)) >= _SHORTENED and not _PLAIN.issuperset(run)
+        )
+
+
+class Withheld:
+    """For calls about an order of which it is not known what is personal: a provider's own words are not passed on."""
+
+    def masked(self, failure: Failure) -> str:
+        """The message of ``failure``; another one if the provider worded it."""
+        return WITHHELD if isinstance(failure, Refused) or isinstance(failure.__cause__, Refused) else failure.message
+
+    def mask(self, word: str) -> str:
+        """A status of the provider's; masked if it is none but a sentence, or has a number."""
+        return word if _STATUS.fullmatch(word) else MASK
+
+
+def _pieces(text: str) -> Iterator[_Piece]:
+    if text.isascii():
+        for match in _PIECE.finditer(text):
+            yield _Piece(match[0].lower(), *match.span())
+        return
+    folded, places = [], []
+    for place, character in enumerate(text):
+        for plain in _folded(character):
+            folded.append(plain)
+            places.append(place)
+    for match in _PIECE.finditer("".join(folded)):
+        yield _Piece(match[0], places[match.start()], places[match.end() - 1] + 1)
+
+
+def _folded(character: str) -> Iterator[str]:
+    """A character without case and accent; nothing for one that cannot be seen."""
+    for part in unicodedata.normalize("NFKD", character):
+        kind = unicodedata.category(part)
+        if kind == "Nd":
+            yield str(unicodedata.decimal(part))
+        elif kind not in ("Mn", "Cf"):
+            small = part.casefold()
+            yield from _LETTERS.get(small, small)
+
+
+def _spellings(part: str) -> Iterable[str]:
+    return {part, unicodedata.normalize("NFC", part).translate(_UMLAUTS)}
+
+
+def _words(text: str) -> list[str]:
+    return [piece.word for piece in _pieces(text)]
+
+
+def _beside(pieces: Sequence[_Piece], position: int, text: str) -> bool:
+    """Whether a piece and the next one belong together, whatever blanks and punctuation are between them."""
+    between = text[pieces[position].end : pieces[position + 1].start]
+    return len(between) <= _BESIDE or len("".join(between.split())) < _BESIDE
+
+
+def _within(piece: _Piece, spans: Iterable[tuple[int, int]]) -> bool:
+    return any(start <= piece.start and piece.end <= end for start, end in spans)
+
+
+def _unescape(match: re.Match[str]) -> str:
+    if not match[1]:
+        return {"n": "\n", "t": "\t", "r": "\r"}.get(match[2], match[2])
+    code = int(match[1], 16)
+    # Half of a surrogate pair is not text.
+    return match[0] if 0xD800 <= code <= 0xDFFF else chr(code)
