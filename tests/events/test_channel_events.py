@@ -70,6 +70,21 @@ def test_the_stages_of_an_order_arrive_in_order(app_of: Flask, clock: Clock, inb
     assert {kind for kind, _ in inbox.events} <= set(CHANNEL_KINDS)
 
 
+@pytest.mark.rule("EVT-1", "STAT-5")
+def test_a_status_that_the_channel_requested_is_sent_once(app_of: Flask, clock: Clock, inbox: Inbox) -> None:
+    channel = Channel(app_of)
+    channel.submit()
+    for minute in ("16:01", "16:10", "16:01"):  # the restaurant takes the last one back
+        clock.set(f"2030-06-03T{minute}:40Z")
+        for _ in range(2):
+            channel.get("/locations/sandbox.congress/orders/1")
+        watch(app_of)
+    deliverer(app_of).drain(5)
+    assert [(data["previous_status"], data["status"]) for _, data in inbox.events] == [
+        (None, "preparing"), ("preparing", "ready"), ("ready", "preparing"),
+    ]  # fmt: skip
+
+
 @pytest.mark.rule("EVT-1")
 def test_an_outcome_that_becomes_known_is_sent(app_of: Flask, clock: Clock, inbox: Inbox) -> None:
     channel = Channel(app_of)
