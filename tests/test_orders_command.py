@@ -250,3 +250,21 @@ def test_the_order_of_another_account_is_not_found(make_fakes: Callable[..., Fla
     assert channel.get("/locations/one.one/orders/A-1").status == 200
     assert channel.get("/locations/two.one/orders/A-1").refusal == (404, "order_not_found", None)
     assert provider(app, "two").asked == []
+
+
+@pytest.mark.rule("STAT-5")
+def test_orders_of_a_removed_account_are_counted(
+    make_fakes: Callable[..., Flask], environ: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_fakes("stays", "goes")
+    for account in ("stays", "goes"):
+        provider(app, account).placed = Placed("A-1", "technical", reference=None)
+    for location in ("stays.one", "goes.one", "goes.one"):
+        assert Channel(app).submit(location).status == 200
+    assert run(app, "watch").exit_code == 0
+    left = run(make_fakes("stays"), "watch", "--every", "0")
+    assert left.exit_code == 1 and "goes: 2 open orders not watched" in left.output and "1 checked" in left.output
+    warned = [record for record in caplog.records if record.message == "orders_not_watched"]
+    assert [(each.account, each.orders) for each in warned] == [("goes", 2)]  # type: ignore[attr-defined]
+    pass_time(environ, timedelta(days=2))
+    assert run(make_fakes("stays"), "watch").exit_code == 0

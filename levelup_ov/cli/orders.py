@@ -57,7 +57,7 @@ def watch(calls: int, every: float, seconds: float) -> None:
     An order is open until it ends, for a day after it was placed; an order for a later day until a day after its ready
     time, for 14 days at most. Each costs one call. Accounts take turns; an account whose provider does not answer is
     skipped in this run. Safe on several hosts and beside live traffic; suited to a scheduler, each minute. Exit status
-    1: some are left for the next run.
+    1: some are left for the next run, or belong to an account that is not configured any more.
     """
     check_ledger_writable()
     service, run = the_service(), BoundedRun(seconds)
@@ -74,8 +74,21 @@ def watch(calls: int, every: float, seconds: float) -> None:
     failed = counts["failed"] + run.skipped
     checked = counts["changed"] + counts["unchanged"]
     click.echo(f"{checked} checked, {counts['changed']} changed, {failed} left for the next run", err=True)
-    if failed:
+    if failed + _unwatched():
         raise SystemExit(1)
+
+
+def _unwatched() -> int:
+    """The number of open orders whose accounts were removed from the configuration; warns of them."""
+    accounts = the_settings().accounts
+    removed = {
+        name: number for name, number in shown(the_service().tracking.open_numbers).items() if name not in accounts
+    }
+    for name, number in removed.items():
+        log.warning("orders_not_watched", extra={"account": name, "orders": number})
+        found = f"{counted(number, 'open order')} not watched"
+        click.echo(f"{name}: {found}: put the account back into the accounts file until they have ended", err=True)
+    return sum(removed.values())
 
 
 def _telling() -> list[str]:

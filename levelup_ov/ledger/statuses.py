@@ -96,7 +96,15 @@ class _Queries:
         self.open = watched.where(_C.id.in_(of_the_day.union(for_later)))
         # Its own statement, so that the few of these are found by their index.
         begun = ORDER_STATUSES.alias().c
-        self.canceling = watched.where(_C.id.in_(select(begun.submission).where(begun.canceling_at >= since)))
+        being_canceled = select(begun.submission).where(begun.canceling_at >= since)
+        self.canceling = watched.where(_C.id.in_(being_canceled))
+        self.numbers = (
+            select(_C.account, func.count().label("number"))
+            .outerjoin(ORDER_STATUSES, _S.submission == _C.id)
+            .where(_C.state == "placed", unfinished, _C.id.in_(of_the_day.union(for_later, being_canceled)))
+            .group_by(_C.account)
+            .order_by(_C.account)
+        )
         self.claim = self._write()
         begin = self._write("canceling_at", checked=False).values(canceling_at=now)
         self.begin_cancellation = begin.returning(_S.stage, _S.word, _S.changed_at)
@@ -130,7 +138,7 @@ class Statuses:
         prepare = ledger.database.prepare
         queries = _queries(is_postgresql=self._database.is_postgresql, own_clock=ledger.own_clock)
         self._numbered, self._one = map(prepare, (queries.numbered, queries.one))
-        self._canceling, self._open = map(prepare, (queries.canceling, queries.open))
+        self._canceling, self._open, self._numbers = map(prepare, (queries.canceling, queries.open, queries.numbers))
         columns = ("submission", "mark", "boot", "since", "lease")
         self._claim, self._release = prepare(queries.claim, *columns), prepare(queries.release, *columns)
         self._record = prepare(queries.record, *columns, "stage", "word")
@@ -162,6 +170,12 @@ class Statuses:
 
         found = {**rows(self._canceling), **rows(self._open)}
         return tuple(map(_order, list(found.values())[:limit]))
+
+    def numbers(self) -> dict[str, int]:
+        """How many open orders each account has, also those that are not configured any more."""
+        values = {"now": self._ledger.now()}
+        rows = self._database.run(lambda cursor, _: self._numbers.all(cursor, values), single=True)
+        return {row.account: row.number for row in rows}
 
     def begin_cancellation(self, order: PlacedOrder) -> PlacedOrder:
         """Note that the provider is about to be asked to cancel the order, which ends all claims; the order as it is.

@@ -79,6 +79,7 @@ def test_a_status_that_the_channel_requested_is_sent_once(app_of: Flask, clock: 
         for _ in range(2):
             channel.get("/locations/sandbox.congress/orders/1")
         watch(app_of)
+    clock.set("2030-06-03T16:11Z")
     deliverer(app_of).drain(5)
     assert [(data["previous_status"], data["status"]) for _, data in inbox.events] == [
         (None, "preparing"), ("preparing", "ready"), ("ready", "preparing"),
