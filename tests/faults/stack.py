@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -185,8 +186,12 @@ class Stack:
         return self._log.read_text(errors="replace")
 
     def records(self) -> list[dict[str, Any]]:
-        """The log's records."""
-        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+        """The log's records, without a line that a worker could not finish because it was killed."""
+        found = []
+        for line in self.log().splitlines():
+            with suppress(ValueError):
+                found.append(json.loads(line))
+        return [record for record in found if isinstance(record, dict)]
 
     def post(self, path: str, body: Any, **headers: Any) -> Answer:
         return post(self.port, path, body, **headers)
