@@ -156,6 +156,18 @@ def identity_unreported() -> AbstractContextManager[object]:
     return patch(Connections, "access_again", access_again)
 
 
+def _void_whatever(self: Charges, order: StoredOrder, held: object = ...) -> bool:
+    return _void(self, order)
+
+
+_void = Charges.void
+
+
+def owners_know_all() -> AbstractContextManager[object]:
+    """A slow owner that has charged nothing says so of what others have sent to find the charge, too."""
+    return _all(mutants.fails_whatever(), patch(Charges, "void", _void_whatever))
+
+
 def absent_at_once() -> AbstractContextManager[object]:
     """What LevelUp has not charged when it is asked, it never charges."""
     return mutants.absent_at_once()
@@ -192,7 +204,8 @@ CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
         amounts_unread, any_status, shared_connections, every_refusal_is_proof, refusals_after_silence,
         only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
         parts_are_wholes, impossible_is_pending, refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged,
-        identity_unreported, dead_tokens_unnoticed, absent_at_once, late_charges_stay, outcomes_unrecorded,
+        identity_unreported, dead_tokens_unnoticed, owners_know_all, absent_at_once, late_charges_stay,
+        outcomes_unrecorded,
     )
 }  # fmt: skip
 """Not among them: that the charge is still held is looked at last before the meal (``Leases.still_ours``). A lease ends
