@@ -355,7 +355,10 @@ class Service:
             try:
                 again.also = last_look
                 return self._place_order(location_id, request, again, context)
-            except Refused:
+            except Refused as refusal:
+                # A refusal of a call before the placing one does not say what became of an earlier placing call.
+                if not (again.order_may_stand and refusal.proof):
+                    raise
                 return None
 
         with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import Any
 from unittest.mock import Mock
@@ -9,10 +10,13 @@ from unittest.mock import Mock
 import pytest
 
 from levelup_ov.config import load_settings
+from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.domain.secret import Secret
-from levelup_ov.errors import Unanswered
+from levelup_ov.domain.tender import Tender
+from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.ordering.locations import Directory
+from levelup_ov.transport.session import Session
 from tests.channel import Channel
 from tests.conftest import MakeApp
 from tests.contract.conftest import Kitchen, MakeFake
@@ -133,3 +137,33 @@ def test_a_replay_needs_no_list_of_locations(make_app: MakeApp, monkeypatch: pyt
     assert (replayed.order, replayed.headers["Idempotency-Replayed"]) == (first.order, "true")
     assert again.submit().refusal[:2] == (503, "provider_unavailable")
     assert len(again.app.extensions["levelup_ov"].submissions.ledger.find()) == 1
+
+
+@pytest.mark.rule("SUB-5", "SUB-10")
+@pytest.mark.parametrize("begins", [False, True], ids=["of another call", "after a try without an answer"])
+def test_a_refusal_that_proves_nothing_rules_out_nothing(
+    fake: MakeFake, monkeypatch: pytest.MonkeyPatch, begins: bool
+) -> None:
+    """The provider promises the same order for the same key, so the submission is sent again to find it."""
+    monkeypatch.setattr("levelup_ov.ordering.submissions.CONFIRMED_AFTER", 0.01)
+    provider, channel = fake(
+        LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:ReportingAdapter", LEVELUP_OV_RECONCILE_GRACE="0.1"
+    )
+    provider.recovery = "replay"  # type: ignore[misc]
+    usual, provider.placed = provider.placed, Unanswered("provider_timeout", "no answer", sent=True)
+    assert channel.submit("fake.one", order_number="1").error["code"] == "outcome_unknown"
+
+    def refuse(order: Order, tender: Tender, session: Session) -> Placed:
+        if begins:
+            session.placement.look(None)
+            session.placement.begin()
+        raise Refused("item_unavailable", "sold out").replace(proof=not begins)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(provider, "submit_order", refuse)
+        for _ in range(4):
+            time.sleep(0.15)
+            assert channel.submit("fake.one", order_number="1").error["code"] == "outcome_unknown"
+    provider.placed = usual
+    assert channel.submit("fake.one", order_number="1").status == 200
+    assert len({order.reference for order in provider.orders}) == 1
