@@ -1,13 +1,17 @@
 """Diners who pay with LevelUp in the simulated world, at two hosts over one ledger, and the site that they order at.
 
-The code of web checkout runs in it unchanged: connections, charges, submissions, refunds, reconciliation. The time goes
-on until everything was looked for the last time.
+Web checkout's code runs in it unchanged: connections, charges, submissions, cancellations, refunds, reconciliation, and
+the watch on orders. The time goes on until everything was looked for the last time.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,35 +19,41 @@ from urllib.parse import parse_qs, urlsplit
 from levelup_ov.checkout import Checkout, open_checkout
 from levelup_ov.checkout.connections import Tokens
 from levelup_ov.checkout.failed_orders import case_of
-from levelup_ov.checkout.store import CheckoutStore, Connected, StoredOrder
+from levelup_ov.checkout.store import CALLED_OFF_ELSEWHERE, CheckoutStore, Connected, StoredOrder
 from levelup_ov.config import CheckoutSettings
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import Item, User
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
+from levelup_ov.domain.status import CALLED_OFF
 from levelup_ov.errors import KINDS
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.transport.deadline import Deadline
 from tests.simulation import faults, levelup
 from tests.simulation.levelup import LevelUp, LevelUpRequest
-from tests.simulation.providers import PRICE, Answer, Fftp, Request, Sandbox
+from tests.simulation.providers import PRICE, Answer, Fftp, Order, Request, Sandbox
 from tests.simulation.world import CLIENTS_END, DEADLINE, EPOCH, LATEST, World, _wall_time
 
 PAYING = ("create_orders", "read_user_basic_info")
 READING = (*PAYING, "read_user_orders")
 MERCHANT = "mer_beacon"
 RUN = 10.0
-"""Seconds that the command gives one order."""
+"""Seconds that a command gives one order."""
+WATCHED_EVERY = 45.0
+"""Seconds until the status of an order is asked for again."""
+ASKED_RESTAURANT = ("cancellation_unproven", CALLED_OFF_ELSEWHERE)
+"""The kinds of case whose charge stays if the restaurant makes the order."""
 LAST_LOOK = 100_000.0
 """Seconds after which everything was looked for the last time."""
 
+_STATUSES = "JOIN order_statuses ON order_statuses.submission = submissions.id"
 _SITE = CheckoutSettings("http://levelup.test", "the-app", Secret("secret of the app"), "https://site.test")
 
 
 @dataclass(frozen=True)
 class SiteAnswer:
-    """An answer that the site got. ``asked``: ``charge`` or ``refund``."""
+    """An answer that the site got. ``asked``: ``charge``, ``refund`` or ``cancel``."""
 
     asked: str
     key: str
@@ -59,17 +69,23 @@ class SiteAnswer:
 
 @dataclass
 class Diner:
-    """Who orders, for themselves. ``wants``: a meal, or goods that the site hands out itself."""
+    """Who orders, for themselves. ``wants``: a meal, or goods that the site hands out itself.
+
+    ``back``: how the site takes the order back, if that is decided.
+    """
 
     name: str
     number: int
     wants: str
     permissions: tuple[str, ...]
     quantity: int
+    back: tuple[str, ...] = ()
     connections: list[str] = field(default_factory=list)
     answers: list[SiteAnswer] = field(default_factory=list)
     orders: dict[str, tuple[CheckoutOrder, Delivery | None]] = field(default_factory=dict)
     """What was sent under each key."""
+    taken_back: set[tuple[str, str]] = field(default_factory=set)
+    """What was asked for, and of which order."""
 
     @property
     def user(self) -> User:
@@ -107,6 +123,26 @@ class CheckoutWorld(World):
         self._trouble = []
         for _ in range(dice.choices((1, 2, 3), (5, 3, 2))[0]):
             self._plan_fault()
+        self._plan_cancellations(Random(f"{self.seed}/cancellations"))
+
+    def _plan_cancellations(self, dice: Random) -> None:
+        """What may go wrong where the site, or the restaurant, calls meals off."""
+        self._calls_off = dice.random() < 0.25
+        if dice.random() < 0.3:
+            what = dice.choice(("cancel", "cancel", "show"))
+            name, times = dice.choice(list(faults.ANYWHERE)), dice.choice((1, 1, 2, 4))
+            self.planned += [(what, name, dice.choice((0, 0, 1)))] * times
+        if dice.random() < 0.2:
+            # What shows only if a refund fails while it is not known whether the meal is canceled.
+            lost = dice.choice(("answer lost", "delivered late", "mute", "5xx after forwarding"))
+            self.planned += [("cancel", lost, 0), ("refund", dice.choice(levelup.REFUSING), dice.choice((0, 0, 1)))]
+            self.planned += [("show", dice.choice(("silent", "reset", "5xx, not forwarded")), 1)] * dice.choice(
+                (0, 1, 9)
+            )
+            self.diners[0].wants, self.diners[0].back = (
+                "meal",
+                dice.choice((("cancel", "refund"), ("refund", "cancel"))),
+            )
 
     @property
     def freezes_at_send(self) -> bool:
@@ -168,6 +204,11 @@ class CheckoutWorld(World):
                 "ledger hangs": self._ledger_hangs, "killed": self._killed, "network down": self._network_down,
                 "closed": self._closed, "token died": self._token_died,
             }[what])  # fmt: skip
+
+    def _clock_step(self) -> None:
+        # An order is watched for a day by the wall clock.
+        self._calls_off = False
+        super()._clock_step()
 
     def _token_died(self) -> None:
         """LevelUp takes a person's token no more; they connect again when they are asked to."""
@@ -245,8 +286,8 @@ class CheckoutWorld(World):
         """All connections."""
         return [Connected(**row) for row in self._rows("checkout_connections")]
 
-    def _rows(self, table: str) -> list[dict[str, Any]]:
-        cursor = self.things._connection.execute(f"SELECT * FROM {table} ORDER BY rowid")
+    def _rows(self, table: str, besides: str = "") -> list[dict[str, Any]]:
+        cursor = self.things._connection.execute(f"SELECT * FROM {table} {besides} ORDER BY {table}.rowid")
         names = [each[0] for each in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
@@ -303,7 +344,8 @@ class CheckoutWorld(World):
             if gone or last is None or not last.is_final:
                 return
             if not last.code:
-                if dice.random() < 0.3 and last.order is not None and last.order.state in ("charged", "submitted"):
+                wanted = diner.back or dice.random() < (0.4 if diner.wants == "meal" else 0.3)
+                if wanted and last.order is not None and last.order.state in ("charged", "submitted"):
                     self._take_back(diner, last.order, dice)
                 return
             if last.code == "card_declined" and dice.random() < 0.7:
@@ -336,17 +378,81 @@ class CheckoutWorld(World):
         return last
 
     def _take_back(self, diner: Diner, order: StoredOrder, dice: Random) -> None:
-        """The site refunds, perhaps under two keys, since two of its people do."""
-        keys = [f"refund-{order.id}-{number}" for number in range(dice.choice((1, 1, 2)))]
-        for tries in range(12):
-            key = keys[tries % len(keys)]
+        """The site refunds, or has a meal canceled, perhaps under two keys, since two of its people do."""
+        ways = diner.back or ("refund",)
+        if diner.wants == "meal" and not diner.back:
+            ways = dice.choice((("refund",), ("cancel",), ("cancel",), ("cancel", "refund"), ("refund", "cancel")))
+        if len(ways) == 1:
+            ways *= dice.choice((1, 1, 2))
+        asked = [(way, f"{way}-{order.id}-{number}") for number, way in enumerate(ways)]
+        most = dice.choice((1, 3, 12, 12))
+        if len(asked) == 1 or dice.random() < 0.5:
+            self._ask_back(diner, order.id, asked, most, dice)
+            return
+        for one in asked:
+            self._dining += 1
+            own = Random(f"{self.seed}/{diner.name}/{one}")
+            self.kernel.spawn(self.channel, partial(self._ask_back_beside, diner, order.id, one, most, own))
+
+    def _ask_back_beside(self, diner: Diner, id: str, one: tuple[str, str], most: int, dice: Random) -> None:
+        try:
+            self.kernel.wait(dice.uniform(0, 3))
+            self._ask_back(diner, id, [one], most, dice)
+        finally:
+            self._dining -= 1
+
+    def _ask_back(self, diner: Diner, id: str, asked: list[tuple[str, str]], most: int, dice: Random) -> None:
+        """Ask for a refund or a cancellation until that is answered for good, each in turn; at most so often."""
+        asked = list(asked)
+        for tries in range(most):
+            way, key = asked[tries % len(asked)]
+            diner.taken_back.add((way, id))
             answer = self._say(
-                diner, "refund", key, dice, 60.0,
-                lambda it, key=key: it.orders.refund(order.id, key, None, _context(DEADLINE)),
+                diner, way, key, dice, 60.0,
+                lambda it, way=way, key=key: getattr(it.orders, way)(id, key, None, _context(DEADLINE)),
             )  # fmt: skip
-            if answer.is_final or self.kernel.now > CLIENTS_END:
+            if answer.is_final:
+                asked.remove((way, key))
+            if not asked or self.kernel.now > CLIENTS_END:
                 return
             self.kernel.wait(dice.uniform(0.2, 8.0))
+
+    def _restaurant(self) -> None:
+        """The restaurant calls a meal off by itself, and perhaps makes it after all."""
+        kernel, dice, provider = self.kernel, Random(f"{self.seed}/restaurant"), self.provider
+        while not provider.kept:
+            if kernel.now > CLIENTS_END / 2:
+                return
+            kernel.wait(dice.uniform(0.2, 3.0))
+        kernel.wait(dice.choice((0.0, dice.uniform(0, 5), dice.uniform(5, 120))))
+        made = [order for order in provider.kept if provider.is_made(order)]
+        if not made:
+            return
+        meal = dice.choice(made)
+        word = dice.choice(provider.called_off)
+        self.met.append("called off")
+        self.say(f"the restaurant calls {meal.id} of {meal.guest} off: {word}")
+        provider.call_off(meal, word, kernel.now)
+        if dice.random() < 0.25:
+            kernel.wait(dice.uniform(1, 150))
+            if (order := self._paid_for(meal)) is not None and order.state == "submitted":
+                if not any(diner.taken_back for diner in self.diners if diner.user.name == meal.guest):
+                    self.say(f"the restaurant makes {meal.id} after all")
+                    provider.call_off(meal, "preparing" if provider.name == "deli" else "cooking", kernel.now)
+
+    def _paid_for(self, meal: Order) -> StoredOrder | None:
+        """The order of web checkout that has this meal."""
+        return next((order for order in self.orders() if self.meal_of(order) is meal), None)
+
+    def meal_of(self, order: StoredOrder) -> Order | None:
+        """The meal that was submitted for an order."""
+        number = None if order.submitted is None else str(json.loads(order.submitted)["order_id"])
+        return next((meal for meal in self.provider.kept if str(meal.ticket) == number), None)
+
+    def is_made(self, order: StoredOrder) -> bool:
+        """Whether the restaurant makes the meal of an order."""
+        meal = self.meal_of(order)
+        return meal is not None and self.provider.is_made(meal)
 
     def _order(self, diner: Diner) -> tuple[CheckoutOrder, Delivery | None]:
         price = diner.price
@@ -385,7 +491,7 @@ class CheckoutWorld(World):
         kernel, asked = self.kernel, False
         while kernel.now < LAST_LOOK:
             kernel.wait(61.0)
-            self.ask("A", self._reconcile, 3600.0)
+            self._run_commands("A")
             if self._is_settled():
                 if not asked:
                     asked = True
@@ -408,7 +514,21 @@ class CheckoutWorld(World):
         lasts = self.dice.choice((0.0, 0.0, 150.0, 300.0))
         while self._dining or self.kernel.now < lasts:
             self.kernel.wait(61.0)
-            self.ask(self.dice.choice(("A", "B")), self._reconcile, 3600.0)
+            self._run_commands(self.dice.choice(("A", "B")))
+
+    def _run_commands(self, host: str) -> None:
+        """Run ``checkout reconcile`` and ``orders watch``, as a scheduler does each minute."""
+        self.ask(host, self._reconcile, 3600.0)
+        self.call(host, partial(self._watch, host), 3600.0)
+
+    def _watch(self, host: str, service: Service) -> None:
+        self.checkout(host, service)
+        every, lease = timedelta(seconds=WATCHED_EVERY), timedelta(seconds=2 * RUN)
+        for order in service.tracking.open_orders(self.location.split(".")[0], every=every, limit=300):
+            try:
+                service.watch_order(order, _context(RUN), lease=lease)
+            except Failure as failure:
+                self.say(f"the status of {order.order_id} is not known: {failure.message}")
 
     def _ask_again(self) -> None:
         """A site that does not know what became of an order asks once more, when all is well.
@@ -451,25 +571,45 @@ class CheckoutWorld(World):
         open_states = ("charging", "submitting", "refunding", "stuck")
         if any(row.account == LEDGER_ACCOUNT and row.state in ("sending", "unknown") for row in self.things.rows()):
             return False
-        return not any(
-            order.state in open_states or order.operator_case or (order.state == "charged" and order.is_to_be_submitted)
+        if any(
+            order.state in open_states or order.open_cases or (order.state == "charged" and order.is_to_be_submitted)
+            or (order.state == "submitted" and order.cancellation)
             for order in self.orders()
-        )
+        ):  # fmt: skip
+            return False
+        seen = {row["provider_order_id"]: row["stage"] for row in self._rows("submissions", _STATUSES)}
+        called_off = {meal.id for meal in self.provider.kept if not self.provider.is_made(meal)}
+        return all(seen.get(id, "cancelled") in CALLED_OFF for id in called_off)
 
     def _settle(self) -> None:
-        """A person looks at LevelUp's own pages, pays back what has to go back, and says so."""
-        for order in [each for each in self.orders() if each.operator_case]:
+        """A person looks at LevelUp's own pages, pays back what has to go back, and says so.
+
+        Where it is not known whether the restaurant has an order, the person asks it.
+        """
+        self.call("A", self._settle_submissions, 60.0)
+        for order in [each for each in self.orders() if each.open_cases]:
             kind = case_of(order)["kind"]
             self.cases.append(kind)
+            stays = kind in ASKED_RESTAURANT and self.is_made(order)
             if kind == "not_connected" and self._is_connected_again(order):
                 self.cases_in_vain.append(order.id)
             made = self.levelup.charge_of(order.proposed_uuid)
             found = made.uuid if made is not None and made.unrefunded and order.uuid is None else None
-            if made is not None and made.unrefunded and found is None:
+            if made is not None and made.unrefunded and found is None and not stays:
                 self.say(f"Olive pays {made.unrefunded} cents back to {made.guest} by transfer")
                 made.refunded = made.spend
             self.say(f"Olive settles {order.id}: {kind}, {found}")
             self.ask("A", lambda it, id=order.id, uuid=found: it.orders.settle(id, "Olive", "looked", uuid))
+
+    def _settle_submissions(self, service: Service) -> None:
+        for submission in service.submissions.ledger.open_submissions():
+            if submission.state == "unknown" and submission.account != LEDGER_ACCOUNT:
+                self.cases.append("unknown submission")
+                made = filter(self.provider.is_made, self.provider.orders)
+                meal = next((each for each in made if each.reference == submission.reference), None)
+                self.say(f"Olive settles {submission.id}: {meal and meal.ticket}")
+                with suppress(Failure):
+                    service.submissions.settle(submission, meal and str(meal.ticket), "Olive")
 
     def answer_codes(self) -> list[str]:
         return [
@@ -491,6 +631,8 @@ class CheckoutWorld(World):
             self.kernel.spawn(self.channel, lambda diner=diner: self._dine(diner))
         if self.dice.random() < 0.4:
             self.kernel.spawn(self.channel, self._scheduler)
+        if self._calls_off:
+            self.kernel.spawn(self.channel, self._restaurant)
 
     def _begin(self) -> None:
         """Forget the trial before, and connect whom the site knows already."""

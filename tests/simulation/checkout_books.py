@@ -1,6 +1,7 @@
 """At the end of a trial of web checkout: LevelUp, the provider, the ledger and the answers must agree.
 
-For each diner what was charged and not given back is what was eaten, or handed out by the site.
+For each diner what was charged and not given back is what was eaten, or handed out by the site. What only a person can
+put right is put right by one, who knows no more than the cases that are listed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ MONEY, UNTRUE, LEFT, NEEDLESS, OTHER = "money", "untrue", "left open", "a needle
 OF_CHECKOUT = EXPECTED | {
     "card_declined", "user_token_refused", "merchant_token_refused", "not_connected", "charge_refunded",
     "refund_pending", "refund_impossible", "refund_refused", "already_refunded", "levelup_refused", "order_not_found",
+    "cancellation_refused", "cancellation_unknown",
 }  # fmt: skip
 """The codes that the site may get."""
 GIVEN_BACK = "the charge was refunded"
@@ -29,7 +31,7 @@ def faults_of_checkout(world: CheckoutWorld) -> Iterator[tuple[str, str]]:
     orders = world.orders()
     by_proposal = {order.proposed_uuid: order for order in orders}
     for made in world.levelup.charges:
-        yield from _charge(made, by_proposal.get(made.proposal or ""))
+        yield from _charge(world, made, by_proposal.get(made.proposal or ""))
     for order in orders:
         yield from _row(world, order)
     for diner in world.diners:
@@ -48,9 +50,11 @@ def faults_of_checkout(world: CheckoutWorld) -> Iterator[tuple[str, str]]:
         yield NEEDLESS, f"a person had to settle {', '.join(world.cases)}"
 
 
-def _charge(made: MadeCharge, order: StoredOrder | None) -> Iterator[tuple[str, str]]:
+def _charge(world: CheckoutWorld, made: MadeCharge, order: StoredOrder | None) -> Iterator[tuple[str, str]]:
     if not made.unrefunded:
         return
+    if order is not None and order.state == "settled" and world.is_made(order):
+        return  # a person let the charge stay
     if order is None:
         yield MONEY, f"{made.uuid} of {made.guest} is not refunded, and the service has no such order"
     elif order.uuid != made.uuid or order.state not in ("charged", "submitted"):
@@ -59,8 +63,8 @@ def _charge(made: MadeCharge, order: StoredOrder | None) -> Iterator[tuple[str, 
 
 def _row(world: CheckoutWorld, order: StoredOrder) -> Iterator[tuple[str, str]]:
     made = world.levelup.charged(order.uuid or "")
-    if order.state in ("charging", "submitting", "refunding", "stuck") or order.operator_case:
-        yield LEFT, f"{order.id} is {order.state} for good: {order.operator_case}"
+    if order.state in ("charging", "submitting", "refunding", "stuck") or order.open_cases or order.cancellation:
+        yield LEFT, f"{order.id} is {order.state} for good: {order.open_cases}, {order.cancellation}"
     elif order.state in ("charged", "submitted") and (made is None or made.unrefunded != order.gross):
         yield UNTRUE, f"{order.id} is {order.state} with {order.gross}, LevelUp has {made and made.unrefunded}"
     elif order.state == "refunded" and (made is None or made.unrefunded):
@@ -99,6 +103,8 @@ def _truth(world: CheckoutWorld, diner: Diner, answer: SiteAnswer) -> Iterator[t
         yield UNTRUE, f"{diner.name} was answered {answer.order.gross} cents of {made.spend}"
     if answer.order.state == "refunded" and made.unrefunded:
         yield UNTRUE, f"{diner.name} was answered refunded, and {made.unrefunded} cents are not"
+    if answer.asked == "cancel" and world.is_made(answer.order):
+        yield UNTRUE, f"{diner.name} was answered canceled, and the meal is made"
     if (submitted := answer.order.submitted) is not None:
         meals = [str(each.ticket) for each in world.provider.kept if each.guest == diner.user.name]
         if not any(f'"{ticket}"' in submitted or f": {ticket}," in submitted for ticket in meals):
@@ -112,10 +118,9 @@ def _balance(world: CheckoutWorld, diner: Diner, orders: list[StoredOrder]) -> I
     by_key = {each.key: each for each in charges}
     given_back = {each.order.id for each in diner.answers if each.asked == "refund" and not each.code and each.order}
     if diner.wants == "meal":
-        meals = sum(each.guest == diner.user.name for each in world.provider.kept)
+        meals = sum(each.guest == diner.user.name and world.provider.is_made(each) for each in world.provider.kept)
         # What the site itself has refunded was eaten all the same.
-        asked = {each.order.id for each in charges if each.order} if _refunds(diner) else set()
-        treated = sum(o.submitted is not None and o.state in ("refunded", "settled") and o.id in asked for o in orders)
+        treated = sum(_is_treat(world, order) for order in orders if ("refund", order.id) in diner.taken_back)
         if paid != (meals - treated) * diner.price:
             yield MONEY, f"{diner.name} has paid {paid} for {meals} meals of {diner.price}, {treated} of them treated"
         # A request without an answer may have waited in front of a host, and is carried out when it comes in.
@@ -128,6 +133,12 @@ def _balance(world: CheckoutWorld, diner: Diner, orders: list[StoredOrder]) -> I
     open_ended = any(not each.is_final for each in by_key.values()) or _refunds(diner)
     if paid != len(handed) * diner.price and not (open_ended and paid in (0, diner.price)):
         yield MONEY, f"{diner.name} has paid {paid} for {len(handed)} orders of {diner.price}"
+
+
+def _is_treat(world: CheckoutWorld, order: StoredOrder) -> bool:
+    """Whether a meal is made whose charge went back."""
+    made = world.levelup.charged(order.uuid or "")
+    return world.is_made(order) and made is not None and not made.unrefunded
 
 
 def _refunds(diner: Diner) -> bool:

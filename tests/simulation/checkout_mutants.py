@@ -9,12 +9,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 from levelup_ov.checkout import charges, client, refunds, submitting
+from levelup_ov.checkout.canceling import Canceler
 from levelup_ov.checkout.charges import Absence, Charges
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.proof import PastOrder
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
+from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
 from levelup_ov.ordering.submissions import Disproved
 from levelup_ov.transport.connections import SendState
@@ -198,6 +200,38 @@ def dead_tokens_unnoticed() -> AbstractContextManager[object]:
     return patch(Connections, "token_refused", _nothing)
 
 
+def called_off_is_no_case() -> AbstractContextManager[object]:
+    """A charged meal that its restaurant calls off concerns nobody."""
+    return patch(Canceler, "called_off", _nothing)
+
+
+def _undone_as_made(self: Refunds, order: StoredOrder, failure: Any, before: StoredOrder) -> Any:
+    return _undone(self, replace(order, cancellation=None), failure, before)
+
+
+_undone = Refunds._undone
+
+
+def canceled_is_put_back() -> AbstractContextManager[object]:
+    """A refund that is refused for ever leaves a canceled order as it was before."""
+    return patch(Refunds, "_undone", _undone_as_made)
+
+
+def _believed(self: Canceler, order: StoredOrder, context: Any) -> Any:
+    try:
+        return _stage(self, order, context)
+    except Failure:
+        return "cancelled"
+
+
+_stage = Canceler._stage
+
+
+def unknown_is_canceled() -> AbstractContextManager[object]:
+    """A cancellation of unknown outcome was made, where the status of the order cannot be read."""
+    return patch(Canceler, "_stage", _believed)
+
+
 CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
     each.__name__: each
     for each in (
@@ -205,7 +239,7 @@ CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
         only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
         parts_are_wholes, impossible_is_pending, refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged,
         identity_unreported, dead_tokens_unnoticed, owners_know_all, absent_at_once, late_charges_stay,
-        outcomes_unrecorded,
+        outcomes_unrecorded, called_off_is_no_case, canceled_is_put_back, unknown_is_canceled,
     )
 }  # fmt: skip
 """Not among them: that the charge is still held is looked at last before the meal (``Leases.still_ours``). A lease ends

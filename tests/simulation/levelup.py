@@ -449,7 +449,7 @@ LEVELUP: Mapping[str, Mapping[str, Fault]] = {
 """What can go wrong, by the kind of call."""
 PERSON = frozenset(
     {"refused for good", "refused in other words", "in part", "token died", "another amount", "another amount, lost",
-     "very late", "frozen at send"}
+     "very late", "frozen at send", "called off"}
 )  # fmt: skip
 """What may leave a case for a person."""
 REFUSING = ("refused for good", "refused in other words", "in part", "accepted", "delivered twice", "answered late")

@@ -38,7 +38,10 @@ class Request:
 
 @dataclass(slots=True)
 class Order:
-    """An order that was made. ``is_kept``: False once the provider has lost it. ``account``: whose it runs on."""
+    """An order that was made. ``is_kept``: False once the provider has lost it. ``account``: whose it runs on.
+
+    ``word``: its status, in the provider's word; ``since``: since when.
+    """
 
     id: str
     ticket: Any
@@ -47,6 +50,8 @@ class Order:
     said: dict[str, Any] = field(default_factory=dict)
     is_kept: bool = True
     account: str | None = None
+    word: str = ""
+    since: float = 0.0
 
 
 class Provider:
@@ -54,6 +59,8 @@ class Provider:
 
     name = ""
     host = ""
+    called_off: tuple[str, ...] = ()
+    """The words for an order that nobody makes: canceled first."""
 
     def __init__(self, *, merges: bool) -> None:
         self.merges = merges
@@ -89,6 +96,14 @@ class Provider:
         """The answer to a placing call as somebody else's order of the same kind."""
         raise NotImplementedError
 
+    def call_off(self, order: Order, word: str, now: float) -> None:
+        """Change the status of an order."""
+        order.word, order.since = word, now
+
+    def is_made(self, order: Order) -> bool:
+        """Whether somebody makes an order."""
+        return order.is_kept and order.word not in self.called_off
+
     @property
     def kept(self) -> list[Order]:
         """The orders that it still has."""
@@ -102,6 +117,7 @@ class Fftp(Provider):
     """
 
     name, host = "deli", "deli.test"
+    called_off = ("cancelled",)
 
     def __init__(self, *, merges: bool, refuses_first: bool = False) -> None:
         super().__init__(merges=merges)
@@ -119,16 +135,22 @@ class Fftp(Provider):
                 return "price" if request.body["client_total_cents"] > IMPOSSIBLE else "order"
             case "POST", [*_, "paid"]:
                 return "paid"
+            case "POST", [*_, "status"]:
+                return "cancel"
         return "show"
 
     def guest_of(self, request: Request) -> str | None:
         if request.body and "customer_name" in request.body:
             return str(request.body["customer_name"])
-        found = [order for order in self.orders if order.id in request.path]
+        found = [order for order in self.orders if order.id in request.path.split("/")]
         return found[0].guest if found else None
 
     def reference_of(self, request: Request) -> str:
         return str(request.body["idempotency_key"])
+
+    def call_off(self, order: Order, word: str, now: float) -> None:
+        super().call_off(order, word, now)
+        order.said["status"] = word
 
     def handle(self, request: Request, now: float) -> Answer:
         match request.kind:
@@ -149,6 +171,8 @@ class Fftp(Provider):
             return 404, {"detail": "order not found"}
         if request.kind == "paid":
             order.said["paid"] = True
+        elif request.kind == "cancel":
+            self.call_off(order, request.body["status"], now)
         return 200, order.said
 
     def _order(self, request: Request, now: float) -> Answer:
@@ -170,7 +194,7 @@ class Fftp(Provider):
         said = {
             "order_id": f"ord_{number}", "ticket_number": f"T-{number}", "status": "received", "total_cents": total,
             "eta_minutes": 20, "customer_name": name, "payment_proof": body["payment_proof"], "paid": False,
-            "created_at": datetime.fromtimestamp(1_800_000_000 + now, timezone.utc).isoformat(),
+            "created_at": _instant(now),
         }  # fmt: skip
         order = Order(f"ord_{number}", f"T-{number}", body["idempotency_key"], name, said)
         self.orders.append(order)
@@ -189,6 +213,7 @@ class Sandbox(Provider):
     """
 
     name, host = "box", "box.test"
+    called_off = ("called-off", "turned-down")
     knows_owners = True
     """Whether a cart is changed only by the guest who opened it."""
 
@@ -216,6 +241,10 @@ class Sandbox(Provider):
                 return "account"
             case "POST", ["v1", "sessions"]:
                 return "session"
+            case "GET", ["v1", "orders", _, "state"]:
+                return "show"
+            case "POST", ["v1", "orders", _, "cancellation"]:
+                return "cancel"
         return "order"
 
     def request(self, top: bytes, body: bytes) -> Request:
@@ -228,8 +257,12 @@ class Sandbox(Provider):
     def guest_of(self, request: Request) -> str | None:
         if request.kind in ("cart", "refill"):
             return str(request.body["customer"]["name"])
-        cart = self._carts.get(request.path.split("/")[3]) if request.kind == "order" else None
-        return cart and cart["guest"]
+        if request.kind not in ("show", "cancel", "order"):
+            return None
+        id = request.path.split("/")[3]
+        if request.kind == "order":
+            return id in self._carts and self._carts[id]["guest"] or None
+        return next((order.guest for order in self.orders if order.id == id), None)
 
     def reference_of(self, request: Request) -> str:
         return str(request.body["reference"])
@@ -247,6 +280,8 @@ class Sandbox(Provider):
                 return 200, {"void": {"location": place, "reference": body["reference"]}}
             case "account" | "session":
                 return self._log_in(request)
+            case "show" | "cancel":
+                return self._state(request, now)
         owner = self._sessions.get(request.session)
         if self.serves_members and owner is None:
             return _problem(401, "session_refused", "We serve members only.")
@@ -291,8 +326,21 @@ class Sandbox(Provider):
         said = {"id": f"order{ticket}", "ticket": ticket, "reference": reference, "location": "congress",
                 "ready": quote["ready"], "charged": quote["grand_total"]}  # fmt: skip
         account = cart["owner"] and self._accounts[cart["owner"]]["name"]
-        self.orders.append(Order(said["id"], ticket, reference, cart["guest"], said, account=account))
+        self.orders.append(Order(said["id"], ticket, reference, cart["guest"], said, account=account, since=now))
         return 201, {"order": said}
+
+    def _state(self, request: Request, now: float) -> Answer:
+        id = request.path.split("/")[3]
+        order = next((each for each in self.kept if each.id == id), None)
+        if order is None:
+            return _problem(404, "order_unknown", "There is no such order.")
+        if request.kind == "cancel" and order.word == "turned-down":
+            return _problem(409, "too_late", "We cannot cancel this order any more.")
+        if request.kind == "cancel" and order.word != "called-off":
+            self.call_off(order, "called-off", now)
+        state = {"word": order.word or "taken", "since": _instant(order.since), "location": "congress",
+                 "reference": order.reference, "ready": order.said["ready"]}  # fmt: skip
+        return 200, {"state": state}
 
     def _log_in(self, request: Request) -> Answer:
         email, password = request.body["email"], request.body["password"]
@@ -322,9 +370,13 @@ def _cart(id: str, content: Any, now: float) -> dict[str, Any]:
 
 def _quote(body: Mapping[str, Any], now: float) -> dict[str, Any]:
     food = PRICE * sum(line["count"] for line in body["lines"])
-    ready = datetime.fromtimestamp(1_800_001_200 + now, timezone.utc).isoformat()
+    ready = _instant(1200 + now)
     return {"subtotal": food, "tax": 0, "gratuity": body["gratuity"], "grand_total": food + body["gratuity"],
             "discounts": {"coupon": 0, "house": 0}, "ready": {"at": ready}}  # fmt: skip
+
+
+def _instant(at: float) -> str:
+    return datetime.fromtimestamp(1_800_000_000 + at, timezone.utc).isoformat()
 
 
 _LOCATION = {
