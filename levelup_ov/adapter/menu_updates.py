@@ -25,5 +25,9 @@ class ReportsBetweenMenus:
         raise LookupError(f"{type(self).__name__} reports no stock")
 
     def show_menu_version(self, location: Location, session: Session) -> str:
-        """What changes whenever the menu does, such as a time; one call, only where :attr:`versions_menus`."""
+        """What changes whenever the menu does, such as a time; one call, only where :attr:`versions_menus`.
+
+        It may be one for a location or for the whole account. If two locations have the same one, answers that both
+        read, such as the account's catalog, are fetched only once for it.
+        """
         raise LookupError(f"{type(self).__name__} has no versions of menus")

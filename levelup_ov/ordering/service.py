@@ -58,6 +58,7 @@ from levelup_ov.ordering.tracking import (
 from levelup_ov.ordering.written_menus import WrittenMenu, WrittenMenus
 from levelup_ov.personal import PersonalWords, Withheld
 from levelup_ov.redaction import clean, mask_id, scrub
+from levelup_ov.transport import net
 from levelup_ov.transport.connections import OwnConnections
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call, Session, Transport
@@ -155,6 +156,7 @@ class Service:
         self.tracking = OrderTracking(ledger)
         self.stock = KnownStock(settings.stock_ttl)
         self._written = WrittenMenus()
+        self._versions: dict[str, tuple[str | None, float]] = {}
         self.menu_watches = MenuWatches(ledger)
 
     def merchants(self) -> list[Merchant]:
@@ -277,6 +279,7 @@ class Service:
         before, location = look.before, routed.location
         with self._session(adapter, context) as session, reading():
             version = adapter.show_menu_version(location, session) if adapter.versions_menus else None
+            since = self._known_since(adapter.account.name, version)
             stock = adapter.show_stock(location, session) if adapter.reports_stock else Stock()
             if stock.unread is not None and stock.unread.code != "provider_credentials_refused":
                 # What is missing now is not on sale again; without the permission for it, it is never there.
@@ -285,13 +288,24 @@ class Service:
             if before is not None and is_known and stock_digest(stock) == before.stock:
                 return []
             # A cached menu may be older than the version.
-            seen = seen_menu(version, orderable(adapter.show_menu(location, session.fresh())), stock)
+            seen = seen_menu(version, orderable(adapter.show_menu(location, session.fresh(since))), stock)
         events = list(changes(adapter.account.name, routed.id, before, seen))
         if seen != before and not self.menu_watches.record(look, seen, events):
             return []
         for event in events:
             log.info("menu_changed", extra={"location": routed.id, "event": event.kind, **event.data})
         return events
+
+    def _known_since(self, account: str, version: str | None) -> float:
+        """When this process first heard of the version that was read last: what was fetched since has it.
+
+        Many locations of an account may share a version, and the answers of which it is one.
+        """
+        known, since = self._versions.get(account, (None, 0.0))
+        if version is None or version != known:
+            since = net.now()
+            self._versions[account] = version, since
+        return since
 
     def validate_order(self, location_id: str, request: OrderRequest, context: RequestContext) -> ValidatedOrder:
         """EP-4. :raises Failure: why the order cannot be placed like this."""

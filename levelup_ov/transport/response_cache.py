@@ -8,19 +8,21 @@ all processes. How long an answer is used is the adapter's decision (``cache_for
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered, timed_out
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 
+V = TypeVar("V")
 KEPT_FOR = 24 * 3600
 """Seconds for which a stale answer is kept, to be revalidated by its ETag."""
 CLAIMED_FOR = 5.0
@@ -29,7 +31,7 @@ MEMORY = 64 * 1024 * 1024
 """Bytes of answers kept in memory."""
 
 MAX_UNDERSTOOD = 4096
-"""How many answers this process remembers as readable."""
+"""How many answers this process remembers as readable, or as fetched."""
 
 _CLAIM_PAUSE = 0.05
 """Seconds between attempts to claim."""
@@ -109,6 +111,8 @@ class ResponseCache:
         self._lock = threading.Lock()
         # Checking an answer costs as much as using it, so each stored one is checked only once.
         self._understood: OrderedDict[str, int] = OrderedDict()
+        # When this process began to fetch what it stored.
+        self._fetched: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     @property
     def store(self) -> CacheStore:
@@ -122,8 +126,12 @@ class ResponseCache:
         deadline: Deadline,
         fetch: Callable[[str], tuple[bytes | None, str]],
         check: Callable[[bytes], object],
+        *,
+        since: float | None = None,
     ) -> Kept:
         """The answer stored under ``key``, at most ``seconds`` old.
+
+        ``since``: a stored one counts as fresh only if this process has fetched it since then (:func:`net.now`).
 
         ``fetch`` receives the ETag to send, maybe empty; it returns the body, None if unchanged, and the new ETag.
         ``check`` reads a body and raises a :class:`~levelup_ov.domain.failure.Failure` if it is unusable: such an
@@ -131,11 +139,12 @@ class ResponseCache:
 
         :raises Unanswered: ``fetch`` raised it, or another request's fetch outlasted ``deadline``.
         """
-        if (kept := self._usable(key, check)) is not None and kept.fresh_until > time.time():
+        if (kept := self._usable(key, check)) is not None and self._is_fresh(key, kept, since):
             return kept
         with self._flight(key, deadline), self._claim(key, deadline):
-            if (kept := self._usable(key, check)) is not None and kept.fresh_until > time.time():
+            if (kept := self._usable(key, check)) is not None and self._is_fresh(key, kept, since):
                 return kept
+            began = net.now()
             body, etag = fetch(kept.etag if kept else "")
             if body is None:
                 if kept is None:
@@ -149,7 +158,17 @@ class ResponseCache:
                 return Kept(body, etag, 0.0)  # its reader reports the fault
             kept = Kept(body, etag, time.time() + seconds)
             self._store.put(key, kept)
+            self._remember(self._fetched, key, (began, hash(body)))
             return kept
+
+    def _is_fresh(self, key: str, kept: Kept, since: float | None) -> bool:
+        if kept.fresh_until <= time.time():
+            return False
+        if since is None:
+            return True
+        # Another host may have stored what it fetched before; its clock says nothing here.
+        began, digest = self._fetched.get(key, (-math.inf, 0))
+        return began >= since and digest == hash(kept.body)
 
     def _usable(self, key: str, check: Callable[[bytes], object]) -> Kept | None:
         kept = self._store.get(key)
@@ -163,12 +182,15 @@ class ResponseCache:
             check(body)
         except Failure:
             return False
-        with self._lock:
-            self._understood[key] = digest
-            self._understood.move_to_end(key)
-            while len(self._understood) > MAX_UNDERSTOOD:
-                self._understood.popitem(last=False)
+        self._remember(self._understood, key, digest)
         return True
+
+    def _remember(self, known: OrderedDict[str, V], key: str, value: V) -> None:
+        with self._lock:
+            known[key] = value
+            known.move_to_end(key)
+            while len(known) > MAX_UNDERSTOOD:
+                known.popitem(last=False)
 
     @contextmanager
     def _flight(self, key: str, deadline: Deadline) -> Iterator[None]:

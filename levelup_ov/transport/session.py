@@ -274,7 +274,7 @@ class Session:
         self._headers = headers
         self._error_from = error_from
         self._part = ""
-        self._is_fresh = False
+        self._since: float | None = None
         self._own = (ahead or OwnConnections()) if own else None
         self.placement = placement or Placement()
         self.deadline = deadline
@@ -324,10 +324,10 @@ class Session:
         hurried.deadline = Deadline(min(seconds, self.deadline.remaining()))
         return hurried
 
-    def fresh(self) -> Session:
-        """This session without cached answers."""
+    def fresh(self, since: float) -> Session:
+        """This session, with cached answers only if this process has fetched them since then (:func:`net.now`)."""
         fresh = copy.copy(self)
-        fresh._is_fresh = True
+        fresh._since = since
         return fresh
 
     def add_secret(self, text: str) -> str:
@@ -415,7 +415,7 @@ class Session:
         """
         request = self._prepare(method, path, body, form, params, headers)
         repeatable = repeatable or method in _READING
-        if cache_for is None or self._is_fresh:
+        if cache_for is None:
             self.freshness.until = 0.0
             if self._own is not None and method in _READING:
                 # A look-up must not be answered from an intermediate cache.
@@ -440,7 +440,7 @@ class Session:
 
         url = request.url or ""
         key = cache_key(self._account, self._headers, method, url, headers or {}, _bytes(request))
-        kept = self._transport.cache.answer(key, cache_for, self.deadline, fetch, read)
+        kept = self._transport.cache.answer(key, cache_for, self.deadline, fetch, read, since=self._since)
         self.freshness.until = min(self.freshness.until, kept.fresh_until)
         return Reply(200, {}, kept.body)
 

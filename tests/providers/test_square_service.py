@@ -259,3 +259,23 @@ def test_a_desired_time_is_the_time(channel: Channel, square: Square, clock: Clo
 
     assert (validated["soonest_available_at"], submitted["expected_ready_at"]) == (wanted, wanted)
     assert clock.now + timedelta(hours=6, minutes=45) == clock.now.replace(hour=22, minute=45)
+
+
+@pytest.mark.rule("MENU-9")
+def test_a_changed_catalog_is_read_once_for_all_locations(service: Flask, square: Square) -> None:
+    def watch() -> tuple[str, int, int]:
+        """What was found, and how often catalog and changes were read."""
+        square.calls.clear()
+        found = service.test_cli_runner().invoke(args=["menu", "watch", "--every", "0"]).output
+        return found, square.calls.count("GET /v2/catalog/list"), square.calls.count("POST /v2/catalog/search")
+
+    found, pages, _ = watch()
+    locations = int(found.rpartition(" checked")[0].rpartition("\n")[2])
+    assert locations > 1 and pages > 1 and watch()[1] == 0
+    for version, name in (("2026-11-23T17:00:00Z", "Burger of the day"), ("2026-11-24T17:00:00Z", "Burger")):
+        burger = next(each for each in square.catalog if each["id"] == "IBURGER")
+        burger["item_data"]["name"] = name
+        square.latest_time = version
+        found, read, searched = watch()
+        assert (found.count("menu.changed"), read) == (locations, pages) and searched == 2 * locations
+        assert watch()[0].count("menu.changed") == 0
