@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, is_old, merged, proven
-from levelup_ov.checkout.failed_orders import SETTLE, case, in_progress, without
+from levelup_ov.checkout.failed_orders import SETTLE, SUPPORT, case, in_progress, without
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
@@ -32,6 +32,14 @@ from levelup_ov.transport.deadline import Deadline
 
 _OPEN: tuple[OrderState, ...] = ("submitted", "refunding")
 """The states in which it is open what becomes of the charge."""
+
+_CANCELS = "POST {} cancels and refunds it"
+_INSTEAD: Mapping[OrderState, str] = {
+    "submitting": f"it is still being placed; once that is finished, {_CANCELS}",
+    "stuck": SUPPORT,
+    "settled": "the operator has settled it",
+}
+"""What to do about a charged order that is to be canceled without its refund, by its state."""
 
 log = logging.getLogger(__name__)
 
@@ -141,34 +149,33 @@ class Canceler:
 
     def check_not_charged(self, order: PlacedOrder) -> None:
         """:raises Failure: ``cancellation_refused``: web checkout has charged this order, and has not refunded it."""
-        charged = self._charged(order)
-        if charged is not None and charged.uuid is not None and charged.state != "refunded":
-            path = f"/checkout/orders/{charged.uuid}/cancellation"
-            message = f"web checkout charged this order: POST {path} cancels and refunds it"
-            raise Failure("cancellation_refused", message)
+        for charged in self._charged(order):
+            if charged.uuid is not None and charged.state != "refunded":
+                what = _INSTEAD.get(charged.state, _CANCELS).format(f"/checkout/orders/{charged.uuid}/cancellation")
+                raise Failure("cancellation_refused", f"web checkout charged this order: {what}")
 
     def called_off(self, order: PlacedOrder, is_off: bool) -> Callable[[Any], None] | None:
         """A charged order is not refunded, because a restaurant may void an order and enter it again.
 
         It is reported to a person, unless a cancellation was requested here.
         """
-        charged = self._charged(order)
-        if charged is None:
-            return None
+        at = to_ms(self._clock()) if is_off else None
+        orders = self._charged(order)
 
         def record(cursor: Any) -> None:
-            if self._store.call_off(cursor, charged.id, to_ms(self._clock()) if is_off else None):
-                facts = {"order": charged.id, "uuid": charged.uuid, "remedy": f"refund it, or {SETTLE}"}
-                log.error("canceled_and_not_refunded", extra=facts)
+            for charged in orders:
+                if self._store.call_off(cursor, charged.id, at):
+                    facts = {"order": charged.id, "uuid": charged.uuid, "remedy": f"refund it, or {SETTLE}"}
+                    log.error("canceled_and_not_refunded", extra=facts)
 
-        return record
+        return record if orders else None
 
-    def _charged(self, order: PlacedOrder) -> StoredOrder | None:
-        """The order of web checkout that submitted this one."""
-        found = self._store.order(order.request_id) if order.request_id else None
+    def _charged(self, order: PlacedOrder) -> list[StoredOrder]:
+        """The orders of web checkout that submitted this one, or found it placed."""
+        ids = self._service.submissions.ledger.charges_of(order.submission)
+        orders = map(self._store.order, filter(None, (order.request_id, *ids)))
         # A channel may have sent any request id.
-        number = None if found is None or found.submitted is None else json.loads(found.submitted)["order_id"]
-        return found if number is None or str(number) == str(order.order_id) else None
+        return [each for each in orders if each and _number(each) in (None, str(order.order_id))]
 
     def _begin(self, order: StoredOrder, asked: str) -> StoredOrder:
         """Record that the order is to be canceled; a proof that it is canceled stays one."""
@@ -248,5 +255,9 @@ def _busy() -> Failure:
 
 def _place(order: StoredOrder) -> tuple[str, str, str]:
     """The location of an order, its number there, and the key under which it was submitted."""
-    number = json.loads(order.submitted or "{}")["order_id"]
-    return order.provider_location_id or "", str(number), key_of(order)
+    return order.provider_location_id or "", str(_number(order)), key_of(order)
+
+
+def _number(order: StoredOrder) -> str | None:
+    """The number that its provider gave to an order; None while it is not submitted."""
+    return None if order.submitted is None else str(json.loads(order.submitted)["order_id"])

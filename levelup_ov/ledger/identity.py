@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
+from uuid import UUID
 
 import orjson
 
@@ -21,7 +22,9 @@ from levelup_ov.domain.order import DeliveryAddress, Item
 from levelup_ov.domain.request import SubmissionRequest
 from levelup_ov.domain.secret import Secret
 
-Kind = Literal["idempotency_key", "order_number", "grubhub_order_number", "order_validation_id", "card", "content"]
+Kind = Literal[
+    "idempotency_key", "order_number", "grubhub_order_number", "order_validation_id", "card", "content", "charge"
+]
 
 NAMED: tuple[Kind, ...] = ("idempotency_key", "order_number", "grubhub_order_number", "order_validation_id")
 """The kinds that the channel names, the strongest first."""
@@ -125,6 +128,19 @@ def identities(
     if not present:
         present = {"content": (content,)}
     return tuple(Identity(kind, _digests(keys, location, kind, *values)) for kind, values in present.items())
+
+
+def of_charge(id: str) -> str:
+    """The digest by which a submission is found that turned out to be the order of a charge with this id (WEB-5).
+
+    It is nothing but the id, so no secret key is needed, and :func:`charge_of` gives it back.
+    """
+    return id.replace("-", "")
+
+
+def charge_of(digest: str) -> str:
+    """The id of the charge that :func:`of_charge` made a digest of."""
+    return str(UUID(digest))
 
 
 def content_digests(location: str, content: bytes, keys: Sequence[bytes]) -> tuple[str, ...]:

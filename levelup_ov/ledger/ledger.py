@@ -35,7 +35,7 @@ from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, End
 from levelup_ov.ledger.batches import in_batches
 from levelup_ov.ledger.boot_clock import Observer, this_host
 from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind
+from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind, charge_of, of_charge
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.ledger.records import (
     MILLISECOND,
@@ -135,7 +135,8 @@ class Ledger:
         that are new, or digested under new keys, are added to the submission that was found, so that a later request
         with only those finds it too. An unknown submission is also found by ``alike``, digests like ``content``, which
         is also their default. ``is_paid``: this one has a charge of its own, so it is not the same order, and must wait
-        until the other's outcome is known.
+        until the other's outcome is known. The id of the charge is its ``request_id``, by which :meth:`requested` finds
+        it, also where it is the same as an earlier one.
         ``lease`` must cover everything before :meth:`begin_sending`.
         ``reference`` returns our reference for a generation (SUB-11); without it, each claim has a new one.
         """
@@ -175,7 +176,7 @@ class Ledger:
                         return InProgress(doubtful)
                     held = {"": doubtful}
                 if held:
-                    return self._recognized(cursor, held, kinds, content, this)
+                    return self._recognized(cursor, held, kinds, content, this, request_id if is_paid else None)
                 insert, point = self._sql.insert, self._sql.point
                 if matches:
                     row.update(following(matches, identities, content, alike, reference))
@@ -225,14 +226,23 @@ class Ledger:
         return tuple({match.submission.id: match.submission for match in matches}.values())
 
     def requested(self, location: str, request_id: str) -> tuple[Submission, ...]:
-        """The submissions of a request to a location, in any state; no secret key is needed to find them."""
-        values = {"request_id": request_id, "now": self._now()}
+        """The submissions of a request to a location, in any state; no secret key is needed to find them.
+
+        If the request was of an order that is charged, also the one that was found to be the same.
+        """
+        values = {"request_id": request_id, "digest": of_charge(request_id), "now": self._now()}
 
         def work(cursor: Any, _again: bool) -> tuple[Submission, ...]:
-            found = map(submission_of, self._sql.requested.all(cursor, values))
-            return tuple(self._resolve_expired(cursor, each) for each in found if each.location == location)
+            rows = (*self._sql.requested.all(cursor, values), *self._sql.match.all(cursor, values))
+            found = {row.id: submission_of(row) for row in rows if row.location == location}
+            return tuple(self._resolve_expired(cursor, each) for each in found.values())
 
         return self.database.run(work)
+
+    def charges_of(self, submission: str) -> tuple[str, ...]:
+        """The ids of the charges that were found to be for this submission, which another request had made."""
+        rows = self.database.run(lambda cursor, _: self._sql.charges.all(cursor, {"this": submission}), single=True)
+        return tuple(charge_of(row.digest) for row in rows)
 
     def begin_sending(
         self,
@@ -757,12 +767,15 @@ class Ledger:
         kinds: Mapping[str, Kind],
         content: tuple[str, ...],
         this: str,
+        charge: str | None,
     ) -> Claim:
         """The verdict for a claim whose identities are taken; its new identities are added to the submission found."""
         same = [submission for submission in held.values() if set(content) & set(submission.content)]
         if not same:
             return Reused(next(iter(held.values())))
         found = min(same, key=lambda submission: list(_VERDICTS).index(submission.state))
+        if charge is not None and charge != found.request_id:
+            kinds = {**kinds, of_charge(charge): "charge"}
         self._sql.point.run_each(
             cursor,
             [

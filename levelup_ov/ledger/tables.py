@@ -365,7 +365,8 @@ class Statements:
             .values(look_again_at=bindparam("next", type_=BigInteger), **_finding(_C.finding)),
             "looked_again",
         )
-        self.digests = prepare(select(IDENTITIES.c.digest).where(IDENTITIES.c.submission == bindparam("this")))
+        digests = select(IDENTITIES.c.digest).where(IDENTITIES.c.submission == bindparam("this"))
+        self.digests, self.charges = prepare(digests), prepare(digests.where(IDENTITIES.c.kind == "charge"))
         self.key = prepare(select(KEYS.c.value).where(KEYS.c.name == bindparam("name")))
         keys = insert(KEYS, is_postgresql=database.is_postgresql)
         self.keep_key = prepare(keys.on_conflict_do_nothing(index_elements=["name"]), *("name", "value"))

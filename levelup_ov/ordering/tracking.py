@@ -86,7 +86,9 @@ class OrderTracking:
             found_under = self._ledger.named(key)
             if not found_under and request_id is not None:
                 found_under = self._ledger.requested(location, request_id)
-            submission = next(iter(found_under), None)
+            # An attempt that was not placed may have been followed by another one.
+            placed = (each for each in found_under if each.state == "placed" and str(each.order_id) == number)
+            submission = next(placed, next(iter(found_under), None))
             if submission is not None and submission.state == "unknown":
                 raise outcome_unknown("it is not known whether this order was placed")
             if submission is not None and submission.state in ("claimed", "sending"):

@@ -13,12 +13,13 @@ from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Refused
 from levelup_ov.ledger.engine import LedgerUnavailable
 from tests.channel import Answer, Clock, order
-from tests.checkout.site import PLACE, Site
+from tests.checkout.site import PLACE, Site, meal
 from tests.checkout.test_checkout_canceled import NO_ANSWER, status_of
 from tests.checkout.test_checkout_cancellations import cancel, uuid
 from tests.checkout.test_checkout_interrupted import ADAPTER, LATER, NOTHING, refund_pending, stage, state
 from tests.checkout.test_checkout_money import refusal
 from tests.checkout.test_checkout_operator import Watched, watched
+from tests.checkout.test_checkout_submissions import Killed, _die, submitted_past
 
 __all__ = ["uuid", "watched"]
 
@@ -42,6 +43,47 @@ def test_a_charged_order_is_canceled_where_it_is_refunded(site: Site, uuid: str,
     assert cancel(site, uuid).status == 200 and site.refunded() == [uuid]
     # Now there is nothing to refund.
     assert canceled_here(site, uuid).json["order"]["status"] == "cancelled"
+
+
+@pytest.mark.rule("STAT-6", "EVT-8")
+def test_a_meal_that_was_placed_beside_checkout(watched: Watched, merchant: str, user: str) -> None:
+    """It was placed first, and then charged."""
+    site, body = watched.site, meal(merchant, user, discount_amount=0)
+    body["order_submission"]["order_number"] = "N-1"
+    assert submitted_past(site, body).status == 200
+    uuid = site.charged(body)["uuid"]
+    answer = canceled_here(site, uuid)
+    assert answer.refusal == (422, "cancellation_refused", None) and uuid in answer.error["message"]
+    call_off(site, uuid)
+    assert watched.words() == ["canceled_not_refunded"] and uuid in site.command("cases")[1]
+    call_off(site, uuid, "cooking")
+    assert site.command("cases")[0] == 0 and cancel(site, uuid).status == 200
+    assert canceled_here(site, uuid).json["order"]["status"] == "cancelled"
+
+
+@pytest.mark.rule("STAT-6")
+def test_a_refusal_to_cancel_says_what_to_do(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    def told() -> str:
+        answer = site.channel.send("POST", f"/locations/{PLACE}/orders/1/cancellation")
+        assert answer.refusal == (422, "cancellation_refused", None)
+        return str(answer.error["message"])
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("levelup_ov.checkout.submitting.mischarge", _die)
+        site.charge(meal(merchant, user), "K")
+    (uuid,) = site.unrefunded()
+    path = f"/checkout/orders/{uuid}/cancellation"
+    assert "still being placed; once that is finished" in told() and path in told()
+    clock.set(LATER)
+    assert site.charged(meal(merchant, user), "K")["state"] == "submitted"
+    assert "POST" in told() and "still" not in told()
+    site.line.changes["/refund"] = [{"spend_amount": 500}]
+    assert site.refund(uuid).error["code"] == "refund_impossible"
+    assert "could not be given back" in told() and path not in told()
+    assert site.command("settle", uuid, "--by", "Olive", "--why", "the guest keeps the meal")[0] == 0
+    assert "operator has settled it" in told() and path not in told()
 
 
 @pytest.mark.rule("STAT-6")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from tests.checkout.test_checkout_interrupted import (
     ADAPTER,
     LATER,
     NOTHING,
+    _kill,
     interrupted,
     kill_after_cancel,
     refund_pending,
@@ -31,6 +32,7 @@ from tests.checkout.test_checkout_interrupted import (
     state,
 )
 from tests.checkout.test_checkout_money import refusal
+from tests.checkout.test_checkout_submissions import Killed, submitted_past
 
 __all__ = ["interrupted", "uuid"]
 
@@ -339,17 +341,27 @@ def test_a_canceled_order_is_reported_as_being_refunded(site: Site, unrefunded: 
 
 @pytest.mark.rule("STAT-6", "STAT-7")
 @pytest.mark.parametrize("interrupts", [False, True], ids=["site", "command"])
+@pytest.mark.parametrize("placed", ["at once", "beside checkout", "at the second attempt"])
 def test_a_cancellation_needs_no_key_of_that_time(
-    make_site: MakeSite, merchant: str, user: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, interrupts: bool
+    make_site: MakeSite, clock: Clock, monkeypatch: pytest.MonkeyPatch, interrupts: bool, placed: str
 ) -> None:
     """Keys are changed one after another, and the first one is dropped."""
     old, new = new_secret_key(), new_secret_key()
     first = make_site(LEVELUP_OV_SECRET_KEYS=old)
     merchant, user = first.connect_merchant(), first.connect_user()
-    uuid = first.charged(meal(merchant, user))["uuid"]
+    body = meal(merchant, user, discount_amount=0)
+    body["order_submission"]["order_number"] = "N-1"
+    if placed == "beside checkout":
+        assert submitted_past(first, body).status == 200
+    elif placed == "at the second attempt":
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr("levelup_ov.ordering.service.Service._place_order", _kill)
+            first.charge(body, "K")
+        clock.now += timedelta(minutes=2)
+    uuid = first.charged(body, "K")["uuid"]
     if interrupts:
         kill_after_cancel(first, uuid, monkeypatch)
-        clock.set(LATER)
+        clock.now += timedelta(minutes=2)
     # The tokens are sealed again where they are used.
     make_site(LEVELUP_OV_SECRET_KEYS=f"{new},{old}").charged(order(merchant, user))
     last = make_site(LEVELUP_OV_SECRET_KEYS=new)

@@ -303,11 +303,11 @@ def test_a_meal_that_was_canceled_before_is_not_paid(
 ) -> None:
     body = meal(merchant, user, discount_amount=0)
     body["order_submission"]["order_number"] = "N-1"
-    number = submitted_past(site, body).order["order_id"]
-    path = f"/locations/{PLACE}/orders/{number}/cancellation"
+    path = f"/locations/{PLACE}/orders/{submitted_past(site, body).order['order_id']}"
 
     def canceled() -> None:
-        assert site.channel.send("POST", path).order["status"] == "cancelled"
+        site.call_off(clock())
+        assert site.channel.get(path).order["status"] == "cancelled"
 
     if is_killed:
         with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -371,6 +371,28 @@ def test_a_meal_under_a_dropped_key_is_not_refunded(make_site: MakeSite, clock: 
     clock.now += timedelta(minutes=2)
     assert make_site(LEVELUP_OV_SECRET_KEYS=new).reconcile()[0] == 0
     assert (site.meals(), len(site.unrefunded()), site.line.count("/refund")) == (1, 2, 0)
+
+
+@pytest.mark.rule("WEB-5", "META-7")
+def test_a_meal_beside_checkout_under_a_dropped_key(make_site: MakeSite, clock: Clock) -> None:
+    old, new = (base64.b64encode(each * 32).decode() for each in (b"a", b"b"))
+    site = make_site(LEVELUP_OV_SECRET_KEYS=old)
+    merchant, user = site.connect_merchant(), site.connect_user()
+    body = meal(merchant, user, note=LOST, discount_amount=0)
+    body["order_submission"]["order_number"] = "N-1"
+    assert submitted_past(site, body).error["code"] == "outcome_unknown"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("levelup_ov.ordering.service.Service.look_up", _unknown)
+        assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    make_site(LEVELUP_OV_SECRET_KEYS=f"{new},{old}").charged(order(merchant, user))
+    clock.now += timedelta(minutes=2)
+    last = make_site(LEVELUP_OV_SECRET_KEYS=new)
+    assert last.reconcile()[0] == 0
+    assert (last.meals(), len(last.unrefunded()), last.line.count("/refund")) == (1, 2, 0)
+
+
+def _unknown(*_: object) -> None:
+    raise Failure("outcome_unknown", "the provider does not answer")
 
 
 def submitted_past(site: Site, body: Any) -> Answer:
