@@ -16,7 +16,7 @@ PLAIN = "levelup"
 """The location of an order that goes to no provider starts with this; LevelUp's number follows."""
 
 
-def event_of(order: StoredOrder, what: str) -> Event:
+def event_of(order: StoredOrder, what: str, provider_order_id: str | None) -> Event:
     """The event about ``order``; ``what`` is the kind of its case, or :data:`What`.
 
     It goes to the operator of the restaurant that was to make the order, or else to that of web checkout.
@@ -29,7 +29,7 @@ def event_of(order: StoredOrder, what: str) -> Event:
         location=f"{PLAIN}.{order.location_id}" if place is None else place,
         submission=order.id,
         order_id=submitted.get("order_id"),
-        provider_order_id=None,
+        provider_order_id=provider_order_id,
         reference=order.id,
         request_id=None,
         submitted_at=from_ms(order.created_at),

@@ -155,9 +155,9 @@ class Canceler:
                 raise Failure("cancellation_refused", f"web checkout charged this order: {what}")
 
     def called_off(self, order: PlacedOrder, is_off: bool) -> Callable[[Any], None] | None:
-        """A charged order is not refunded, because a restaurant may void an order and enter it again.
+        """Record it of the charge, which is a person's then, unless a cancellation was requested here.
 
-        It is reported to a person, unless a cancellation was requested here.
+        It is not refunded, because a restaurant may void an order and enter it again.
         """
         at = to_ms(self._clock()) if is_off else None
         orders = self._charged(order)

@@ -36,9 +36,10 @@ from levelup_ov.domain.checkout import ConnectionState, OrderState
 from levelup_ov.domain.event import Event
 from levelup_ov.domain.money import Cents
 from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.identity import of_charge
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.ledger.statements import insert
-from levelup_ov.ledger.tables import is_due
+from levelup_ov.ledger.tables import IDENTITIES, SUBMISSIONS, is_due
 
 Kind = Literal["merchant", "user"]
 GIVEN_UP_AFTER = timedelta(days=1)
@@ -275,14 +276,15 @@ class UuidTaken(Exception):
 class CheckoutStore:
     """The tables in ``database``; raises ``LedgerUnavailable`` if they cannot be used.
 
-    A new case of an order is an event in ``outbox``, as ``event_of`` makes it of the order and the case's kind.
+    A new case of an order is an event in ``outbox``, as ``event_of`` makes it of the order, the case's kind, and
+    the provider's id of the order.
     """
 
     def __init__(
         self,
         database: Database,
         outbox: Outbox | None = None,
-        event_of: Callable[[StoredOrder, str], Event] | None = None,
+        event_of: Callable[[StoredOrder, str, str | None], Event] | None = None,
     ) -> None:
         self._database = database
         self._outbox = outbox
@@ -403,7 +405,7 @@ class CheckoutStore:
         """Change an order that is in one of the states ``sources``; returns it as it is now. None: it was not.
 
         ``held``: and whose lease still has this mark. ``cancellation``: and whose cancellation is still this one.
-        ``notify``: what the operator is notified of with it, in addition to a case of another kind than before (EVT-8).
+        ``notify``: what the operator is notified of with it, in addition to a case that it did not have (EVT-8).
 
         :raises UuidTaken: another order has the UUID.
         """
@@ -441,29 +443,33 @@ class CheckoutStore:
 
     def report(self, order: StoredOrder, what: str) -> None:
         """Notify the operator of something that changes nothing of the order; lost if the ledger cannot be written."""
-        if self._outbox is not None and self._event_of is not None:
-            self._outbox.add(self._event_of(order, what))
+        if self._outbox is not None and self._outbox.is_on:
+            self._database.run(lambda cursor, _: self._notify(cursor, order, what))
 
-    def call_off(self, cursor: Any, id: str, at: int | None) -> StoredOrder | None:
+    def call_off(self, cursor: Any, id: str, at: int | None) -> bool:
         """Record in the transaction of ``cursor`` that nobody makes an order since ``at``; None: it is made again.
 
-        Returns the order if that is a new case of it.
+        Returns whether that is a new case of it.
         """
         given = {"this": id, "at": at}
         before = StoredOrder(**self._database.prepare(_LOCKED).first(cursor, given)._asdict())
         if (before.called_off_at is None) == (at is None):
-            return None
+            return False
         order = StoredOrder(**self._database.prepare(_CALL_OFF).first(cursor, given)._asdict())
         if self._outbox is not None:
             self._report(cursor, before, order, None)
-        return order if order.is_called_off else None
+        return order.is_called_off
 
     def _report(self, cursor: Any, before: StoredOrder, order: StoredOrder, notify: str | None) -> None:
-        assert self._outbox is not None and self._event_of is not None
         known = [case["kind"] for case in before.open_cases]
         for what in (notify, *(case["kind"] for case in order.open_cases)):
             if what and what not in known:
-                self._outbox.record(cursor, self._event_of(order, what))
+                self._notify(cursor, order, what)
+
+    def _notify(self, cursor: Any, order: StoredOrder, what: str) -> None:
+        assert self._outbox is not None and self._event_of is not None
+        meal = self._database.prepare(_MEAL).first(cursor, {"this": order.id, "digest": of_charge(order.id)})
+        self._outbox.record(cursor, self._event_of(order, what, meal and meal.provider_order_id))
 
     def unfinished_orders(self, now: int, limit: int) -> list[StoredOrder]:
         """Orders that are unfinished, or that a person must settle, longest waiting first.
@@ -536,6 +542,11 @@ _UNFINISHED = (
 _ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
 _LOCKED = _ORDER.with_for_update()
 _CALL_OFF = update(ORDERS).where(_O.id == bindparam("this")).values(called_off_at=bindparam("at")).returning(ORDERS)
+_S, _I = SUBMISSIONS.c, IDENTITIES.c
+_MEAL = select(_S.provider_order_id).where(
+    _S.state == "placed",
+    or_(_S.request_id == bindparam("this"), _S.id.in_(select(_I.submission).where(_I.digest == bindparam("digest")))),
+)
 _NEW_ORDER = ORDERS.insert().returning(_O.id)
 # A parameter with the name of a column could not stand beside a change of that column.
 _CANCELING = _O.cancellation.is_not_distinct_from(bindparam("canceling", type_=Text))

@@ -22,7 +22,8 @@ class Event:
 
     ``location`` is the id on the wire. Events with the same ``subject`` are delivered in the order of their changes:
     the submission's id for an order, the location's id for the rest. ``data`` has further members, all JSON and
-    nothing personal; ``merchant_id`` and ``location_id`` come from here.
+    nothing personal; ``merchant_id`` and ``location_id`` come from here. ``once``: it is recorded only once for its
+    ``subject`` and ``what``, as long as events are kept.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Event:
     location: str
     subject: str
     data: Mapping[str, str | int | bool | None]
+    once: bool = False
 
 
 def attention(

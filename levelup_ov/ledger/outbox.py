@@ -24,6 +24,10 @@ _GIVEN = ("event", "receiver", "kind", "account", "location", "subject", "data")
 _F, _S = ORDER_FOLLOWERS.c, ORDER_STATUSES.c
 
 
+def _id_of(event: Event) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"{event.subject} {event.data['what']}")
+
+
 def nobody(_event: Event) -> Sequence[str]:
     """No receiver is configured."""
     return ()
@@ -92,7 +96,7 @@ class Outbox:
     def _write(self, cursor: Any, event: Event, receivers: Sequence[str]) -> None:
         data = {"merchant_id": event.account, "location_id": event.location, **event.data}
         row = {
-            "event": f"evt_{uuid.uuid4().hex}",
+            "event": f"evt_{(_id_of(event) if event.once else uuid.uuid4()).hex}",
             "kind": event.kind,
             "account": event.account,
             "location": event.location,
@@ -117,7 +121,7 @@ class Outbox:
         fresh = insert(OUTBOX, is_postgresql=self._database.is_postgresql).values(
             state="waiting", attempts=literal(0, BigInteger), **times
         )
-        return self._database.prepare(fresh, *_GIVEN)
+        return self._database.prepare(fresh.on_conflict_do_nothing(index_elements=["event", "receiver"]), *_GIVEN)
 
     @cached_property
     def _follow(self) -> Statement:

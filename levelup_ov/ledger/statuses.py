@@ -266,7 +266,7 @@ def _events(order: PlacedOrder, stage: Stage | None, word: str, changed_at: date
     yield Event("order.status_changed", order.account, order.location, order.submission, data)
     if stage == "refused" and order.stage != stage:
         # The guest believes that it is ordered.
-        yield attention(
+        refused = attention(
             "order_refused",
             account=order.account,
             location=order.location,
@@ -277,6 +277,8 @@ def _events(order: PlacedOrder, stage: Stage | None, word: str, changed_at: date
             request_id=None,
             submitted_at=order.placed_at,
         )
+        # A status may change to and fro.
+        yield replace(refused, once=True)
 
 
 def _order(row: Any) -> PlacedOrder:

@@ -55,7 +55,8 @@ def test_a_meal_that_was_placed_beside_checkout(watched: Watched, merchant: str,
     answer = canceled_here(site, uuid)
     assert answer.refusal == (422, "cancellation_refused", None) and uuid in answer.error["message"]
     call_off(site, uuid)
-    assert watched.words() == ["canceled_not_refunded"] and uuid in site.command("cases")[1]
+    (data,) = watched.reported()
+    assert data["what"] == "canceled_not_refunded" and data["provider_order_id"] and uuid in site.command("cases")[1]
     call_off(site, uuid, "cooking")
     assert site.command("cases")[0] == 0 and cancel(site, uuid).status == 200
     assert canceled_here(site, uuid).json["order"]["status"] == "cancelled"
@@ -116,7 +117,8 @@ def test_a_restaurant_that_cancels_keeps_no_charge_unseen(
     assert status == 1 and uuid in said and "was canceled, and its charge was not refunded" in said
     status, said = site.reconcile()
     assert status == 1 and "still submitted: a person must settle it" in said
-    assert "canceled_not_refunded" in watched.words() and watched.words().count("canceled_not_refunded") == 1
+    (data,) = (each for each in watched.reported() if each["what"] == "canceled_not_refunded")
+    assert (data["order_id"], data["levelup_uuid"]) == (1, uuid) and data["provider_order_id"] is not None
 
 
 @pytest.mark.rule("STAT-6", "EVT-8")

@@ -103,6 +103,19 @@ def test_each_change_of_a_status_is_one_event(ledger: Ledger, deliveries: EventD
 
 
 @pytest.mark.rule("EVT-8")
+def test_a_status_that_flaps_needs_a_person_once(ledger: Ledger, deliveries: EventDeliveries) -> None:
+    statuses = Statuses(ledger)
+    for key in ("key-1", "key-2"):
+        begin(ledger, id := claimed(claim(ledger, key.encode(), idempotency_key=key)))
+        place(ledger, id, provider_order_id=key)
+        for stage in ("refused", "accepted", "refused", None, "refused"):
+            assert (order := statuses.of(id)) is not None
+            assert statuses.record(order, stage, str(stage), None)
+    found = [data["provider_order_id"] for kind, data in reported(deliveries) if kind == OPERATOR_KIND]
+    assert found == ["key-1", "key-2"] and len(reported(deliveries)) == 12
+
+
+@pytest.mark.rule("EVT-8")
 def test_a_finding_is_an_event_once(ledger: Ledger, deliveries: EventDeliveries) -> None:
     id = in_doubt(ledger)
     ledger.rule_out(shown(ledger, id), grace=GRACE, fenced=True)
