@@ -151,7 +151,8 @@ class Canceler:
         """:raises Failure: ``cancellation_refused``: web checkout has charged this order, and has not refunded it."""
         for charged in self._charged(order):
             if charged.uuid is not None and charged.state != "refunded":
-                what = _INSTEAD.get(charged.state, _CANCELS).format(f"/checkout/orders/{charged.uuid}/cancellation")
+                # LevelUp's UUID has no hyphens, and may look like a card number, which is masked.
+                what = _INSTEAD.get(charged.state, _CANCELS).format(f"/checkout/orders/{charged.id}/cancellation")
                 raise Failure("cancellation_refused", f"web checkout charged this order: {what}")
 
     def called_off(self, order: PlacedOrder, is_off: bool) -> Callable[[Any], None] | None:

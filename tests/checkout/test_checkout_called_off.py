@@ -30,6 +30,11 @@ def canceled_here(site: Site, uuid: str) -> Answer:
     return site.channel.send("POST", f"/locations/{PLACE}/orders/{number}/cancellation")
 
 
+def address_of(site: Site, uuid: str) -> str:
+    """Where a charged order is canceled; with our id, which is in every message as it is."""
+    return f"/checkout/orders/{site.get(f'/orders/{uuid}')['order']['id']}/cancellation"
+
+
 def watch(site: Site) -> str:
     return str(site.app.test_cli_runner().invoke(args=["orders", "watch", "--every", "0"]).output)
 
@@ -38,9 +43,10 @@ def watch(site: Site) -> str:
 def test_a_charged_order_is_canceled_where_it_is_refunded(site: Site, uuid: str, clock: Clock) -> None:
     answer = canceled_here(site, uuid)
     assert answer.refusal == (422, "cancellation_refused", None)
-    assert f"/checkout/orders/{uuid}/cancellation" in answer.error["message"]
     assert stage(site, uuid) == "placed"
-    assert cancel(site, uuid).status == 200 and site.refunded() == [uuid]
+    assert f"POST {address_of(site, uuid)} cancels and refunds it" in answer.error["message"]
+    path = address_of(site, uuid).removeprefix("/checkout")
+    assert site.call("POST", path, None, Idempotency_Key="C").status == 200 and site.refunded() == [uuid]
     # Now there is nothing to refund.
     assert canceled_here(site, uuid).json["order"]["status"] == "cancelled"
 
@@ -53,7 +59,8 @@ def test_a_meal_that_was_placed_beside_checkout(watched: Watched, merchant: str,
     assert submitted_past(site, body).status == 200
     uuid = site.charged(body)["uuid"]
     answer = canceled_here(site, uuid)
-    assert answer.refusal == (422, "cancellation_refused", None) and uuid in answer.error["message"]
+    assert answer.refusal == (422, "cancellation_refused", None)
+    assert address_of(site, uuid) in answer.error["message"]
     call_off(site, uuid)
     (data,) = watched.reported()
     assert data["what"] == "canceled_not_refunded" and data["provider_order_id"] and uuid in site.command("cases")[1]
@@ -75,7 +82,7 @@ def test_a_refusal_to_cancel_says_what_to_do(
         patch.setattr("levelup_ov.checkout.submitting.mischarge", _die)
         site.charge(meal(merchant, user), "K")
     (uuid,) = site.unrefunded()
-    path = f"/checkout/orders/{uuid}/cancellation"
+    path = address_of(site, uuid)
     assert "still being placed; once that is finished" in told() and path in told()
     clock.set(LATER)
     assert site.charged(meal(merchant, user), "K")["state"] == "submitted"
