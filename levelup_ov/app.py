@@ -19,6 +19,7 @@ from levelup_ov.metrics import METRICS, Metrics
 from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging
 from levelup_ov.ordering.service import Service
+from levelup_ov.ordering.tracking import PaidOrders
 from levelup_ov.ordering.webhooks import ProviderNotices
 from levelup_ov.redaction import remember
 from levelup_ov.transport.in_process import WSGIApplication
@@ -89,6 +90,7 @@ def create_app(
         from levelup_ov import screens  # a process without pages loads none
 
         app.register_blueprint(screens.blueprint())
+    service.tracking.paid_orders = _charged_orders(ledger, clock)
     app.extensions["levelup_ov.checkout"] = charges = None
     if settings.checkout is not None:
         # Only who charges through LevelUp loads what that needs.
@@ -122,6 +124,18 @@ def _sandbox(settings: Settings, clock: Callable[[], datetime]) -> Mapping[str, 
     from levelup_ov.standins.sandbox import create_sandbox
 
     return {SANDBOX_HOST: create_sandbox(settings.data_dir / "sandbox.db", clock=clock)}
+
+
+def _charged_orders(ledger: Ledger, clock: Callable[[], datetime]) -> Callable[[], PaidOrders]:
+    """Also where web checkout is not configured: another host on this ledger may have charged an order."""
+
+    @cache
+    def charged() -> PaidOrders:
+        from levelup_ov.checkout.charged_orders import ChargedOrders  # needed only if an order is canceled
+
+        return ChargedOrders(ledger, clock)
+
+    return charged
 
 
 def _check(ledger: Ledger, deliveries: EventDeliveries | None) -> status.InLedger:

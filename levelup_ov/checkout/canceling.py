@@ -6,15 +6,14 @@ row remains, and ``checkout reconcile`` asks for the order's status once no requ
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
 
 from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, is_old, merged, proven
-from levelup_ov.checkout.failed_orders import SETTLE, SUPPORT, case, in_progress, without
+from levelup_ov.checkout.charged_orders import number_of
+from levelup_ov.checkout.failed_orders import case, in_progress, without
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
@@ -24,22 +23,12 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.status import CALLED_OFF, Stage
 from levelup_ov.errors import KINDS
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.records import to_ms
-from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.tracking import cancellation_unknown
 from levelup_ov.transport.deadline import Deadline
 
 _OPEN: tuple[OrderState, ...] = ("submitted", "refunding")
 """The states in which it is open what becomes of the charge."""
-
-_CANCELS = "POST {} cancels and refunds it"
-_INSTEAD: Mapping[OrderState, str] = {
-    "submitting": f"it is still being placed; once that is finished, {_CANCELS}",
-    "stuck": SUPPORT,
-    "settled": "the operator has settled it",
-}
-"""What to do about a charged order that is to be canceled without its refund, by its state."""
 
 log = logging.getLogger(__name__)
 
@@ -147,37 +136,6 @@ class Canceler:
             raise self._overtaken(taken)
         return self._refunds.take_back(done, None, context, before=taken) if is_refunding else done
 
-    def check_not_charged(self, order: PlacedOrder) -> None:
-        """:raises Failure: ``cancellation_refused``: web checkout has charged this order, and has not refunded it."""
-        for charged in self._charged(order):
-            if charged.uuid is not None and charged.state != "refunded":
-                # LevelUp's UUID has no hyphens, and may look like a card number, which is masked.
-                what = _INSTEAD.get(charged.state, _CANCELS).format(f"/checkout/orders/{charged.id}/cancellation")
-                raise Failure("cancellation_refused", f"web checkout charged this order: {what}")
-
-    def called_off(self, order: PlacedOrder, is_off: bool) -> Callable[[Any], None] | None:
-        """Record it of the charge, which is a person's then, unless a cancellation was requested here.
-
-        It is not refunded, because a restaurant may void an order and enter it again.
-        """
-        at = to_ms(self._clock()) if is_off else None
-        orders = self._charged(order)
-
-        def record(cursor: Any) -> None:
-            for charged in orders:
-                if self._store.call_off(cursor, charged.id, at):
-                    facts = {"order": charged.id, "uuid": charged.uuid, "remedy": f"refund it, or {SETTLE}"}
-                    log.error("canceled_and_not_refunded", extra=facts)
-
-        return record if orders else None
-
-    def _charged(self, order: PlacedOrder) -> list[StoredOrder]:
-        """The orders of web checkout that submitted this one, or found it placed."""
-        ids = self._service.submissions.ledger.charges_of(order.submission)
-        orders = map(self._store.order, filter(None, (order.request_id, *ids)))
-        # A channel may have sent any request id.
-        return [each for each in orders if each and _number(each) in (None, str(order.order_id))]
-
     def _begin(self, order: StoredOrder, asked: str) -> StoredOrder:
         """Record that the order is to be canceled; a proof that it is canceled stays one."""
         earlier = (cancellation_of(order) or Cancellation("", "")).dated(self._clock())
@@ -256,9 +214,4 @@ def _busy() -> Failure:
 
 def _place(order: StoredOrder) -> tuple[str, str, str]:
     """The location of an order, its number there, and the key under which it was submitted."""
-    return order.provider_location_id or "", str(_number(order)), key_of(order)
-
-
-def _number(order: StoredOrder) -> str | None:
-    """The number that its provider gave to an order; None while it is not submitted."""
-    return None if order.submitted is None else str(json.loads(order.submitted)["order_id"])
+    return order.provider_location_id or "", str(number_of(order)), key_of(order)

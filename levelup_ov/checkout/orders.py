@@ -141,7 +141,6 @@ class Orders:
         self._refunds = Refunds(store, levelup, connections, leases, clock)
         self._submitter = Submitter(store, service, self._refunds, leases, clock)
         self._canceler = Canceler(store, service, self._refunds, leases, clock)
-        service.tracking.paid_orders = self._canceler
 
     def preview(self, order: CheckoutOrder, context: RequestContext) -> Preview:
         """A preview of ``order``. :raises Failure: like :meth:`charge`."""

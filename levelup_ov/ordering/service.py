@@ -444,7 +444,7 @@ class Service:
                     adapter, location_id, order_id, idempotency_key, submitted_for, context
                 )
                 if begin is None and self.tracking.paid_orders is not None:
-                    self.tracking.paid_orders.check_not_charged(order)
+                    self.tracking.paid_orders().check_not_charged(order)
                 status = self._ask_status(routed, order, context)
             except Unanswered as failure:
                 if failure.code != "provider_protocol_error":

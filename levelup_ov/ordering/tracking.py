@@ -64,12 +64,12 @@ class PaidOrders(Protocol):
 
 
 class OrderTracking:
-    """The placed orders of one ledger; ``paid_orders``: those of web checkout, if there is one."""
+    """The placed orders of one ledger; ``paid_orders`` returns those of web checkout."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._statuses = Statuses(ledger)
-        self.paid_orders: PaidOrders | None = None
+        self.paid_orders: Callable[[], PaidOrders] | None = None
 
     def find(
         self, location: str, number: str, key: tuple[Identity, ...] = (), request_id: str | None = None
@@ -139,7 +139,7 @@ class OrderTracking:
         # A word that the adapter does not know says neither.
         may_be_again = status.stage is not None and order.word is not None and order.stage in (None, *CALLED_OFF)
         if is_new and self.paid_orders is not None and (is_off or may_be_again):
-            also = self.paid_orders.called_off(order, is_off)
+            also = self.paid_orders().called_off(order, is_off)
         changed_at = status.changed_at or (None if is_new else order.changed_at)
         if not self._statuses.record(order, status.stage, status.word, changed_at, also):
             return False

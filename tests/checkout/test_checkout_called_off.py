@@ -13,7 +13,8 @@ from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Refused
 from levelup_ov.ledger.engine import LedgerUnavailable
 from tests.channel import Answer, Clock, order
-from tests.checkout.site import PLACE, Site, meal
+from tests.checkout.conftest import MakeSite
+from tests.checkout.site import PLACE, VARIABLES, Site, meal
 from tests.checkout.test_checkout_canceled import NO_ANSWER, status_of
 from tests.checkout.test_checkout_cancellations import cancel, uuid
 from tests.checkout.test_checkout_interrupted import ADAPTER, LATER, NOTHING, refund_pending, stage, state
@@ -268,3 +269,20 @@ def _refused(*_: object) -> None:
 
 def _unavailable(*_: object, **__: object) -> None:
     raise LedgerUnavailable("no room on the disk")
+
+
+@pytest.mark.rule("STAT-6", "EVT-8")
+def test_a_host_without_web_checkout_knows_what_was_charged(
+    make_site: MakeSite, site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = site.get(f"/orders/{uuid}")["order"]["order_submission"]["order_id"]
+    other = make_site(**dict.fromkeys(VARIABLES, ""))
+    assert other.call("GET", f"/orders/{uuid}").status == 404
+    answer = other.channel.send("POST", f"/locations/{PLACE}/orders/{number}/cancellation")
+    assert answer.refusal == (422, "cancellation_refused", None)
+    assert f"POST {address_of(site, uuid)} cancels" in answer.error["message"] and stage(site, uuid) == "placed"
+    with monkeypatch.context() as patch:
+        status_of(patch, lambda reference: OrderStatus("called-off", reference=reference))
+        assert "1 changed" in watch(other)
+    status, said = site.command("cases")
+    assert status == 1 and uuid in said and "was canceled, and its charge was not refunded" in said

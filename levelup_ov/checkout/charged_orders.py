@@ -1,0 +1,76 @@
+"""Which orders of the ledger web checkout has charged, also for a host on which web checkout is not configured.
+
+An order that was charged is not canceled without its refund (STAT-6), and is a person's if nobody makes it (EVT-8).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from levelup_ov.checkout.attention import event_of
+from levelup_ov.checkout.failed_orders import SETTLE, SUPPORT
+from levelup_ov.checkout.store import CheckoutStore, StoredOrder
+from levelup_ov.domain.checkout import OrderState
+from levelup_ov.domain.failure import Failure
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import to_ms
+from levelup_ov.ledger.statuses import PlacedOrder
+
+_CANCELS = "POST {} cancels and refunds it"
+_INSTEAD: Mapping[OrderState, str] = {
+    "submitting": f"it is still being placed; once that is finished, {_CANCELS}",
+    "stuck": SUPPORT,
+    "settled": "the operator has settled it",
+}
+"""What to do about a charged order that is to be canceled without its refund, by its state."""
+
+log = logging.getLogger(__name__)
+
+
+class ChargedOrders:
+    """Implements :class:`~levelup_ov.ordering.tracking.PaidOrders`; ``clock`` returns the current time, aware."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], datetime]) -> None:
+        self._ledger = ledger
+        self._store = CheckoutStore(ledger.database, ledger.outbox, event_of)
+        self._clock = clock
+
+    def check_not_charged(self, order: PlacedOrder) -> None:
+        """:raises Failure: ``cancellation_refused``: web checkout has charged this order, and has not refunded it."""
+        for charged in self._charged(order):
+            if charged.uuid is not None and charged.state != "refunded":
+                # LevelUp's UUID has no hyphens, and may look like a card number, which is masked.
+                what = _INSTEAD.get(charged.state, _CANCELS).format(f"/checkout/orders/{charged.id}/cancellation")
+                raise Failure("cancellation_refused", f"web checkout charged this order: {what}")
+
+    def called_off(self, order: PlacedOrder, is_off: bool) -> Callable[[Any], None] | None:
+        """Record it of the charge, which is a person's then, unless a cancellation was requested here.
+
+        It is not refunded, because a restaurant may void an order and enter it again.
+        """
+        at = to_ms(self._clock()) if is_off else None
+        orders = self._charged(order)
+
+        def record(cursor: Any) -> None:
+            for charged in orders:
+                if self._store.call_off(cursor, charged.id, at):
+                    facts = {"order": charged.id, "uuid": charged.uuid, "remedy": f"refund it, or {SETTLE}"}
+                    log.error("canceled_and_not_refunded", extra=facts)
+
+        return record if orders else None
+
+    def _charged(self, order: PlacedOrder) -> list[StoredOrder]:
+        """The orders of web checkout that submitted this one, or found it placed."""
+        ids = self._ledger.charges_of(order.submission)
+        orders = map(self._store.order, filter(None, (order.request_id, *ids)))
+        # A channel may have sent any request id.
+        return [each for each in orders if each and number_of(each) in (None, str(order.order_id))]
+
+
+def number_of(order: StoredOrder) -> str | None:
+    """The number that its provider gave to an order; None while it is not submitted."""
+    return None if order.submitted is None else str(json.loads(order.submitted)["order_id"])
