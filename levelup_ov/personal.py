@@ -134,7 +134,7 @@ class PersonalWords:
                 if not (is_free[last - 1] and is_free[last] and _beside(pieces, last - 1, text)):
                     break
                 joined += pieces[last].word
-                if joined in self._joined or joined in self._telling or self._dials(joined):
+                if self._tells(joined):
                     hidden[first : last + 1] = [True] * (last + 1 - first)
         return hidden
 
@@ -169,14 +169,19 @@ class PersonalWords:
     @cached_property
     def _parts(self) -> list[list[str]]:
         """The words of each part that tells something by itself, in order."""
+        return [*self._names, *self._instructions]
+
+    @cached_property
+    def _names(self) -> list[list[str]]:
         user, address = self._user, self._address
-        parts = [user.first_name, user.last_name, user.name, (user.email or "").partition("@")[0]]
+        names = [user.first_name, user.last_name, user.name, (user.email or "").partition("@")[0]]
         if address is not None:
-            parts += [
-                address.street_address, address.extended_address or "", address.postal_code or "",
-                address.delivery_instructions or "",
-            ]  # fmt: skip
-        return [_words(spelling) for part in parts for spelling in _spellings(part)]
+            names += [address.street_address, address.extended_address or "", address.postal_code or ""]
+        return _spelled(names)
+
+    @cached_property
+    def _instructions(self) -> list[list[str]]:
+        return _spelled([(self._address and self._address.delivery_instructions) or ""])
 
     @cached_property
     def _all(self) -> frozenset[str]:
@@ -184,8 +189,7 @@ class PersonalWords:
         shared = [(self._user.email or "").partition("@")[2]]
         if (address := self._address) is not None:
             shared += [address.locality or "", address.region or ""]
-        words = [_words(spelling) for part in shared for spelling in _spellings(part)]
-        return frozenset(word for part in (*self._parts, *words) for word in part)
+        return frozenset(word for part in (*self._parts, *_spelled(shared)) for word in part)
 
     @cached_property
     def _telling(self) -> frozenset[str]:
@@ -205,15 +209,9 @@ class PersonalWords:
 
     @cached_property
     def _joined(self) -> frozenset[str]:
-        runs = (
-            part[first:last]
-            for part in self._parts
-            for first in range(len(part))
-            for last in range(first + 2, min(first + _JOINED, len(part)) + 1)
-        )
-        return frozenset(
-            joined for run in runs if len(joined := "".join(run)) >= _SHORTENED and not _PLAIN.issuperset(run)
-        )
+        # ``Park Place`` is a street, ``at the`` is nothing.
+        runs = [*_runs(self._names), *(run for run in _runs(self._instructions) if not _PLAIN.issuperset(run))]
+        return frozenset(joined for run in runs if len(joined := "".join(run)) >= _SHORTENED)
 
 
 class Withheld:
@@ -253,12 +251,18 @@ def _folded(character: str) -> Iterator[str]:
             yield from _LETTERS.get(small, small)
 
 
-def _spellings(part: str) -> Iterable[str]:
-    return {part, unicodedata.normalize("NFC", part).translate(_UMLAUTS)}
+def _spelled(parts: Iterable[str]) -> list[list[str]]:
+    """The words of each part, also with umlauts as two letters."""
+    spellings = (text for part in parts for text in {part, unicodedata.normalize("NFC", part).translate(_UMLAUTS)})
+    return [[piece.word for piece in _pieces(text)] for text in spellings]
 
 
-def _words(text: str) -> list[str]:
-    return [piece.word for piece in _pieces(text)]
+def _runs(parts: Iterable[list[str]]) -> Iterator[list[str]]:
+    """The words that follow one another in a part: at least two."""
+    for part in parts:
+        for first in range(len(part)):
+            for last in range(first + 2, min(first + _JOINED, len(part)) + 1):
+                yield part[first:last]
 
 
 def _beside(pieces: Sequence[_Piece], position: int, text: str) -> bool:

@@ -193,6 +193,27 @@ def test_a_refusal_without_an_address_stays_as_it_is(fake: MakeFake, words: str)
     assert channel.validate("fake.one", **deliver(HOME)).error["message"] == words
 
 
+@pytest.mark.rule("DELIVERY-4", "ERR-4")
+@pytest.mark.parametrize(
+    ("street", "quoted"),
+    [
+        ("Park Place", "PARK-PLACE"),
+        ("Park Street", "Park St"),
+        ("5 A St", "5 a st, BOSTON"),
+        ("Haupt Stra\u00dfe 7", "HAUPTSTR 7"),
+        ("Gr\u00fcner Weg 8", "GRUENER WEG 8"),
+        ("Gr\u00fcner Weg 8", "gruner weg 8"),
+        ("\u0141\u00f3dzka 12", "LODZKA 12"),
+        ("12-14 Rue de la Paix", "RUE DE LA PAIX 12"),
+    ],
+)
+def test_a_street_of_common_words_is_masked(fake: MakeFake, street: str, quoted: str) -> None:
+    provider, channel = fake()
+    provider.quote = Refused("order_refused", f"This is {quoted}: outside our zone")
+    answer = channel.validate("fake.one", **deliver({**HOME, "street_address": street}))
+    assert answer.error["message"] == "This is ***: outside our zone"
+
+
 @pytest.mark.rule("DELIVERY-4")
 def test_a_very_long_refusal_is_masked_as_a_whole(fake: MakeFake) -> None:
     provider, channel = fake()
