@@ -32,7 +32,9 @@ def faults_of(world: World) -> Iterator[tuple[str, str]]:
     by_id = {order.id: order for order in kept}
     placed = [row for row in world.rows if row.state == "placed"]
     for row in world.rows:
-        if row.state not in ("placed", "not_placed"):
+        # A guest whose row is lost is told what a try of an older state ends with, and does not ask again.
+        is_left = world.is_replaying and row.state == "unknown" and world.ledger_lost is not None
+        if row.state not in ("placed", "not_placed") and not is_left:
             yield LOST, f"a submission is {row.state} for good"
     for row in placed:
         if row.provider_order_id not in by_id:
@@ -41,12 +43,13 @@ def faults_of(world: World) -> Iterator[tuple[str, str]]:
         if count > 1:
             yield ANOTHERS, f"{count} rows of the ledger hold {id}"
     known = {row.provider_order_id for row in placed}
+    unknown = {row.reference for row in world.rows if row.state == "unknown"}
     for row in world.rows:
         late = [order for order in kept if order.reference == row.reference and order.id not in known]
         if row.finding and not late:
             yield NEEDLESS, f"{row.finding}, and the provider has no order of {row.reference} that nobody knows"
     for order in kept:
-        if order.id not in known and order.reference not in world.lost and order.reference not in reported:
+        if order.id not in known and order.reference not in world.lost | unknown | reported:
             yield LOST, f"the provider holds {order.id} of {order.guest}, the ledger does not know"
 
 

@@ -167,7 +167,7 @@ _void = Charges.void
 
 def owners_know_all() -> AbstractContextManager[object]:
     """A slow owner that has charged nothing says so of what others have sent to find the charge, too."""
-    return _all(mutants.fails_whatever(), patch(Charges, "void", _void_whatever))
+    return _all(mutants.owners_know_all(), patch(Charges, "void", _void_whatever))
 
 
 def absent_at_once() -> AbstractContextManager[object]:

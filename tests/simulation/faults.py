@@ -242,7 +242,8 @@ def _anothers(it: Exchange) -> None:
     if answer[0] not in (200, 201):
         it.say(*answer)
         return
-    if made and it.dice.random() < 0.4:
+    # What a call before this one has made may be known by now.
+    if made and answer[0] == 201 and it.dice.random() < 0.4:
         made[-1].is_kept = False
     if others and it.dice.random() < 0.5:
         said: Any = others[-1].said

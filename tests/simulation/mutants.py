@@ -12,7 +12,7 @@ from unittest import mock
 
 from adapters import fftp, sandbox
 from levelup_ov.domain.failure import Failure
-from levelup_ov.errors import Unanswered
+from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.ledger import identity, ledger, references
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Claimed, Submission, Superseded
@@ -26,6 +26,7 @@ from levelup_ov.transport.session import Session
 from tests.simulation import network, world
 from tests.simulation.network import Network
 from tests.simulation.providers import Sandbox
+from tests.simulation.repeating import ReplayingFftp
 from tests.simulation.world import World
 
 Mutant = Callable[[], AbstractContextManager[object]]
@@ -276,7 +277,7 @@ def _fail_whatever(self: Ledger, id: str, ended: Any = "unsent") -> None:
         self.disprove(id)
 
 
-def fails_whatever() -> AbstractContextManager[object]:
+def owners_know_all() -> AbstractContextManager[object]:
     """A slow owner that has sent nothing, or was refused, says so of what others have sent to find the order, too."""
     return patch(Ledger, "fail", _fail_whatever)
 
@@ -469,6 +470,22 @@ def found_means_found_late() -> AbstractContextManager[object]:
     return patch(Submissions, "_finding", lambda *_: "order_exists_but_ruled_out")
 
 
+def _refused_for_good(self: ReplayingFftp, *order: Any) -> Any:
+    try:
+        return _submit_order(self, *order)
+    except Refused:
+        order[-1].placement.begin()
+        raise
+
+
+_submit_order = ReplayingFftp.submit_order
+
+
+def every_refusal_rules_out() -> AbstractContextManager[object]:
+    """Any call that is refused when an order is sent again to find it shows that there is none."""
+    return patch(ReplayingFftp, "submit_order", _refused_for_good)
+
+
 MUTANTS: Mapping[str, Mutant] = {
     each.__name__: each
     for each in (
@@ -476,18 +493,16 @@ MUTANTS: Mapping[str, Mutant] = {
         connects_after_the_mark, no_clock_after_the_mark, clock_stops_asleep, one_look, no_last_look, absent_at_once,
         wall_clock_leases, fresh_references, carts_of_anybody, no_fence, content_is_free,
         sockets_close, patient_ledger, unknown_is_not_placed, forgetful_claims, placed_is_not_recorded,
-        silence_is_absence,
+        silence_is_absence, owners_know_all,
         refusal_after_silence, sending_is_not_in_doubt, slow_is_not_in_doubt, absence_is_kept, one_generation,
         lost_rows_stay_lost, expired_is_not_placed, any_boots_clock, placing_is_repeated, fence_after_the_look,
         mark_after_send, fence_of_nothing, windows_by_the_wall_clock, foreign_reference, no_later_looks,
-        each_attempt_its_reference, unsent_attempts_stay, found_means_found_late,
+        each_attempt_its_reference, unsent_attempts_stay, found_means_found_late, every_refusal_rules_out,
     )
 }  # fmt: skip
 COVERED: Mapping[str, str] = {
     "check_sending before each further try": "before the deadline nobody else settles a submission that is being sent, "
     "and after it the clock of the last look stops the try: clock_stops_asleep shows that one",
-    "an owner settles as failed only what is still its own": "no look-up here sends an order; that of a charge does: "
-    "owners_know_all of web checkout shows it",
 }
 """Rules that no trial can show, because another one hides what they prevent, and which."""
 QUICK = (

@@ -1,4 +1,4 @@
-"""FFTP as an adapter would use it that trusts its keys: it sends the placing call again, as Square's does."""
+"""FFTP as adapters would use it that trust its keys: they send the placing call again, as Square's does."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ class RepeatingFftp(FftpAdapter):
         repeating = copy.copy(session)
         repeating.__class__ = _RepeatingSession
         return super().submit_order(order, tender, repeating)
+
+
+class ReplayingFftp(RepeatingFftp):
+    """What became of an order is found out by submitting it again."""
+
+    recovery = "replay"
 
 
 class _RepeatingSession(Session):

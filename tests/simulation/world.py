@@ -40,6 +40,7 @@ from levelup_ov.ledger.boot_clock import Observer
 from levelup_ov.ledger.database import PATIENCE, Database
 from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.statuses import Statuses
 from levelup_ov.ordering import locations, service
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.transport import net, session
@@ -48,7 +49,7 @@ from tests.simulation import faults
 from tests.simulation.kernel import Kernel, Lock, Process, Task
 from tests.simulation.network import Connection, Network
 from tests.simulation.providers import Answer, Fftp, Provider, Request, Sandbox
-from tests.simulation.repeating import RepeatingFftp
+from tests.simulation.repeating import RepeatingFftp, ReplayingFftp
 
 HOSTS = ("A", "B")
 EPOCH = 1_800_000_000.0
@@ -165,17 +166,19 @@ class Things:
         self.ledgers = {name: Ledger(self.databases[name]) for name in HOSTS}
         for ledger in self.ledgers.values():
             ledger.reference_key(b"the simulation's references")
+            Statuses(ledger)  # draws random bytes, but the first one only
         fftp = FftpAdapter(Account("deli", "fftp", "Deli", {
             "base_url": f"http://{Fftp.host}", "admin_token": Secret("token of the counter"),
         }))  # fmt: skip
         keys = RepeatingFftp(replace(fftp.account, name="keys"))
+        again = ReplayingFftp(replace(fftp.account, name="again"))
         box = SandboxAdapter(Account("box", "sandbox", "Box", {
             "base_url": f"http://{Sandbox.host}", "api_key": Secret("sandbox"),
         }))  # fmt: skip
         environment = {"LEVELUP_OV_ENV": "development", "LEVELUP_OV_DATA_DIR": str(self.directory)}
         self.settings = replace(
             load_settings(environment),
-            accounts={"deli": fftp, "keys": keys, "box": box},
+            accounts={"deli": fftp, "keys": keys, "again": again, "box": box},
             secret_keys=(Secret("c2ltdWxhdGlvbiBzaW11bGF0aW9uIHNpbXVsYXRpb24="),),
             submission_deadline=DEADLINE,
             reconcile_grace=GRACE,
@@ -183,7 +186,12 @@ class Things:
         self._tls = session.tls_context()
         self.entries = {
             name: _entry(adapter, provider)
-            for adapter, provider in ((fftp, Fftp(merges=True)), (keys, Fftp(merges=True)), (box, Sandbox(merges=True)))
+            for adapter, provider in (
+                (fftp, Fftp(merges=True)),
+                (keys, Fftp(merges=True)),
+                (again, Fftp(merges=True)),
+                (box, Sandbox(merges=True)),
+            )
             for name in (adapter.account.name,)
         }
 
@@ -197,7 +205,9 @@ class Things:
 
     def next_look(self) -> float | None:
         """When the next submission is to be looked up again, in seconds of the host that ruled it out."""
-        [(milliseconds,)] = self._connection.execute("SELECT min(look_again_at) FROM submissions")
+        [(milliseconds,)] = self._connection.execute(
+            "SELECT min(look_again_at) FROM submissions WHERE account != 'again'"
+        )
         return milliseconds and milliseconds / 1000
 
     def references(self, which: str = "") -> set[str]:
@@ -292,6 +302,8 @@ class World:
         self._frozen_guest: str | None = None
         self._row_to_lose: tuple[str, str | None] | None = None
         """The reference of a row that the ledger loses when the call of this guest comes to it."""
+        self.is_replaying = False
+        """Whether only who submits an order again finds out what became of it."""
         self.rows: list[Row] = []
         self.late: list[str] = []
         self.stuck: list[str] = []
@@ -312,12 +324,17 @@ class World:
         dice = self.dice
         kind = dice.choices(("fftp", "repeating", "keyless", "sandbox"), (2, 1, 4, 3))[0]
         self.keyless = kind == "keyless"
+        if kind == "repeating" and Random(f"{self.seed}/replaying").random() < 0.5:
+            kind = "replaying"
+        self.is_replaying = kind == "replaying"
         self.provider: Provider = Sandbox(merges=True)
         if kind != "sandbox":
             self.provider = Fftp(merges=not self.keyless, refuses_first=kind == "repeating")
         if isinstance(self.provider, Sandbox):
             self.provider.serves_members = dice.random() < 0.3
-        self.location = {"sandbox": "box.congress", "repeating": "keys.main"}.get(kind, "deli.main")
+        self.location = {"sandbox": "box.congress", "repeating": "keys.main", "replaying": "again.main"}.get(
+            kind, "deli.main"
+        )
         self.is_warm = dice.random() < 0.8
         for number in range(dice.choice((2, 2, 2, 3))):
             self.stories.append(self._story(number))
@@ -328,12 +345,14 @@ class World:
     def _story(self, number: int) -> Story:
         dice, guest = self.dice, ("Alice", "Bob", "Carol")[number]
         named = dice.choices(("idempotency_key", "order_number", "validation", "nothing"), (2, 2, 2, 1))[0]
+        if self.is_replaying and named == "nothing":
+            named = "order_number"
         user = User(guest, str(number), phone=f"+1617555010{number}", email=f"{guest.lower()}@example.com")
         quantity = dice.randint(1, 2)
         order = OrderRequest(items=(Item("soup" if dice.random() < 0.97 else "ghost", quantity),), user=user)
         request = SubmissionRequest(order, order_number=f"n-{guest}" if named == "order_number" else None)
         story = Story(user.name, named, request, f"key-{guest}" if named == "idempotency_key" else None)
-        story.rekeys = named == "idempotency_key" and dice.random() < 0.15
+        story.rekeys = named == "idempotency_key" and dice.random() < 0.15 and not self.is_replaying
         return story
 
     def _plan_fault(self) -> None:
@@ -809,9 +828,13 @@ class World:
 
     def _ask_at_last(self, story: Story) -> None:
         """When nothing goes wrong any more, a submission is placed, or refused."""
-        self.say(f"{story.guest} asks at last")
-        code, given = self.call("A", partial(self._submit, story), 60.0, story.guest)
-        self.say(f"{story.guest} gets {code or given}")
+        for _ in range(4):
+            self.say(f"{story.guest} asks at last")
+            code, given = self.call("A", partial(self._submit, story), 60.0, story.guest)
+            self.say(f"{story.guest} gets {code or given}")
+            if code not in NOT_CONCLUSIVE or not self.is_replaying:
+                break
+            self.kernel.wait(DEADLINE + GRACE)
         if code in NOT_CONCLUSIVE:
             self.stuck.append(f"{story.guest} gets {code} for good")
 
@@ -859,9 +882,10 @@ class World:
             while not operator.dead and self.kernel.now < self.end + 100:
                 self.kernel.run(self.kernel.now + max(25.0, self.kernel.now / 20))
             for story in self.stories:
-                if story.finals[-1:] == ["submission_in_progress"] and story.keeps_its_name:
+                asks = {"", *NOT_CONCLUSIVE} if self.is_replaying else {"submission_in_progress"}
+                if story.sent is not None and set(story.finals[-1:]) & asks and story.keeps_its_name:
                     self.kernel.spawn(self.channel, partial(self._ask_at_last, story))
-            self.kernel.run(self.kernel.now + 100.0)
+            self.kernel.run(self.kernel.now + (400.0 if self.is_replaying else 100.0))
             self.rows = self.things.rows()
         finally:
             self.kernel.end()
@@ -902,6 +926,8 @@ class World:
         self.say("from now on nothing goes wrong; an operator reconciles")
         self.planned.clear()
         self.is_calm = True
+        # What is sent again to find an order is priced first.
+        self.provider.is_sold_out = self.provider.is_sold_out and not self.is_replaying
         for process in self.processes.values():
             process.at_point = None
         self.network.slow_names.clear()
@@ -954,11 +980,13 @@ def _reconcile(service: Service) -> int:
         if submission.state != "unknown":
             left += 1
             continue
+        if submission.account == "again":
+            continue  # nothing can be learned of it without sending it again
         try:
             service.reconcile(submission, RequestContext(Deadline(DEADLINE)))
         except Failure:
             left += 1
-    for submission in ledger.due_again():
+    for submission in [each for each in ledger.due_again() if each.account != "again"]:
         try:
             service.look_again(submission, RequestContext(Deadline(DEADLINE)))
         except Failure:
