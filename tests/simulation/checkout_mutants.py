@@ -248,5 +248,5 @@ already. Nor that a history is read twice and that the lease of the last attempt
 apart hide, nor that a charge is given up only if nobody has completed it in between, which they make rare. Tests of web
 checkout have each of them alone.
 """
-CHECKOUT_QUICK = ("amounts_unread", "not_refunded", "unknown_is_not_charged")
+CHECKOUT_QUICK = ("amounts_unread", "not_refunded", "unknown_is_not_charged", "called_off_is_no_case")
 """Those that are found within a hundred trials."""
