@@ -26,13 +26,15 @@ _TELLING = 3
 """Letters of a word that is masked wherever it is; a shorter one is masked beside another one."""
 _SHORTENED = 4
 """Characters of a beginning that is taken for the whole word."""
+_WITHIN = 5
+"""Letters of a word that is also found within a longer one: ``21CanaryAve``."""
 _JOINED = 10
 """The most words that are compared as one: ``SW1A 1AA`` and ``SW1A1AA``, the groups of a telephone number."""
 _DIALED = 7
 """The last digits of a telephone number, without area and country."""
 _LONGEST = 16 * 1024
 """A longer text is masked as a whole."""
-_DEPTH = 3
+_DEPTH = 6
 """How many nested escapes are decoded."""
 _BESIDE = 3
 """Characters between two words that belong together."""
@@ -127,7 +129,10 @@ class PersonalWords:
         """Which pieces are masked wherever they are."""
         measured = [match.span() for match in _MEASURED.finditer(text)]
         is_free = [not _within(piece, measured) for piece in pieces]
-        hidden = [free and self._tells(piece.word) for piece, free in zip(pieces, is_free, strict=True)]
+        hidden = [
+            free and (self._tells(piece.word) or self._contains(piece.word))
+            for piece, free in zip(pieces, is_free, strict=True)
+        ]
         for first in range(len(pieces)):
             joined = pieces[first].word
             for last in range(first + 1, min(first + _JOINED, len(pieces))):
@@ -153,6 +158,9 @@ class PersonalWords:
 
     def _tells(self, word: str) -> bool:
         return word in self._telling or word in self._joined or word in self._beginnings or self._dials(word)
+
+    def _contains(self, word: str) -> bool:
+        return len(word) > _WITHIN and any(part in word for part in self._long)
 
     def _is_part(self, word: str) -> bool:
         return word not in _LINKING and (word in self._all or any(each.startswith(word) for each in self._all))
@@ -199,6 +207,10 @@ class PersonalWords:
         numbers |= {short for word in numbers if len(short := word.lstrip("0")) >= _SHORTENED}
         telling = {word for word in words if len(word) >= _TELLING and not word.isdecimal()}
         return frozenset(numbers | (telling - _PLAIN))
+
+    @cached_property
+    def _long(self) -> tuple[str, ...]:
+        return tuple(word for word in self._telling if len(word) >= _WITHIN)
 
     @cached_property
     def _beginnings(self) -> frozenset[str]:

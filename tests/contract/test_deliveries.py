@@ -157,7 +157,8 @@ QUOTED = [
     "RING TWICE", "gate: 4711", "21%20Ca%C3%B1ary%20Street", "21%2520Ca%25C3%25B1ary", "21+Canary+Street",
     "Ca\\u00f1ary\\/Penthouse", "&#50;1 Ca&ntilde;ary", "C\u00ada\u200bnary", "\uff12\uff11 \uff23anary",
     "ROBIN.EXAMPLE", "Example, Robin", "(617) 555 0142", "+1 617.555.0142", "6 1 7 5 5 5 0 1 4 2",
-    "robin%40example.com", "&lt;ROBIN@EXAMPLE.COM&gt;",
+    "robin%40example.com", "21CanaryAveMA", "%2525252521%2525252520Ca%25252525C3%25252525B1ary",
+    "&lt;ROBIN@EXAMPLE.COM&gt;",
 ]  # fmt: skip
 TELLING = (
     "ca\u00f1ary|can\u0303ary|canary|cana|penthouse|2114|0 2 1 1|4711|twice|robin|0142|0 1 4 2|%c3|ntilde|\u200b|\uff12"
