@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from levelup_ov.checkout import Checkout, open_checkout
+from levelup_ov.checkout.charged_orders import ChargedOrders
 from levelup_ov.checkout.connections import Tokens
 from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.checkout.store import CALLED_OFF_ELSEWHERE, CheckoutStore, Connected, StoredOrder
@@ -271,6 +272,8 @@ class CheckoutWorld(World):
         if found is None or found[0] is not service:
             made = open_checkout(replace(self.things.settings, checkout=_SITE), service.transport, service, _wall_time)
             assert made is not None
+            charged = ChargedOrders(service.submissions.ledger, _wall_time)
+            service.tracking.paid_orders = lambda: charged
             found = self.checkouts[name] = (service, made)
         return found[1]
 

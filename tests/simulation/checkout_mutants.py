@@ -10,6 +10,7 @@ from typing import Any
 
 from levelup_ov.checkout import charges, client, refunds, submitting
 from levelup_ov.checkout.canceling import Canceler
+from levelup_ov.checkout.charged_orders import ChargedOrders
 from levelup_ov.checkout.charges import Absence, Charges
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.orders import Orders
@@ -202,7 +203,7 @@ def dead_tokens_unnoticed() -> AbstractContextManager[object]:
 
 def called_off_is_no_case() -> AbstractContextManager[object]:
     """A charged meal that its restaurant calls off concerns nobody."""
-    return patch(Canceler, "called_off", _nothing)
+    return patch(ChargedOrders, "called_off", _nothing)
 
 
 def _undone_as_made(self: Refunds, order: StoredOrder, failure: Any, before: StoredOrder) -> Any:
