@@ -280,8 +280,9 @@ class _WriterLock:
         self._others = threading.BoundedSemaphore(places - 1) if places > 1 else None
 
     def __enter__(self) -> None:
-        others = None if limits.is_recording() else self._others
-        self._acquire(others)
+        others = None if self._others is None or limits.is_recording() else self._others
+        if others is not None:
+            self._acquire(others)
         try:
             self._acquire(self._lock)
         except BaseException:
@@ -297,7 +298,7 @@ class _WriterLock:
     @staticmethod
     def _acquire(lock: Any) -> None:
         left = min(PATIENCE, limits.remaining(PATIENCE))
-        if lock is not None and (left <= 0 or not lock.acquire(timeout=left)):
+        if left <= 0 or not lock.acquire(timeout=left):
             raise LedgerUnavailable("the ledger of submissions is busy")
 
 

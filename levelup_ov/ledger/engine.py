@@ -114,8 +114,7 @@ def open_engine(url: str, *, pool_size: int, create: bool = False) -> Engine:
     address = _address(url)
     options: dict[str, Any] = {}
     if address.get_backend_name() == "sqlite":
-        # psycopg names parameters too.
-        options = {"paramstyle": "named", "connect_args": {"timeout": PATIENCE}}
+        options = {"connect_args": {"timeout": PATIENCE}}
     # Connections opened in busy times are closed again, to leave them for others.
     kept = min(pool_size, KEPT)
     engine = create_engine(

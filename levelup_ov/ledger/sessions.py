@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import BigInteger, and_, bindparam, case, delete, func, or_, select, update
@@ -28,7 +29,8 @@ IN_PROGRESS = "complete_in_progress"
 """The state whose content is needed to reconcile an order."""
 
 
-@dataclass(frozen=True, slots=True)
+# Neither is frozen: with so many members that takes longer than to read the row. Nobody changes one.
+@dataclass(slots=True)
 class StoredSession:
     """A session's row, in the order of its columns. ``content`` is sealed, None once it is purged.
 
@@ -51,7 +53,7 @@ class StoredSession:
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoredKey:
     """An idempotency key's row, in the order of its columns. ``body`` is the digest of what came with it.
 
@@ -123,12 +125,12 @@ class StoredSessions:
 
     def find(self, id: str) -> StoredSession | None:
         """The session with this id."""
-        row = self._database.run(lambda cursor, _: self._row.first(cursor, {"this": id}), single=True)
+        row = self._database.run(lambda cursor, _: self._row.first_values(cursor, {"this": id}), single=True)
         return StoredSession(*row) if row else None
 
     def find_key(self, digest: str) -> StoredKey | None:
         """The key with this digest."""
-        row = self._database.run(lambda cursor, _: self._key.first(cursor, {"this": digest}), single=True)
+        row = self._database.run(lambda cursor, _: self._key.first_values(cursor, {"this": digest}), single=True)
         return StoredKey(*row) if row else None
 
     def change(
@@ -235,6 +237,9 @@ _PURGES = (
 )
 
 
+_VALUES = {each: attrgetter(*each.__slots__) for each in (StoredSession, StoredKey)}
+
+
 def _values(row: StoredSession | StoredKey) -> dict[str, Any]:
     # As dataclasses.asdict, which copies every value.
-    return {name: getattr(row, name) for name in row.__slots__}
+    return dict(zip(row.__slots__, _VALUES[type(row)](row), strict=True))
