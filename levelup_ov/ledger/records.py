@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -228,7 +227,7 @@ def from_ms(milliseconds: int) -> datetime:
 
 def new_id() -> str:
     """A UUID of version 7 (RFC 9562): random, but new ones come last in an index, where its pages are cached."""
-    # Python has uuid.uuid7 from 3.14 on.
-    milliseconds, random = time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big")
-    version, variant = 0x7 << 76, 0x2 << 62
-    return str(uuid.UUID(int=milliseconds << 80 | version | random & ~(0xF << 76 | 0x3 << 62) | variant))
+    # Python has uuid.uuid7 from 3.14 on. Its UUID takes more than twice the time of these digits.
+    now, random = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10).hex()
+    variant = "89ab"[int(random[3], 16) % 4]
+    return f"{now[:8]}-{now[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"

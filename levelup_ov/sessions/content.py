@@ -47,14 +47,14 @@ _write = msgspec.json.Encoder().encode
 
 
 def seal(content: Content, sealer: Sealer, session: str) -> str:
-    """The content of the session with this id, in the form of :meth:`~levelup_ov.sealing.Sealer.seal`."""
+    """The content of the session with this id, as :meth:`~levelup_ov.sealing.Sealer.seal` in base64's own alphabet."""
     # msgspec reads and writes base64 several times as fast as Python, and a content is kilobytes.
     sealed: str = msgspec.to_builtins(sealer.encrypt(_write(content), session))
-    return PREFIX + sealed.rstrip("=").replace("+", "-").replace("/", "_")
+    return PREFIX + sealed.rstrip("=")
 
 
 def unseal(sealed: str, sealer: Sealer, session: str) -> Content | None:
-    """The content that :func:`seal` wrote; None if it does not open.
+    """The content that :func:`seal` wrote, in either alphabet of base64; None if it does not open.
 
     Members that an earlier release did not write have their defaults.
     """

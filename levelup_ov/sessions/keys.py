@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
+from functools import cache
 
 from levelup_ov import sealing
 from levelup_ov.domain.failure import Failure
@@ -19,26 +20,35 @@ class Keys:
         self._secrets = [sealing.derive(secret, "session key") for secret in secrets]
         self._store = store
 
-    def find(self, caller: str, key: RequestKey, operation: str) -> StoredKey | None:
-        """The stored key; ``operation`` names it with its session, and belongs to the body.
+    def of(self, caller: str, key: RequestKey, operation: str) -> KeyOfRequest:
+        """The key of a request; ``operation`` names it with its session, and belongs to the body."""
+        return KeyOfRequest(self._secrets, self._store, caller, key, operation)
 
-        :raises Failure: ``idempotency_key_reused``.
-        """
+
+class KeyOfRequest:
+    """One key with its request, whose digests are made once."""
+
+    def __init__(
+        self, secrets: Sequence[bytes], store: StoredSessions, caller: str, key: RequestKey, operation: str
+    ) -> None:
+        self._secrets = secrets
+        self._store = store
+        self._named = cache(lambda secret: _digest(secret, caller.encode(), key.value.encode()))
+        self._body = cache(lambda secret: _digest(secret, operation.encode(), key.body))
+
+    def find(self) -> StoredKey | None:
+        """The stored key. :raises Failure: ``idempotency_key_reused``."""
         for secret in self._secrets:
-            if (stored := self._store.find_key(_named(secret, caller, key))) is not None:
-                if not hmac.compare_digest(stored.body, _digest(secret, operation.encode(), key.body)):
+            if (stored := self._store.find_key(self._named(secret))) is not None:
+                if not hmac.compare_digest(stored.body, self._body(secret)):
                     raise Failure("idempotency_key_reused", "this key was sent before with a different request")
                 return stored
         return None
 
-    def new(self, caller: str, key: RequestKey, operation: str, session: str) -> StoredKey:
-        """A key for a request about ``session``."""
+    def new(self, session: str) -> StoredKey:
+        """The key for a request about ``session``."""
         secret = self._secrets[0]
-        return StoredKey(_named(secret, caller, key), session, _digest(secret, operation.encode(), key.body))
-
-
-def _named(secret: bytes, caller: str, key: RequestKey) -> str:
-    return _digest(secret, caller.encode(), key.value.encode())
+        return StoredKey(self._named(secret), session, self._body(secret))
 
 
 def _digest(secret: bytes, *parts: bytes) -> str:

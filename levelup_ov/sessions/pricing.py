@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from msgspec import structs
@@ -34,6 +35,9 @@ PLACEHOLDER = User("Guest", "Order", phone="+1 202-555-0100")
 
 The number is reserved for fiction; without an e-mail address, no provider makes an account."""
 DISCOUNT = "Discount"
+
+_option = lru_cache(1024)(Option)
+"""The same options are ordered again and again, and to look one up takes a ninth of the time of making it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ def request_of(basket: Basket, metadata: Mapping[str, Any]) -> OrderRequest:
     """The order of a basket; ``metadata`` is that of its validation, if it is to be submitted."""
     return OrderRequest(
         items=tuple(
-            Item(line.item_id, line.quantity, tuple(map(Option, line.options)), line.note) for line in basket.lines
+            Item(line.item_id, line.quantity, tuple(map(_option, line.options)), line.note) for line in basket.lines
         ),
         user=user_of(basket.buyer),
         desired_ready_time=basket.desired_ready_time,

@@ -33,7 +33,7 @@ from levelup_ov.ordering.tracking import TrackedOrder
 from levelup_ov.sealing import Sealer
 from levelup_ov.sessions import content as contents
 from levelup_ov.sessions.content import Content
-from levelup_ov.sessions.keys import Keys
+from levelup_ov.sessions.keys import KeyOfRequest, Keys
 from levelup_ov.sessions.model import (
     OPEN,
     Basket,
@@ -118,7 +118,8 @@ class Sessions:
     def create(self, caller: str, basket: Basket, key: RequestKey | None, context: RequestContext) -> CheckoutSession:
         """A new session with the price of its basket."""
         self._purge_sometimes()
-        if (recorded := self._recorded(caller, key, "create", context)) is not None:
+        own_key = self._key(caller, key, "create")
+        if (recorded := self._recorded(own_key, context)) is not None:
             return recorded
         account, location, content = self._priced(basket, context)
         id, now = new_id(), self._clock()
@@ -138,10 +139,10 @@ class Sessions:
             expires_at=to_ms(now + LIFETIME),
         )
         try:
-            self._store.add(row, self._new_key(caller, key, "create", id))
+            self._store.add(row, _stored(own_key, id))
         except KeyTaken:
             # The same request was faster.
-            if (recorded := self._recorded(caller, key, "create", context)) is None:
+            if (recorded := self._recorded(own_key, context)) is None:
                 raise in_progress() from None
             return recorded
         return _shown(row, content)
@@ -157,8 +158,8 @@ class Sessions:
         self, caller: str, id: str, basket: Basket, key: RequestKey | None, context: RequestContext
     ) -> CheckoutSession:
         """The session with another basket. The same order keeps its price as long as that is fresh."""
-        operation = f"replace {id}"
-        if (recorded := self._recorded(caller, key, operation, context)) is not None:
+        own_key = self._key(caller, key, f"replace {id}")
+        if (recorded := self._recorded(own_key, context)) is not None:
             return recorded
         priced: tuple[str, str, Content] | None = None
         for _ in range(TRIES):
@@ -170,7 +171,7 @@ class Sessions:
                 account, location, content = priced
                 content = repriced(read.content, content, self._clock())
             row = replace(read.row, account=account, location=location, state=_state(content))
-            if (answer := self._change(read.row, row, content, self._new_key(caller, key, operation, id))) is not None:
+            if (answer := self._change(read.row, row, content, _stored(own_key, id))) is not None:
                 return answer
         raise _changed()
 
@@ -183,11 +184,11 @@ class Sessions:
         problem: the order was refused, or its price is not the one that was shown. Then nothing was charged, or the
         charge was refunded. An incomplete session is returned as it is.
         """
-        operation = f"complete {id}"
-        if (recorded := self._recorded(caller, key, operation, context)) is not None:
+        own_key = self._key(caller, key, f"complete {id}")
+        if (recorded := self._recorded(own_key, context)) is not None:
             return recorded
         for _ in range(TRIES):
-            stored = self._new_key(caller, key, operation, id)
+            stored = _stored(own_key, id)
             read = self._find(caller, id, context)
             row, content = read.row, read.content
             if row.state in ("completed", "incomplete"):
@@ -225,12 +226,12 @@ class Sessions:
 
     def cancel(self, caller: str, id: str, key: RequestKey | None, context: RequestContext) -> CheckoutSession:
         """The session, canceled; it had no order."""
-        operation = f"cancel {id}"
-        if (recorded := self._recorded(caller, key, operation, context)) is not None:
+        own_key = self._key(caller, key, f"cancel {id}")
+        if (recorded := self._recorded(own_key, context)) is not None:
             return recorded
         for _ in range(TRIES):
             read = self._open(caller, id, context)
-            stored = self._new_key(caller, key, operation, id)
+            stored = _stored(own_key, id)
             if (
                 answer := self._change(read.row, replace(read.row, state="canceled"), read.content, stored)
             ) is not None:
@@ -442,11 +443,12 @@ class Sessions:
             raise _closed(read.row)
         return read
 
-    def _recorded(
-        self, caller: str, key: RequestKey | None, operation: str, context: RequestContext
-    ) -> CheckoutSession | None:
+    def _key(self, caller: str, key: RequestKey | None, operation: str) -> KeyOfRequest | None:
+        return None if key is None else self._keys.of(caller, key, operation)
+
+    def _recorded(self, key: KeyOfRequest | None, context: RequestContext) -> CheckoutSession | None:
         """The answer that a request with this key got before."""
-        stored = None if key is None else self._keys.find(caller, key, operation)
+        stored = None if key is None else key.find()
         if stored is None or stored.state is None or stored.version is None:
             return None
         row = self._store.find(stored.session)
@@ -456,9 +458,6 @@ class Sessions:
         context.replayed = True
         self._service.note_location(row.location, context)
         return replace(_shown(read.row, read.content), replayed=True)
-
-    def _new_key(self, caller: str, key: RequestKey | None, operation: str, session: str) -> StoredKey | None:
-        return None if key is None else self._keys.new(caller, key, operation, session)
 
     def _change(
         self,
@@ -503,6 +502,10 @@ def open_sessions(
     return Sessions(
         store, service, OrderPlacer(service, checkout), leases, Sealer(secrets, "session"), keys, clock, follow
     )
+
+
+def _stored(key: KeyOfRequest | None, session: str) -> StoredKey | None:
+    return None if key is None else key.new(session)
 
 
 def _state(content: Content) -> SessionState:
