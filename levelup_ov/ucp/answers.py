@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
+import orjson
+
 from levelup_ov.sessions.model import Buyer, CheckoutSession, Line, PricedLine, Problem, Totals
 from levelup_ov.ucp.problems import STANDARD, Message, Severity, plain
 
@@ -23,6 +25,7 @@ _USUAL: Mapping[str, str] = {
 """Where the problem of a code is that names no member."""
 _WARNINGS = frozenset({"price_changed", "charge_mismatch", "outcome_unknown", "submission_in_progress"})
 """Of the problems, those that the agent cannot mend by another basket."""
+_INSTANT = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 _IN_PROGRESS = (
     "it is not known yet whether the order was placed; read the checkout again, and do not create another one"
 )
@@ -67,8 +70,8 @@ def totals(session: CheckoutSession) -> list[dict[str, Any]]:
             {"display_text": f"{line.quantity} x {line.name}", "amount": line.subtotal} for line in price.lines
         ]
     found = [subtotal]
-    found += ({"type": "discount", "display_text": each.name, "amount": -each.amount} for each in parts.discounts)
-    found += ({"type": "fee", "display_text": each.name, "amount": each.amount} for each in parts.fees)
+    found += [{"type": "discount", "display_text": each.name, "amount": -each.amount} for each in parts.discounts]
+    found += [{"type": "fee", "display_text": each.name, "amount": each.amount} for each in parts.fees]
     found.append({"type": "tax", "display_text": "Tax", "amount": parts.tax})
     if parts.tip:
         found.append({"type": "tip", "display_text": "Tip", "amount": parts.tip})
@@ -93,22 +96,23 @@ def messages(
     session: CheckoutSession, shown: AnswerContext, wire_path: Mapping[str, str], of_face: Iterable[Message] = ()
 ) -> list[dict[str, Any]]:
     """What must be said about a session. ``wire_path``: JSONPaths by the names of :attr:`Problem.path`."""
-    problems = (_problem(each, session, wire_path, shown.instrument) for each in session.problems)
+    problems = [_problem(each, session, wire_path, shown.instrument) for each in session.problems]
     found = [*shown.messages, *of_face, *problems]
     if session.changed and not any(each.code == "totals_changed" for each in found):
         found.append(_changed())
-    found += (
+    found += [
         Message(
             "warning", "eligibility_not_accepted", f"{claim} is not known here", f"$.context.eligibility[{position}]"
         )
         for position, claim in enumerate(shown.claims)
-    )
+    ]
     return [each.wire() for each in found]
 
 
 def instant(at: datetime) -> str:
     """RFC 3339, in UTC."""
-    return f"{at.astimezone(timezone.utc).isoformat(timespec='seconds')[:19]}Z"
+    # isoformat takes almost four times as long.
+    return orjson.dumps(at.astimezone(timezone.utc), option=_INSTANT)[1:-1].decode()
 
 
 def without_none(members: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -168,6 +172,11 @@ def _path(path: str, wire_path: Mapping[str, str], instrument: int) -> str:
 
 
 def _buyer(buyer: Buyer) -> dict[str, Any]:
-    names = ("first_name", "last_name", "email")
-    members = [(name, getattr(buyer, name)) for name in names] + [("phone_number", buyer.phone)]
-    return without_none(members)
+    return without_none(
+        [
+            ("first_name", buyer.first_name),
+            ("last_name", buyer.last_name),
+            ("email", buyer.email),
+            ("phone_number", buyer.phone),
+        ]
+    )

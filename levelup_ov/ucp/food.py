@@ -142,14 +142,15 @@ def _options(session: CheckoutSession, selected: str | None) -> list[dict[str, A
     """As soon as possible, and the times to choose among (UCP-5). The placed order's has the time of the order."""
     price = session.price
     soonest = price.soonest if price and selected == ASAP else None
-    zone = pytz.timezone(session.time_zone) if session.time_zone else pytz.utc
-    times = {instant(at): at for at in session.slots}
-    first = max(0, list(times).index(selected) - MOST_WINDOWS // 2) if selected in times else 0
     options = [_option(ASAP, "As soon as possible", soonest)]
-    options += (
-        _option(id, at.astimezone(zone).strftime("%a %H:%M"), at, at)
-        for id, at in islice(times.items(), first, first + MOST_WINDOWS)
-    )
+    if session.slots:
+        zone = pytz.timezone(session.time_zone) if session.time_zone else pytz.utc
+        times = {instant(at): at for at in session.slots}
+        first = max(0, list(times).index(selected) - MOST_WINDOWS // 2) if selected in times else 0
+        options += [
+            _option(id, at.astimezone(zone).strftime("%a %H:%M"), at, at)
+            for id, at in islice(times.items(), first, first + MOST_WINDOWS)
+        ]
     if session.order is not None and (ready_at := session.order.ready_at) is not None:
         options = [_option(each["id"], each["title"], ready_at, ready_at) if each["id"] == selected else each
                    for each in options]  # fmt: skip
@@ -157,8 +158,13 @@ def _options(session: CheckoutSession, selected: str | None) -> list[dict[str, A
 
 
 def _option(id: str, title: str, earliest: datetime | None, latest: datetime | None = None) -> dict[str, Any]:
-    times = [("earliest_fulfillment_time", earliest), ("latest_fulfillment_time", latest)]
-    return {"id": id, "title": title, **{name: instant(at) for name, at in times if at is not None}, "totals": []}
+    option: dict[str, Any] = {"id": id, "title": title}
+    if earliest is not None:
+        option["earliest_fulfillment_time"] = instant(earliest)
+    if latest is not None:
+        option["latest_fulfillment_time"] = instant(latest)
+    option["totals"] = []
+    return option
 
 
 def _tip(session: CheckoutSession) -> dict[str, Any]:
