@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from functools import cache
 
 from levelup_ov import sealing
 from levelup_ov.domain.failure import Failure
@@ -26,20 +25,22 @@ class Keys:
 
 
 class KeyOfRequest:
-    """One key with its request, whose digests are made once."""
+    """One key with its request; what it is stored under is computed once."""
 
     def __init__(
         self, secrets: Sequence[bytes], store: StoredSessions, caller: str, key: RequestKey, operation: str
     ) -> None:
         self._secrets = secrets
         self._store = store
-        self._named = cache(lambda secret: _digest(secret, caller.encode(), key.value.encode()))
-        self._body = cache(lambda secret: _digest(secret, operation.encode(), key.body))
+        self._caller = caller.encode()
+        self._key = key
+        self._operation = operation.encode()
+        self._named: dict[bytes, str] = {}
 
     def find(self) -> StoredKey | None:
         """The stored key. :raises Failure: ``idempotency_key_reused``."""
         for secret in self._secrets:
-            if (stored := self._store.find_key(self._named(secret))) is not None:
+            if (stored := self._store.find_key(self._name(secret))) is not None:
                 if not hmac.compare_digest(stored.body, self._body(secret)):
                     raise Failure("idempotency_key_reused", "this key was sent before with a different request")
                 return stored
@@ -48,7 +49,15 @@ class KeyOfRequest:
     def new(self, session: str) -> StoredKey:
         """The key for a request about ``session``."""
         secret = self._secrets[0]
-        return StoredKey(self._named(secret), session, self._body(secret))
+        return StoredKey(self._name(secret), session, self._body(secret))
+
+    def _name(self, secret: bytes) -> str:
+        if (named := self._named.get(secret)) is None:
+            named = self._named[secret] = _digest(secret, self._caller, self._key.value.encode())
+        return named
+
+    def _body(self, secret: bytes) -> str:
+        return _digest(secret, self._operation, self._key.body)
 
 
 def _digest(secret: bytes, *parts: bytes) -> str:

@@ -60,9 +60,11 @@ class Agents:
         Every key is compared, each in constant time. A request with two different keys belongs to no caller.
         """
         scheme, _, token = headers.get("Authorization", "").partition(" ")
-        given = {headers.get("X-API-Key", "").strip(), token.strip() if scheme.lower() in ("bearer", "token") else ""}
-        candidate = "\0".join(sorted(given - {""})).encode("utf-8", "replace")
-        same = [name for name, key in self._keys.items() if hmac.compare_digest(candidate, key)]
+        token = token.strip() if scheme.lower() in ("bearer", "token") else ""
+        own = headers.get("X-API-Key", "").strip()
+        candidate = f"{own}\0{token}" if own and token and own != token else own or token
+        given = candidate.encode("utf-8", "replace")
+        same = [name for name, key in self._keys.items() if hmac.compare_digest(given, key)]
         return same[0] if same else None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from levelup_ov.blueprints.http import AGENTS, json_response, read_body
+from levelup_ov.blueprints.http import AGENTS, json_response, read_body, this_request
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.service import RequestContext
@@ -33,7 +33,7 @@ REST: Mapping[FaceName, str] = {"shopping": SHOPPING, "food": FOOD}
 LONGEST_HEADER = 128
 """Characters of a request's id or key; UCP means UUIDs, but not everybody sends one."""
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _agent = lru_cache(256)(read_agent)
 """Agents send the same header again and again."""
 
@@ -56,11 +56,12 @@ class Door:
 
     def caller(self) -> str:
         """The name of the key of this request. :raises Rejected: ``unauthorized``."""
-        name: str | None = g.get("ucp_caller") or self._agents.name_of(request.headers)
+        this = this_request()
+        name: str | None = this.get("ucp_caller") or self._agents.name_of(this.headers)
         if name is None:
             words = "expected the header X-API-Key, or Authorization: Bearer, with an agent's key of this service"
             raise rejected(Failure("unauthorized", words))
-        g.ucp_caller = name
+        this.ucp_caller = name
         return name
 
     def call(self, key: RequestKey | None = None) -> AgentCall:
@@ -69,10 +70,10 @@ class Door:
         :raises Rejected: a header is missing or wrong, or the agent's profile cannot be used.
         :raises BusinessOutcome: the two sides share no capability.
         """
-        caller = self.caller()
-        g.request_id = g.context.request_id = _header("Request-Id")
-        agent = _agent(request.headers.get("UCP-Agent"), self._settings.agent_profiles)
-        return self.call_of(caller, agent, key, g.context)
+        caller, this = self.caller(), this_request()
+        this.request_id = this.context.request_id = _header("Request-Id")
+        agent = _agent(this.headers.get("UCP-Agent", ""), self._settings.agent_profiles)
+        return self.call_of(caller, agent, key, this.context)
 
     def call_of(self, caller: str, agent: Agent, key: RequestKey | None, context: RequestContext) -> AgentCall:
         """The call of a caller's agent.
@@ -255,7 +256,7 @@ def _kind() -> str:
 
 def _header(header: str) -> str:
     """A header that UCP demands, as printable text. :raises Rejected: ``invalid_request``."""
-    given = request.headers.get(header, "")
+    given = this_request().headers.get(header, "")
     if _UUID.fullmatch(given):
         return given
     if not 0 < len(given) <= LONGEST_HEADER or not given.isascii() or not given.isprintable() or clean(given) != given:
