@@ -19,6 +19,7 @@ from levelup_ov.schemas.body import _read_thoroughly
 from tests.test_schemas import EXAMPLES, VALUES, mutated
 
 BODIES = {"order_validation": orders._VALIDATION, "order_submission": orders._SUBMISSION}
+OF_AGENTS = [agent_checkouts.FOOD_BODY, agent_checkouts.SHOPPING_BODY]
 ROOTS: list[base.WireSchema] = [
     *checkout.SCHEMAS.values(),
     *[body._schema for body in BODIES.values()],
@@ -103,7 +104,8 @@ def plainly(body: base.Body, content: bytes) -> Any:
     """What marshmallow alone reads, of JSON that is read like that of a large body."""
     schema = type(body._schema)()
     vars(schema)["struct"] = None  # accepts no object
-    return base.read_root(schema, body._root, _read_thoroughly(content))
+    parsed = _read_thoroughly(content)
+    return base.read_body(schema, parsed) if body._root is None else base.read_root(schema, body._root, parsed)
 
 
 def spelled(value: Any, random: Random) -> str:
@@ -155,6 +157,33 @@ def test_however_json_is_spelled_the_same_is_read(case: tuple[str, Any], seed: i
     quick = outcome(body.read_quickly, bytes(content))
     assert quick is None or agree(quick, plain)
     assert agree(outcome(body.read, bytes(content)), plain)
+
+
+@pytest.mark.rule("EP-8", "EP-9", "UCP-4")
+@settings(max_examples=300)
+@given(
+    st.sampled_from(OF_AGENTS).flatmap(lambda body: st.tuples(st.just(body), members(body._schema))),
+    st.integers(0),
+)
+def test_however_an_agent_spells_json_the_same_is_read(case: tuple[base.Body, Any], seed: int) -> None:
+    body, data = case
+    content = spelled(data, Random(seed)).encode("utf-8", "surrogatepass")
+    quick, plain = outcome(body.read_quickly, content), outcome(plainly, body, content)
+    assert quick is None or agree(quick, plain)
+    assert agree(outcome(body.read, content), plain)
+
+
+def test_a_sound_checkout_is_read_quickly() -> None:
+    dish = {"id": "burger", "modifications": [{"id": "a:b"}, {"id": "c:d", "quantity": 2}], "note": "well done"}
+    data = {
+        "food_establishment": {"id": "sandbox.congress"},
+        "line_items": [{"dish": dish, "quantity": 2}],
+        "buyer": {"first_name": "Ada", "last_name": "Lovelace", "phone_number": "+1 617 555 0100"},
+        "fulfillment": {"methods": [{"type": "pickup"}]},
+        "tip": {"custom_amount": 100},
+    }
+    content = json.dumps(data).encode()
+    assert agree(agent_checkouts.FOOD_BODY.read_quickly(content), plainly(agent_checkouts.FOOD_BODY, content))
 
 
 @pytest.mark.rule("EP-9", "MONEY-1", "ITEM-6")

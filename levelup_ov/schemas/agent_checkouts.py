@@ -7,6 +7,7 @@ are ignored, as UCP wants it, and so are those that only this service writes, su
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -17,7 +18,7 @@ from msgspec import UNSET
 
 from levelup_ov.domain.order import DeliveryAddress
 from levelup_ov.domain.secret import Secret
-from levelup_ov.schemas.base import Reader, WireSchema, read_body
+from levelup_ov.schemas.base import Body, Reader, WireSchema, read_body
 from levelup_ov.schemas.orders import (
     MAX_ITEMS,
     AddressPart,
@@ -204,7 +205,7 @@ class PersonText(Text):
 
     def read(self, value: Any) -> str:
         text = super().read(value)
-        if len(text) > LONGEST_PERSON or _CONTROL.search(text):
+        if len(text) > LONGEST_PERSON or (not text.isprintable() and _CONTROL.search(text)):
             raise ValueError(f"expected at most {LONGEST_PERSON} characters, without control characters")
         return text
 
@@ -266,7 +267,7 @@ class AgentBuyerSchema(WireSchema):
 
     def build(self, values: dict[str, Any]) -> BuyerRequest:
         names = ("first_name", "last_name", "phone_number", "email")
-        return BuyerRequest(*((values[name] or "").strip() or None for name in names))
+        return BuyerRequest(*[(values[name] or "").strip() or None for name in names])
 
 
 class ContextSchema(WireSchema):
@@ -337,12 +338,11 @@ class FoodLineSchema(_Line):
     dish = fields.Nested(DishSchema, required=True)
 
     def finish(self, found: Any) -> LineRequest:
-        id, quantity = None if found.id is UNSET else found.id, _QUANTITY.read(found.quantity)
-        return self.build({"id": id, "quantity": quantity, "dish": _DISH.finish(found.dish)})
+        id = None if found.id is UNSET else found.id
+        return _line(_DISH.finish(found.dish), _QUANTITY.read(found.quantity), id)
 
     def build(self, values: dict[str, Any]) -> LineRequest:
-        dish = values["dish"]
-        return LineRequest(dish["id"], values["quantity"], values["id"], dish["modifications"], dish["note"] or None)
+        return _line(values["dish"], values["quantity"], values["id"])
 
 
 class ShoppingLineSchema(_Line):
@@ -515,21 +515,31 @@ class CompletionSchema(WireSchema):
 
 _DISH, _QUANTITY = DishSchema(), AgentQuantity()
 _SHOPPING, _FOOD, _COMPLETION = ShoppingCheckoutSchema(), FoodCheckoutSchema(), CompletionSchema()
+SHOPPING_BODY, FOOD_BODY = Body(None, _SHOPPING), Body(None, _FOOD)
 
 
 def read_shopping(body: Any) -> CheckoutRequest:
-    """The checkout in parsed JSON. :raises Failure: ``invalid_member``."""
-    return read_body(_SHOPPING, body)
+    """The checkout in a body, parsed or not. :raises Failure: ``invalid_member``, or one of :func:`parse`."""
+    return _checkout(SHOPPING_BODY, body)
 
 
 def read_food(body: Any) -> CheckoutRequest:
-    """The same of food. :raises Failure: ``invalid_member``."""
-    return read_body(_FOOD, body)
+    """The same of food. :raises Failure: as :func:`read_shopping`."""
+    return _checkout(FOOD_BODY, body)
 
 
 def read_completion(body: Any) -> PaymentRequest:
     """The payment of a completion. :raises Failure: ``invalid_member``."""
     return read_body(_COMPLETION, body)
+
+
+def _checkout(kind: Body, body: Any) -> CheckoutRequest:
+    found: CheckoutRequest = kind.read(body) if type(body) is bytes else kind.read_parsed(body)
+    return found
+
+
+def _line(dish: Mapping[str, Any], quantity: int, id: str | None) -> LineRequest:
+    return LineRequest(dish["id"], quantity, id, dish["modifications"], dish["note"] or None)
 
 
 def _lines(values: dict[str, Any]) -> tuple[LineRequest, ...]:

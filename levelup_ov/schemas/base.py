@@ -117,14 +117,15 @@ class WrapperSchema(WireSchema):
 
 
 class Body:
-    """How a body is read whose one root member is ``root`` (EP-10)."""
+    """How a body is read whose one root member is ``root`` (EP-10); None: the body itself is the object."""
 
-    def __init__(self, root: str, schema: WireSchema) -> None:
+    def __init__(self, root: str | None, schema: WireSchema) -> None:
         self._root, self._schema = root, schema
-        self._decode = msgspec.json.Decoder(msgspec.defstruct("Root", [(root, schema.struct)])).decode
+        kind = schema.struct if root is None else msgspec.defstruct("Root", [(root, schema.struct)])
+        self._decode = msgspec.json.Decoder(kind).decode
 
     def read(self, body: bytes) -> Any:
-        """The object in the root member. :raises Failure: ``invalid_member``, or one of :func:`parse`."""
+        """The object in ``body``. :raises Failure: ``invalid_member``, or one of :func:`parse`."""
         if len(body) <= SMALL:
             try:
                 return self.read_quickly(body)
@@ -134,14 +135,14 @@ class Body:
 
     def read_parsed(self, body: Any) -> Any:
         """The same of parsed JSON. :raises Failure: ``invalid_member``."""
-        return read_root(self._schema, self._root, body)
+        return read_body(self._schema, body) if self._root is None else read_root(self._schema, self._root, body)
 
     def read_quickly(self, body: bytes) -> Any:
         """What :meth:`read` returns. :raises Exception: one of :data:`DECLINED`."""
         found = self._decode(body)
         if not _is_whole(_write(found), body):
             raise ValueError
-        return self._schema.finish(getattr(found, self._root))
+        return self._schema.finish(found if self._root is None else getattr(found, self._root))
 
 
 def read_quickly(schema: WireSchema, data: Any) -> Any:

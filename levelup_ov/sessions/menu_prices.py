@@ -33,7 +33,10 @@ class MenuPrices:
     def chosen(self, line: Line) -> tuple[PricedOption, ...]:
         """The options of a line; one that is not on the menu has its id as its name, and no price."""
         known = self.chosen_options
-        return tuple([known.get(id) or PricedOption(id, id, 0) for id in line.options])
+        try:
+            return tuple([known[id] for id in line.options])
+        except KeyError:
+            return tuple([known.get(id) or PricedOption(id, id, 0) for id in line.options])
 
     def subtotal(self, line: Line) -> Cents | None:
         """A line's price, with every option at its full price; None: something of it is not on the menu."""

@@ -110,7 +110,7 @@ def request_of(basket: Basket, metadata: Mapping[str, Any]) -> OrderRequest:
     """The order of a basket; ``metadata`` is that of its validation, if it is to be submitted."""
     return OrderRequest(
         items=tuple(
-            Item(line.item_id, line.quantity, tuple(map(_option, line.options)), line.note) for line in basket.lines
+            [Item(line.item_id, line.quantity, tuple(map(_option, line.options)), line.note) for line in basket.lines]
         ),
         user=user_of(basket.buyer),
         desired_ready_time=basket.desired_ready_time,

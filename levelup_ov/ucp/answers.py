@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -85,11 +85,10 @@ def line_totals(session: CheckoutSession, line: PricedLine | None) -> list[dict[
     return [{"type": "subtotal", "amount": line.subtotal}, {"type": "total", "amount": line.subtotal}]
 
 
-def lines(session: CheckoutSession) -> Iterator[tuple[Line, PricedLine | None]]:
+def lines(session: CheckoutSession) -> list[tuple[Line, PricedLine | None]]:
     """Each line of the basket with its price, or with what the menu says of it."""
     priced = {line.reference: line for line in session.lines}
-    for line in session.basket.lines:
-        yield line, priced.get(line.reference)
+    return [(line, priced.get(line.reference)) for line in session.basket.lines]
 
 
 def messages(

@@ -81,14 +81,15 @@ def food_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Ba
             "a checkout is of one food establishment; create another checkout for this one",
             "$.food_establishment.id",
         )
-    basket = before or Basket(location, (), extra={_FACE: "food"})
-    basket = replace(
-        basket,
-        lines=_lines(request.lines),
-        buyer=_buyer(request.buyer, basket.buyer),
-        **_fulfilled(basket, request.method, session.offered if session else ()),
-        **_tipped(basket, request.tip),
-    )
+    empty = before or Basket(location, (), extra={_FACE: "food"})
+    members: dict[str, Any] = {
+        "lines": _lines(request.lines),
+        "buyer": _buyer(request.buyer, empty.buyer),
+        "extra": empty.extra,
+        **_fulfilled(empty, request.method, session.offered if session else ()),
+        **_tipped(empty, request.tip),
+    }
+    basket = replace(before, **members) if before else Basket(location, **members)
     positions = {line.reference: position for position, line in enumerate(basket.lines)}
     return BasketDraft(basket, positions, tuple(_contradictions(request.method, basket)))
 

@@ -83,7 +83,10 @@ class Operations:
         self._has_checkout = settings.checkout is not None
 
     def create(self, call: AgentCall, body: Any) -> dict[str, Any]:
-        """Create a checkout. :raises BusinessOutcome: there is nothing that it could hold."""
+        """Create a checkout from ``body``, parsed or not.
+
+        :raises BusinessOutcome: there is nothing that it could hold.
+        """
         self._begin(call, self._settings.validation_deadline)
         with in_words_of_ucp():
             request = self._read(call, body)

@@ -214,7 +214,7 @@ def _add_checkouts(pages: Blueprint, path: str, name: FaceName, operations: Oper
 
     def create_checkout() -> Response:
         call, body = _changing()
-        return json_response(operations.create(call, parse(body)), 201)
+        return json_response(operations.create(call, body), 201)
 
     def get_checkout(id: str) -> Response:
         return json_response(operations.read(door.call(), id))
