@@ -14,11 +14,12 @@ import pytest
 from click.testing import Result
 from flask import Flask
 
+from adapters.sandbox import SandboxAdapter
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.domain.status import OrderStatus
-from levelup_ov.errors import Unanswered
+from levelup_ov.errors import Unanswered, timed_out
 from levelup_ov.standins.sandbox import create_sandbox
 from tests.channel import Channel, Clock
 from tests.contract.fakes import ReportingAdapter
@@ -225,6 +226,37 @@ def test_a_cancellation_that_was_interrupted_is_noticed(
         with pytest.raises(KeyboardInterrupt):
             channel.send("POST", "/locations/sandbox.congress/orders/1/cancellation")
     assert "order=1: cancelled (called-off)" in run(app, "watch").stdout
+
+
+@pytest.mark.rule("STAT-5", "STAT-7")
+@pytest.mark.parametrize(("code", "runs_for_all"), [("provider_protocol_error", 1), ("provider_unavailable", 4)])
+def test_orders_that_cannot_be_read_keep_none_waiting(
+    make_host: Callable[[], Flask], monkeypatch: pytest.MonkeyPatch, code: str, runs_for_all: int
+) -> None:
+    app, asked, unreadable = make_host(), list[str](), set[str]()
+    channel = Channel(app)
+
+    def show(_: Any, _location: Any, order: str, reference: str, _session: Any) -> OrderStatus:
+        asked.append(order)
+        if order in unreadable:
+            raise Unanswered(code, "no such order", sent=True)
+        return OrderStatus("taken", reference=reference)
+
+    def cancel(_: Any, _location: Any, order: str, *_more: Any) -> None:
+        unreadable.add(order)
+        raise timed_out(sent=True)
+
+    monkeypatch.setattr(SandboxAdapter, "show_status", show)
+    monkeypatch.setattr(SandboxAdapter, "cancel_order", cancel)
+    monkeypatch.setattr("levelup_ov.cli.orders.WORKERS", 1)
+    for number in range(1, 12):
+        assert channel.submit().status == 200
+        if number <= 9:
+            channel.send("POST", f"/locations/sandbox.congress/orders/{number}/cancellation")
+    asked.clear()
+    for _ in range(runs_for_all):
+        assert run(app, "watch", "--every", "0").exit_code == 1
+    assert len(unreadable) == 9 and len(set(asked)) == 11
 
 
 @pytest.mark.rule("STAT-5")

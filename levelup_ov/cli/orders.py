@@ -23,6 +23,8 @@ PATIENCE = 10.0
 """Seconds for one order."""
 WORKERS = 8
 """Orders at once; a provider that hangs blocks at most so many."""
+_OF_ONE = ("provider_protocol_error",)
+"""Failures that say nothing about the other orders of the account: its provider answers."""
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +110,7 @@ def _ask(service: Service, run: BoundedRun, order: PlacedOrder) -> str:
         lease = timedelta(seconds=2 * PATIENCE)
         status = service.watch_order(order, RequestContext(Deadline(PATIENCE)), lease=lease)
     except Failure as failure:
-        run.failed(order.account, time.monotonic() - began)
+        run.failed(order.account, time.monotonic() - began, of_one=failure.code in _OF_ONE)
         click.echo(f"{order.submission} {order.location} order={order.order_id}: {failure.code}: {failure.message}")
         return "failed"
     except Exception as error:

@@ -15,8 +15,9 @@ from datetime import datetime, timedelta, timezone
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, case, func, or_, select
 
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.status import FINAL, WATCHED, Stage
 from levelup_ov.ledger.ledger import Ledger
@@ -82,9 +83,12 @@ class _Queries:
         self.one = placed.where(_C.id == bindparam("this"))
         unfinished = or_(_S.stage.is_(None), _S.stage.not_in(sorted(FINAL)))
         due = or_(_S.asked_at.is_(None), _S.asked_at <= ago(own_clock, bindparam("every", type_=BigInteger)))
+        # Not first for good: an order whose status cannot be read must not keep the others waiting.
+        turn = case((_S.asked_at >= func.coalesce(_S.canceling_at, 0), _S.asked_at), else_=0).label("turn")
         watched = (
-            placed.where(_C.account == bindparam("account"), unfinished, due)
-            .order_by(func.coalesce(_S.asked_at, 0), _C.settled_at)
+            placed.add_columns(turn)
+            .where(_C.account == bindparam("account"), unfinished, due)
+            .order_by(turn, _C.settled_at)
             .limit(bindparam("limit", type_=BigInteger))
         )
         since = ago(own_clock, WATCHED // _MILLISECOND)
@@ -101,7 +105,8 @@ class _Queries:
         self.numbers = (
             select(_C.account, func.count().label("number"))
             .outerjoin(ORDER_STATUSES, _S.submission == _C.id)
-            .where(_C.state == "placed", unfinished, _C.id.in_(of_the_day.union(for_later, being_canceled)))
+            .where(_C.state == "placed", _C.account != LEDGER_ACCOUNT, unfinished)
+            .where(_C.id.in_(of_the_day.union(for_later, being_canceled)))
             .group_by(_C.account)
             .order_by(_C.account)
         )
@@ -157,7 +162,9 @@ class Statuses:
         return row and _order(row)
 
     def open(self, account: str, *, every: timedelta = timedelta(0), limit: int) -> tuple[PlacedOrder, ...]:
-        """The open orders of an account: those that are being canceled, then those with the oldest status.
+        """The open orders of an account, those first that were asked for longest ago.
+
+        First of all are those that were not asked for since they were placed, or since somebody began to cancel them.
 
         ``every``: only orders whose status is at least this old, by the database's clock. This limits the rate of
         calls and proves nothing.
@@ -169,10 +176,11 @@ class Statuses:
             return {row.id: row for row in found}
 
         found = {**rows(self._canceling), **rows(self._open)}
-        return tuple(map(_order, list(found.values())[:limit]))
+        in_turn = sorted(found.values(), key=lambda row: row.turn)
+        return tuple(map(_order, in_turn[:limit]))
 
     def numbers(self) -> dict[str, int]:
-        """How many open orders each account has, also those that are not configured any more."""
+        """How many open orders each account has, also those that are not configured any more; a charge is no order."""
         values = {"now": self._ledger.now()}
         rows = self._database.run(lambda cursor, _: self._numbers.all(cursor, values), single=True)
         return {row.account: row.number for row in rows}

@@ -67,6 +67,9 @@ class BoundedRun:
         """Its provider answered."""
         self._failures[account] = 0
 
-    def failed(self, account: str, seconds: float) -> None:
-        """Its provider did not answer for ``seconds``."""
-        self._failures[account] = FAILURES if seconds >= SLOW else self._failures.get(account, 0) + 1
+    def failed(self, account: str, seconds: float, *, of_one: bool = False) -> None:
+        """Its provider did not answer for ``seconds``; ``of_one``: it did, but with no use for this one."""
+        if seconds >= SLOW:
+            self._failures[account] = FAILURES
+        elif not of_one:
+            self._failures[account] = self._failures.get(account, 0) + 1

@@ -110,6 +110,12 @@ def test_a_request_id_alone_says_nothing_of_a_charge(site: Site, uuid: str) -> N
     assert site.channel.send("POST", f"{path}/{number}/cancellation").status == 200
 
 
+@pytest.mark.rule("STAT-5")
+def test_a_charge_is_no_order_of_a_removed_account(site: Site, uuid: str) -> None:
+    watched = site.app.test_cli_runner().invoke(args=["orders", "watch", "--every", "0"])
+    assert (watched.exit_code, "not watched" in watched.output) == (0, False) and "1 checked" in watched.output
+
+
 @pytest.mark.rule("STAT-5", "EVT-8")
 @pytest.mark.parametrize("word", ["called-off", "turned-down"])
 def test_a_restaurant_that_cancels_keeps_no_charge_unseen(
