@@ -151,7 +151,7 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.get("/orders/<id>")
     def show_order(id: str) -> Response:
-        return _respond("order", orders.show(id))
+        return _respond("order", orders.tell(id))
 
     @pages.post("/orders/<id>/refund")
     def refund_order(id: str) -> Response:

@@ -125,11 +125,13 @@ class Charges:
             raise
         return self._believe(sending.row, charge)
 
-    def find(self, order: StoredOrder, context: RequestContext) -> Settlement | Absence:
+    def find(
+        self, order: StoredOrder, context: RequestContext, keep_for: timedelta | None = None
+    ) -> Settlement | Absence:
         """The charge of ``order``, or that there is none now.
 
         Where the user's orders can be read they are read first: completing the proposed order again charges it, if
-        nothing did before.
+        nothing did before. ``keep_for``: no request waits for it, and without a meal it is refunded at this age.
 
         :raises Failure: it cannot be found now.
         """
@@ -152,7 +154,7 @@ class Charges:
                 self._store.change_order(order.id, ("charging",), values={"operator_case": what})
             self._connections.token_refused(failure, merchant, user, order.location_id, context)
             raise
-        return self._believe(order, charge)[1]
+        return self._believe(order, charge, keep_for)[1]
 
     def void(self, order: StoredOrder, held: str | EllipsisType | None = ...) -> bool:
         """Record that nothing was charged, if that is finally proven.
@@ -251,8 +253,10 @@ class Charges:
                 self._store.change_order(order.id, states, held=mark, values={"sent": order.sent, "held": None})
             raise
 
-    def _believe(self, order: StoredOrder, charge: Charge) -> tuple[StoredOrder, Settlement]:
-        """Accept an answer as the charge of ``order``, if it matches the request.
+    def _believe(
+        self, order: StoredOrder, charge: Charge, keep_for: timedelta | None = None
+    ) -> tuple[StoredOrder, Settlement]:
+        """Accept an answer as the charge of ``order``, if it matches the request; ``keep_for``: see :meth:`find`.
 
         A charge that differs counts if LevelUp reports it twice, on separate connections; then it must be refunded.
 
@@ -260,7 +264,7 @@ class Charges:
         """
         wrong = differences(charge, order.spend, order.tip)
         if not wrong:
-            return self._charged(order, charge, None)
+            return self._charged(order, charge, None, keep_for=keep_for)
         facts = {"order": order.id, "members": wrong}
         log.error("charge_differs", extra=facts)
         recorded = json.dumps(asdict(charge))
@@ -271,9 +275,20 @@ class Charges:
         raise broken_protocol(words)
 
     def _charged(
-        self, order: StoredOrder, charge: Charge, why_not: Failure | None, notify: What | None = None
+        self,
+        order: StoredOrder,
+        charge: Charge,
+        why_not: Failure | None,
+        notify: What | None = None,
+        keep_for: timedelta | None = None,
     ) -> tuple[StoredOrder, Settlement]:
-        """Record a charge; ``why_not``: why it must be refunded; ``notify``: what the operator is notified of."""
+        """Record a charge; ``why_not``: why it must be refunded; ``notify``: what the operator is notified of.
+
+        ``keep_for``: see :meth:`find`.
+        """
+        look_at = None
+        if keep_for is not None and not order.is_to_be_submitted:
+            look_at = order.created_at + keep_for // timedelta(milliseconds=1)
         values = {
             "state": "charged" if why_not is None else "refunding",
             "problem": None if why_not is None else problem(why_not),
@@ -281,7 +296,7 @@ class Charges:
             "body": None,
             "operator_case": None,
             "open_since": None,
-            "look_at": None,
+            "look_at": look_at,
             "spend": charge.spend,
             "tip": charge.tip,
             "total": charge.total,
@@ -297,7 +312,7 @@ class Charges:
             if changed is None:
                 # A late answer to a charge that was ruled out still counts: the money was taken, and has to go back.
                 stray = problem(why_not or Failure("charge_refunded", "the charge arrived after it was ruled out"))
-                values |= {"state": "refunding", "problem": stray, "held": None}
+                values |= {"state": "refunding", "problem": stray, "held": None, "look_at": None}
                 changed = self._store.change_order(order.id, ("not_charged",), values=values, notify=notify)
                 if changed is not None:
                     log.error("charge_exists_but_ruled_out", extra={"order": order.id, "uuid": charge.uuid})

@@ -112,7 +112,7 @@ class Preview:
 class Orders:
     """Everything about orders.
 
-    ``max_age``: an abandoned charge older than this is not made any more. ``clock`` returns the current time, aware.
+    ``max_age``: a charge that no request waits for is refunded at this age. ``clock`` returns the current time, aware.
     """
 
     def __init__(
@@ -220,6 +220,7 @@ class Orders:
             charged = made or self.show(settlement.answer["order"])
             if delivery is not None:
                 return self._submitter.deliver(charged, order, delivery, context)
+            charged = self._told(charged)
             if charged.state == "stuck":
                 raise refund_impossible(charged)
             if charged.problem is not None and charged.state in ("refunding", "refunded"):
@@ -239,6 +240,10 @@ class Orders:
         if (order := self._store.order(one_case(id))) is None:
             raise Failure("order_not_found", "no such order was made through this service")
         return order
+
+    def tell(self, id: str) -> StoredOrder:
+        """The same for a site, which knows of the charge then. :raises Failure: ``order_not_found``."""
+        return self._told(self.show(id))
 
     def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
         """Refund a whole order, once; ``context.replayed`` says whether this ``key`` has done so before.
@@ -288,7 +293,9 @@ class Orders:
             raise Failure("order_not_found", "this order was not charged")
         if order.state in ("stuck", "settled"):
             raise refund_impossible(order) if order.state == "stuck" else settled(order)
-        values: dict[str, Any] = {"state": "refunding", "refund_key": merged(asked, order.refund_key)}
+        values: dict[str, Any] = {
+            "state": "refunding", "refund_key": merged(asked, order.refund_key), "look_at": None,
+        }  # fmt: skip
         waiting = order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted
         done = order.state in ("charged", "submitted")
         taken = None if waiting else self._leases.take(order, held=done, **values)
@@ -326,10 +333,15 @@ class Orders:
             order = self.show(order.id)
         elif just_charged:
             order = self._settle_charge(order, submission, context)
-        if just_charged:
-            if order.state == "charged" and not order.is_to_be_submitted and self._is_too_old(order):
+        if order.is_untold:
+            if order.is_unfinished(to_ms(self._clock())):
                 order = self._give_back(order)
-        elif order.state == "not_charged" and order.body and case_of(order)["kind"] in ("", "not_connected"):
+        elif (
+            not just_charged
+            and order.state == "not_charged"
+            and order.body
+            and case_of(order)["kind"] in ("", "not_connected")
+        ):
             order = self._charges.look_again(order, context)
         if order.state == "stuck":
             order = self._refunds.look(order, context)
@@ -439,7 +451,7 @@ class Orders:
         return [order for order in orders if order is not None and order.state != "charging"]
 
     def _settle_submission(self, submission: Submission, context: RequestContext) -> None:
-        look_up = _LookUp(self._store, self._charges, context)
+        look_up = _LookUp(self._store, self._charges, context, self._max_age)
         self._submissions.reconcile(
             submission, look_up.find, deadline=context.deadline, give_up=look_up.give_up, calls=context.calls
         )
@@ -448,19 +460,25 @@ class Orders:
         if submission is not None and submission.state in ("claimed", "sending"):
             raise in_progress("this order is being charged")
         if submission is not None and submission.state == "placed":
-            self._charges.find(order, context)
+            self._charges.find(order, context, self._max_age)
         else:
             # Nothing was sent under this row, or its sender has proof.
             self._charges.void(order)
         return self.show(order.id)
 
-    def _is_too_old(self, order: StoredOrder) -> bool:
-        return to_ms(self._clock()) - order.created_at > self._max_age // timedelta(milliseconds=1)
+    def _told(self, order: StoredOrder) -> StoredOrder:
+        """An order that a site is told of: its charge stays from now on, if it is not being refunded."""
+        if not order.is_untold:
+            return order
+        return self._store.change_order(order.id, ("charged",), values={"look_at": None}) or self.show(order.id)
 
     def _give_back(self, order: StoredOrder) -> StoredOrder:
         why = Failure("charge_refunded", "the charge was found after its request had ended")
-        values = {"state": "refunding", "problem": problem(why), "held": None}
-        return self._store.change_order(order.id, ("charged",), values=values) or self.show(order.id)
+        values = {"state": "refunding", "problem": problem(why), "held": None, "look_at": None}
+        taken = self._store.change_order(order.id, ("charged",), is_untold=True, values=values)
+        if taken is not None:
+            log.warning("untold_charge_refunded", extra={"order": order.id, "uuid": order.uuid})
+        return taken or self.show(order.id)
 
     def _asked(self, order: StoredOrder, key: str, confirmation: Secret | None) -> str:
         """Digests of a request's key and body. :raises Failure: ``idempotency_key_reused``."""
@@ -516,10 +534,13 @@ class _LookUp:
     attempt is stopped by its own last look, and a charge that still appears is looked for and refunded.
     """
 
-    def __init__(self, store: CheckoutStore, charges: Charges, context: RequestContext) -> None:
+    def __init__(
+        self, store: CheckoutStore, charges: Charges, context: RequestContext, keep_for: timedelta | None = None
+    ) -> None:
         self._store = store
         self._charges = charges
         self._context = context
+        self._keep_for = keep_for
         self._absence: Absence | None = None
 
     def find(self, submission: Submission) -> Settlement | None:
@@ -527,7 +548,7 @@ class _LookUp:
         order = self._store.order(submission.id)
         if order is None or order.state == "not_charged":
             raise Disproved
-        found = self._charges.find(order, self._context)
+        found = self._charges.find(order, self._context, self._keep_for)
         if not isinstance(found, Absence):
             return found
         self._absence = found

@@ -26,6 +26,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    literal,
     or_,
     select,
     true,
@@ -46,6 +47,8 @@ GIVEN_UP_AFTER = timedelta(days=1)
 """The age at which an unfinished OAuth connection is deleted."""
 LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
 """When to look again for a charge that was ruled out after it was sent, each from the previous look."""
+LONGEST_AGE = timedelta(days=2)
+"""Longer than any charge is kept that no request was told of, even if the clocks of hosts differ."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 _AT_WORK: tuple[OrderState, ...] = ("charging", "submitting", "refunding", "stuck")
@@ -164,11 +167,12 @@ class StoredOrder:
     the keys that requested a refund and of their bodies. ``held``: the mark of the lease, ``sent``: of the last attempt
     to charge. ``doubt``: a charge that LevelUp reported once and that differs from the request, as JSON.
     ``operator_case``: why a person must settle it, as JSON; ``settled``: who did, and why. ``looks`` and ``look_at``:
-    how often a ruled-out charge was looked for, and when to look next; ``seen``: UUIDs of other orders at its
-    location. ``tried_at``: when the command last processed it. ``cancellation``: one that was requested, and whose
-    charge is not refunded yet, as :mod:`levelup_ov.checkout.cancellation` stores it. ``open_since``: when the command
-    first failed to find its charge, or LevelUp first failed to refund it. ``called_off_at``: when its status first said
-    that nobody makes it, if it still does.
+    how often a ruled-out charge was looked for, and when to look next; ``look_at`` of a charge that the command has
+    found, and no request was told of: when it is refunded. ``seen``: UUIDs of other orders at its location.
+    ``tried_at``: when the command last processed it. ``cancellation``: one that was requested, and whose charge is not
+    refunded yet, as :mod:`levelup_ov.checkout.cancellation` stores it. ``open_since``: when the command first failed to
+    find its charge, or LevelUp first failed to refund it. ``called_off_at``: when its status first said that nobody
+    makes it, if it still does.
     """
 
     id: str
@@ -246,9 +250,10 @@ class StoredOrder:
     def is_unfinished(self, now: int) -> bool:
         """Whether there is something to reconcile at ``now``, in milliseconds."""
         is_due = False
-        if self.state == "not_charged" and self.look_at is not None:
+        if self.state in ("not_charged", "charged") and self.look_at is not None:
             # If the look is further away than its pause, the clock has been set back.
-            is_due = not now < self.look_at <= now + LOOKS[self.looks] // _MILLISECOND
+            pause = LOOKS[self.looks] if self.state == "not_charged" else LONGEST_AGE
+            is_due = not now < self.look_at <= now + pause // _MILLISECOND
         is_waiting = self.state == "charged" and self.is_to_be_submitted
         is_waiting |= self.state == "submitted" and self.cancellation is not None
         return self.state in _AT_WORK or is_waiting or is_due or bool(self.open_cases)
@@ -262,6 +267,11 @@ class StoredOrder:
     def known_state(self) -> OrderState:
         """The state to report: nobody makes an order that is canceled, and its charge has to go back."""
         return "refunding" if self.state == "submitted" and self.is_canceled else self.state
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether it is charged, as the command has found, and no request was told so."""
+        return self.state == "charged" and self.look_at is not None
 
     @property
     def is_to_be_submitted(self) -> bool:
@@ -399,12 +409,14 @@ class CheckoutStore:
         *,
         held: str | None | EllipsisType = ...,
         cancellation: str | None | EllipsisType = ...,
+        is_untold: bool = False,
         values: Mapping[str, Any],
         notify: str | None = None,
     ) -> StoredOrder | None:
         """Change an order that is in one of the states ``sources``; returns it as it is now. None: it was not.
 
         ``held``: and whose lease still has this mark. ``cancellation``: and whose cancellation is still this one.
+        ``is_untold``: and of whose charge no request was told.
         ``notify``: what the operator is notified of with it, in addition to a case that it did not have (EVT-8).
 
         :raises UuidTaken: another order has the UUID.
@@ -415,7 +427,9 @@ class CheckoutStore:
         which = "any" if held is ... else "free" if held is None else "by"
         if cancellation is not ...:
             given["canceling"] = cancellation
-        change = self._database.prepare(_change_of_order(tuple(sources), which, cancellation is not ...), *values)
+        change = self._database.prepare(
+            _change_of_order(tuple(sources), which, cancellation is not ..., is_untold), *values
+        )
         find = self._database.prepare(_ORDER)
 
         def once(cursor: Any, again: bool) -> Any:
@@ -533,6 +547,7 @@ _UNFINISHED = (
             and_(_O.state == "charged", _O.provider_location_id.is_not(None)),
             and_(_O.cancellation.is_not(None), _O.state == "submitted"),
             and_(_O.state == "not_charged", is_due(_O.look_at, _O.looks, LOOKS, bindparam("now"))),
+            and_(_O.state == "charged", is_due(_O.look_at, literal(0), (LONGEST_AGE,), bindparam("now"))),
             HAS_CASE,
         )
     )
@@ -554,8 +569,10 @@ _HELD = {"any": true(), "free": _O.held.is_(None), "by": _O.held == bindparam("b
 
 
 @cache
-def _change_of_order(sources: tuple[OrderState, ...], held: str, canceling: bool) -> Executable:
-    conditions = (_O.id == bindparam("this"), _O.state.in_(sources), _HELD[held], _CANCELING if canceling else true())
+def _change_of_order(sources: tuple[OrderState, ...], held: str, canceling: bool, untold: bool) -> Executable:
+    conditions = [_O.id == bindparam("this"), _O.state.in_(sources), _HELD[held], _CANCELING if canceling else true()]
+    if untold:
+        conditions.append(_O.look_at.is_not(None))
     return update(ORDERS).where(*conditions).returning(ORDERS)
 
 

@@ -1,0 +1,137 @@
+"""A charge that the command finds, and that no request waits for, goes back at the age that is set (WEB-4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from levelup_ov.checkout.orders import Orders
+from levelup_ov.checkout.store import StoredOrder
+from tests.channel import Clock
+from tests.checkout.conftest import MakeSite
+from tests.checkout.site import PAYMENT, Site, meal, order
+from tests.checkout.test_checkout_interrupted import NOTHING, state
+from tests.checkout.test_checkout_submissions import submitted_past
+
+FOUND, BEFORE, AGED = "2030-06-03T16:02Z", "2030-06-03T16:09Z", "2030-06-03T16:11Z"
+"""When the command finds the charge of noon; shortly before its age, which is 600 seconds; and after it."""
+
+
+@pytest.fixture
+def untold(site: Site, merchant: str, user: str, clock: Clock) -> str:
+    """A charge whose answer was lost, and that the command has found since."""
+    return lost(site, order(merchant, user), clock)
+
+
+def lost(site: Site, body: Any, clock: Clock, answer: str = "lost") -> str:
+    site.line.faults["/completed_orders"] = [answer] * 3
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    site.line.faults.clear()
+    clock.set(FOUND)
+    assert site.reconcile()[0] == 0
+    (uuid,) = site.unrefunded()
+    return uuid
+
+
+@pytest.mark.rule("WEB-4")
+@pytest.mark.parametrize("answer", ["lost", "unreached"])
+def test_a_charge_that_nobody_asks_for_goes_back(
+    site: Site, merchant: str, clock: Clock, answer: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LevelUp never got it, or its answer was lost, and the history of the user cannot be read."""
+    user = site.connect_user(permissions=PAYMENT)
+    uuid = lost(site, order(merchant, user), clock, answer)
+    clock.set(BEFORE)
+    assert site.reconcile() == NOTHING and site.unrefunded() == [uuid]
+    clock.set(AGED)
+    status, said = site.reconcile()
+    assert status == 0 and "refunded" in said and "untold_charge_refunded" in caplog.messages
+    assert (site.unrefunded(), site.refunded()) == ([], [uuid])
+    assert site.reconcile() == NOTHING and site.line.count("/refund") == 1
+    # Whoever asks later is told the truth.
+    assert site.charge(order(merchant, user), "K").refusal == (422, "charge_refunded", None)
+    assert state(site, uuid) == "refunded"
+
+
+@pytest.mark.rule("WEB-4")
+@pytest.mark.parametrize("ask", [
+    lambda site, body, _: site.charged(body, "K")["state"] == "charged",
+    lambda site, _, uuid: state(site, uuid) == "charged",
+], ids=["again", "by its UUID"])  # fmt: skip
+def test_a_charge_that_a_site_learns_of_stays(
+    site: Site, merchant: str, user: str, untold: str, clock: Clock, ask: Callable[[Site, Any, str], bool]
+) -> None:
+    clock.set(BEFORE)
+    assert ask(site, order(merchant, user), untold)
+    clock.set(AGED)
+    assert site.reconcile() == NOTHING and site.unrefunded() == [untold]
+    assert site.charged(order(merchant, user), "K")["uuid"] == untold
+
+
+@pytest.mark.rule("WEB-4")
+def test_a_site_asks_while_the_command_is_about_to_refund(
+    site: Site, merchant: str, user: str, untold: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Orders.tried
+
+    def tried(orders: Orders, left: StoredOrder) -> None:
+        whole(orders, left)
+        assert site.charged(order(merchant, user), "K")["state"] == "charged"
+
+    clock.set(AGED)
+    with monkeypatch.context() as patch:
+        patch.setattr(Orders, "tried", tried)
+        assert site.reconcile()[0] == 0
+    assert site.unrefunded() == [untold] and site.reconcile() == NOTHING
+
+
+@pytest.mark.rule("WEB-4", "WEB-6")
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_site_refunds_a_charge_that_it_was_not_told_of(site: Site, untold: str, clock: Clock, refused: bool) -> None:
+    if refused:
+        site.line.faults["/refund"] = [(422, [{"error": {"object": "refund", "property": "manager_confirmation"}}])]
+    assert (site.refund(untold, "R").status == 200) != refused
+    clock.set(AGED)
+    # A site that knows of it decides what becomes of it.
+    assert site.reconcile() == NOTHING
+    assert site.unrefunded() == [untold] * refused
+
+
+@pytest.mark.rule("WEB-4", "WEB-7")
+def test_a_second_charge_for_a_new_connection_stays_alone(
+    site: Site, merchant: str, user: str, untold: str, clock: Clock
+) -> None:
+    """The key belongs to the earlier connection, so the site needs another one."""
+    anew = order(merchant, site.connect_user())
+    assert site.charge(anew, "K").error["code"] == "idempotency_key_reused"
+    second = site.charged(anew, "L")["uuid"]
+    clock.set(AGED)
+    assert site.reconcile()[0] == 0
+    assert (site.unrefunded(), site.refunded()) == ([second], [untold])
+
+
+@pytest.mark.rule("WEB-4", "WEB-5")
+def test_a_meal_that_is_paid_some_other_way_is_not_charged(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    """The site gave up, and placed the same order number without this charge."""
+    body = meal(merchant, user, discount_amount=0)
+    body["order_submission"]["order_number"] = "N-1"
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    site.line.faults.clear()
+    assert submitted_past(site, body).status == 200
+    clock.set(FOUND)
+    assert site.reconcile()[0] == 0
+    assert (site.unrefunded(), len(site.refunded()), site.meals()) == ([], 1, 1)
+    assert site.charge(body, "K").refusal == (422, "order_refused", None)
+
+
+@pytest.mark.rule("WEB-4")
+def test_the_age_is_the_sites(make_site: MakeSite, merchant: str, user: str, clock: Clock) -> None:
+    site = make_site(LEVELUP_OV_CHECKOUT_CHARGE_AGE="3600")
+    uuid = lost(site, order(merchant, user), clock)
+    clock.set(AGED)
+    assert site.reconcile() == NOTHING and site.unrefunded() == [uuid]
+    clock.set("2030-06-03T17:00Z")
+    assert site.reconcile()[0] == 0 and site.refunded() == [uuid]
