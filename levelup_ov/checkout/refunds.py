@@ -264,7 +264,10 @@ class Refunds:
             }  # fmt: skip
             if (requested := cancellation_of(order)) is not None:
                 values.setdefault("refund_key", merged(order.refund_key, requested.asked))
-            if done := self._store.change_order(order.id, sources, cancellation=order.cancellation, values=values):
+            is_of_no_provider = order.is_to_be_submitted and order.submitted is None
+            if done := self._store.change_order(
+                order.id, sources, cancellation=order.cancellation, values=values, frees=is_of_no_provider
+            ):
                 return done
             # A cancellation has begun in the meantime, or somebody else has recorded the refund.
             order = self._store.order(order.id) or order

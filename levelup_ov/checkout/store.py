@@ -412,12 +412,14 @@ class CheckoutStore:
         is_untold: bool = False,
         values: Mapping[str, Any],
         notify: str | None = None,
+        frees: bool = False,
     ) -> StoredOrder | None:
         """Change an order that is in one of the states ``sources``; returns it as it is now. None: it was not.
 
         ``held``: and whose lease still has this mark. ``cancellation``: and whose cancellation is still this one.
         ``is_untold``: and of whose charge no request was told.
         ``notify``: what the operator is notified of with it, in addition to a case that it did not have (EVT-8).
+        ``frees``: another key may use its number and its validation from now on, unless a provider has had it.
 
         :raises UuidTaken: another order has the UUID.
         """
@@ -446,11 +448,17 @@ class CheckoutStore:
                 self._report(cursor, StoredOrder(**before._asdict()), StoredOrder(**row._asdict()), notify)
             return row
 
+        def freeing(cursor: Any, again: bool) -> Any:
+            if row := change_it(cursor, again):
+                self._free(cursor, id)
+            return row
+
         # The end of a cancellation may leave an order that nobody makes.
         may_open = notify or values.get("operator_case") or values.get("cancellation", "") is None
         is_reported = self._outbox is not None and self._outbox.is_on and may_open
+        change_it = reporting if is_reported else once
         try:
-            row = self._database.run(reporting if is_reported else once, single=not is_reported)
+            row = self._database.run(freeing if frees else change_it, single=not (is_reported or frees))
         except self._database.engine.dialect.loaded_dbapi.IntegrityError:
             raise UuidTaken(values.get("uuid")) from None
         return StoredOrder(**row._asdict()) if row else None
@@ -482,8 +490,20 @@ class CheckoutStore:
 
     def _notify(self, cursor: Any, order: StoredOrder, what: str) -> None:
         assert self._outbox is not None and self._event_of is not None
-        meal = self._database.prepare(_MEAL).first(cursor, {"this": order.id, "digest": of_charge(order.id)})
+        meal = self._meal(cursor, order.id)
         self._outbox.record(cursor, self._event_of(order, what, meal and meal.provider_order_id))
+
+    def free(self, id: str) -> None:
+        """What ``frees`` does in :meth:`change_order`, for an order whose names a replay has claimed again."""
+        self._database.run(lambda cursor, _: self._free(cursor, id))
+
+    def _free(self, cursor: Any, id: str) -> None:
+        if self._meal(cursor, id) is None:
+            self._database.prepare(_FREE).run(cursor, {"this": id})
+
+    def _meal(self, cursor: Any, id: str) -> Any:
+        """The provider's order that was placed for an order, if there is one."""
+        return self._database.prepare(_MEAL).first(cursor, {"this": id, "digest": of_charge(id)})
 
     def unfinished_orders(self, now: int, limit: int) -> list[StoredOrder]:
         """Orders that are unfinished, or that a person must settle, longest waiting first.
@@ -562,6 +582,8 @@ _MEAL = select(_S.provider_order_id).where(
     _S.state == "placed",
     or_(_S.request_id == bindparam("this"), _S.id.in_(select(_I.submission).where(_I.digest == bindparam("digest")))),
 )
+_NAMES = ("order_number", "grubhub_order_number", "order_validation_id")
+_FREE = delete(IDENTITIES).where(_I.submission == bindparam("this"), _I.kind.in_(_NAMES))
 _NEW_ORDER = ORDERS.insert().returning(_O.id)
 # A parameter with the name of a column could not stand beside a change of that column.
 _CANCELING = _O.cancellation.is_not_distinct_from(bindparam("canceling", type_=Text))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.outcome import mischarge
 from levelup_ov.domain.request import SubmissionRequest
+from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import outcome_unknown
@@ -66,7 +68,12 @@ class Submitter:
             raise refund_impossible(order) if order.state == "stuck" else settled(order)
         if order.problem is not None:
             # The site may refund a submitted order itself: then there is no problem to report.
-            raise refunded(self._refunds.take(order, context) if order.state == "refunding" else order)
+            if order.state == "refunding":
+                raise refunded(self._refunds.take(order, context))
+            if order.submitted is None:
+                with suppress(LedgerUnavailable):
+                    self._store.free(order.id)
+            raise refunded(order)
         if order.state in ("refunding", "refunded"):
             return order
         # The request that has just charged it already has the lease.

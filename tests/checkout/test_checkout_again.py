@@ -1,0 +1,65 @@
+"""A new attempt at an order whose charge was refunded because no provider has it (SUB-4, WEB-5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.channel import Clock
+from tests.checkout.site import PLACE, Site, meal
+from tests.checkout.test_checkout_submissions import REFUSED, submitted_past
+
+
+@pytest.fixture(params=["order_number", "order_validation_id"])
+def named(request: pytest.FixtureRequest, site: Site) -> dict[str, Any]:
+    """What names an order apart from its key."""
+    if request.param == "order_number":
+        return {"order_number": "N-1"}
+    validated = site.channel.validate().order["metadata"]
+    return {"metadata": {"order_validation_id": validated["order_validation_id"]}}
+
+
+def body_of(merchant: str, user: str, named: dict[str, Any], note: str | None = None) -> Any:
+    body = meal(merchant, user, note=note, discount_amount=0)
+    body["order_submission"].update(named)
+    return body
+
+
+@pytest.mark.rule("SUB-4", "WEB-5")
+def test_a_refunded_order_leaves_its_names_free(site: Site, merchant: str, user: str, named: dict[str, Any]) -> None:
+    refused = body_of(merchant, user, named, REFUSED)
+    for key, refunds in (("K", 1), ("K", 1), ("L", 2)):
+        assert site.charge(refused, key).refusal[:2] == (422, "item_unavailable")
+        assert (site.unrefunded(), len(site.refunded()), site.meals()) == ([], refunds, 0)
+    # Now the item is back, or the guest takes another one.
+    body = body_of(merchant, user, named)
+    done = site.charged(body, "M")
+    assert (done["state"], site.charged(body, "N")) == ("submitted", done)
+    assert (site.unrefunded(), site.meals()) == ([done["uuid"]], 1)
+    # The first key is used up.
+    assert site.charge(refused, "K").refusal[:2] == (422, "item_unavailable")
+
+
+@pytest.mark.rule("SUB-4", "WEB-5")
+def test_the_names_are_not_free_before_the_refund(site: Site, merchant: str, user: str, named: dict[str, Any]) -> None:
+    refused = body_of(merchant, user, named, REFUSED)
+    site.line.faults["/refund"] = ["unreached"] * 2
+    assert site.charge(refused, "K").error["code"] == "refund_pending"
+    assert site.charge(refused, "L").error["code"] == "refund_pending"
+    assert len(site.unrefunded()) == 1
+    assert site.reconcile()[0] == 0
+    assert site.charged(body_of(merchant, user, named), "M")["state"] == "submitted"
+
+
+@pytest.mark.rule("SUB-4", "WEB-5")
+def test_an_order_that_was_placed_and_canceled_keeps_its_number(
+    site: Site, merchant: str, user: str, clock: Clock
+) -> None:
+    body = body_of(merchant, user, {"order_number": "N-1"})
+    path = f"/locations/{PLACE}/orders/{submitted_past(site, body).order['order_id']}"
+    site.call_off(clock())
+    assert site.channel.get(path).order["status"] == "cancelled"
+    for key in ("K", "L"):
+        assert site.charge(body, key).refusal == (422, "order_refused", None)
+    assert len(site.refunded()) == 1
