@@ -132,6 +132,7 @@ class Orders:
         self._service = service
         self._submissions: Submissions = service.submissions
         self._identity_keys = [sealing.derive(key, "identity") for key in keys]
+        self._first_kept = sealing.derive(keys[0], "reference")
         self._body_keys = [sealing.derive(key, "levelup checkout refund") for key in keys]
         self._leases = leases
         self._max_age = max_age
@@ -523,6 +524,9 @@ class Orders:
             whose = f"checkout/levelup/{merchant.levelup_id}"
             same = identity.identities(whose, content=content, keys=keys, idempotency_key=key)
             identities = (*identities, *same)
+        # Once more under a key that the ledger keeps, so that none is made again where a secret key was dropped early.
+        kept = (self._submissions.ledger.reference_key(self._first_kept),)
+        identities = (*identities, *identity.identities(scope, content=content, keys=kept, idempotency_key=key))
         digests = identity.content_digests(scope, content, keys)
         return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, context.request_id)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
 
 from tests.channel import Clock
-from tests.checkout.site import PLACE, Site, meal
+from tests.checkout.conftest import MakeSite
+from tests.checkout.site import PLACE, Site, meal, order
 from tests.checkout.test_checkout_submissions import REFUSED, submitted_past
 
 
@@ -63,3 +65,24 @@ def test_an_order_that_was_placed_and_canceled_keeps_its_number(
     for key in ("K", "L"):
         assert site.charge(body, key).refusal == (422, "order_refused", None)
     assert len(site.refunded()) == 1
+
+
+@pytest.mark.rule("SUB-4", "META-7")
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_dropped_secret_key_charges_nothing_again(make_site: MakeSite, clock: Clock, is_known: bool) -> None:
+    old, new = (base64.b64encode(each * 32).decode() for each in (b"a", b"b"))
+    site = make_site(LEVELUP_OV_SECRET_KEYS=old)
+    body = order(site.connect_merchant(), site.connect_user(), discount_amount=0)
+    site.line.faults["/completed_orders"] = ["lost"] * (0 if is_known else 3)
+    assert (site.charge(body, "K").status == 200) == is_known
+    site.line.faults.clear()
+    both = make_site(LEVELUP_OV_SECRET_KEYS=f"{new},{old}")
+    # Another charge seals the tokens under the new key.
+    both.charged({"order": {**body["order"], "identifier": "B-1"}}, "L")
+    charges = len(site.unrefunded())
+    late = make_site(LEVELUP_OV_SECRET_KEYS=new)
+    assert late.charge(body, "K").refusal == (422, "idempotency_key_reused", None)
+    assert len(site.unrefunded()) == charges
+    # The key is back.
+    assert make_site(LEVELUP_OV_SECRET_KEYS=f"{new},{old}").charged(body, "K")["uuid"] in site.unrefunded()
+    assert len(site.unrefunded()) == 2
