@@ -2,7 +2,8 @@
 
 A create against the contract's validation of the same basket, which makes the same call to the provider; a read against
 two Flask routes that read one row with an answer of the same size: one bare, one that also knows its caller by a key
-and writes the log line that every request has here. All in one process and in turns, by their CPU time without the
+and writes the log line that every request has here. The first read of a session opens and writes what the next ones
+find written. All in one process and in turns, by their CPU time without the
 provider's; a ratio is the median of the rounds' ratios. The service has the settings of production.
 """
 
@@ -21,6 +22,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -61,7 +63,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory(prefix="bench-sessions-") as directory, provider() as where:
         service = _service(Path(directory), where)
-        print("\n".join(_ratios(_calls(service, Path(directory)), rounds)))
+        print("\n".join(_ratios(_calls(service, Path(directory), rounds), rounds)))
 
 
 def _ratios(calls: Mapping[str, Callable[[], None]], rounds: int) -> Iterator[str]:
@@ -73,12 +75,14 @@ def _ratios(calls: Mapping[str, Callable[[], None]], rounds: int) -> Iterator[st
                 calls[name]()
             if number:  # the first round warms up
                 took[name].append((time.process_time() - began) / BATCH * 1e6)
-    for one, other in (("create", "validation"), ("read", "bare route"), ("read", "route with a key and a log line")):
+    routes = "bare route", "route with a key and a log line"
+    pairs = [("create", "validation"), *product(("read", "first read"), routes)]
+    for one, other in pairs:
         ratio = median(mine / theirs for mine, theirs in zip(took[one], took[other], strict=True))
         yield f"{one} {median(took[one]):.0f} us, {other} {median(took[other]):.0f} us of CPU: {ratio:.2f}"
 
 
-def _calls(service: Flask, directory: Path) -> Mapping[str, Callable[[], None]]:
+def _calls(service: Flask, directory: Path, rounds: int) -> Mapping[str, Callable[[], None]]:
     validation = json.dumps({"order_validation": BASKET}).encode()
     creation = json.dumps(_checkout()).encode()
     agent = {"HTTP_X_API_KEY": AGENT_KEY, "HTTP_UCP_AGENT": 'profile="https://agents.example/profile.json"'}
@@ -88,15 +92,20 @@ def _calls(service: Flask, directory: Path) -> Mapping[str, Callable[[], None]]:
         headers = {**agent, "HTTP_REQUEST_ID": str(uuid.uuid4()), "HTTP_IDEMPOTENCY_KEY": str(uuid.uuid4())}
         return call(service, "POST", SESSIONS, creation, headers, "201")
 
+    def read(path: str) -> None:
+        _ignore(call(service, "GET", path, b"", {**agent, "HTTP_REQUEST_ID": str(uuid.uuid4())}))
+
     made = create()
     path = f"{SESSIONS}/{json.loads(made)['id']}"
+    unread = iter([f"{SESSIONS}/{json.loads(create())['id']}" for _ in range((rounds + 1) * BATCH)])
     bare, alike = _bare(directory, made.decode()), _with_key_and_log(_bare(directory, made.decode()))
     return {
         "validation": lambda: _ignore(
             call(service, "POST", "/locations/bench.main/order_validations", validation, channel)
         ),
         "create": lambda: _ignore(create()),
-        "read": lambda: _ignore(call(service, "GET", path, b"", {**agent, "HTTP_REQUEST_ID": str(uuid.uuid4())})),
+        "read": lambda: read(path),
+        "first read": lambda: read(next(unread)),
         "bare route": lambda: _ignore(call(bare, "GET", "/rows/1", b"", {})),
         "route with a key and a log line": lambda: _ignore(call(alike, "GET", "/rows/1", b"", agent)),
     }

@@ -149,10 +149,20 @@ class Sessions:
 
     def read(self, caller: str, id: str, context: RequestContext) -> CheckoutSession:
         """A session. If its outcome is unknown, it is reconciled first."""
-        read = self._find(caller, id, context)
-        if read.row.state == "complete_in_progress":
-            return self._reconcile(read, context)
-        return _shown(read.row, read.content)
+        session = self.read_unless(lambda _version: False, caller, id, context)
+        assert session is not None
+        return session
+
+    def read_unless(
+        self, is_known: Callable[[int], bool], caller: str, id: str, context: RequestContext
+    ) -> CheckoutSession | None:
+        """The same; None if its version is known: a session that is not being completed shows no other there."""
+        row = self._find_row(caller, id, context)
+        if row.state == "complete_in_progress":
+            return self._reconcile(self._opened(row), context)
+        if row.content is not None and is_known(row.version):
+            return None
+        return _shown(row, self._opened(row).content)
 
     def replace(
         self, caller: str, id: str, basket: Basket, key: RequestKey | None, context: RequestContext
@@ -418,13 +428,16 @@ class Sessions:
 
     def _find(self, caller: str, id: str, context: RequestContext) -> _Read:
         """:raises Failure: ``session_not_found``."""
+        return self._opened(self._find_row(caller, id, context))
+
+    def _find_row(self, caller: str, id: str, context: RequestContext) -> StoredSession:
         row = self._store.find(id)
         if row is None or row.caller != caller:
             raise _not_found()
         if row.expires_at < to_ms(self._clock()) and row.state != "complete_in_progress":
             raise _not_found()
         self._service.note_location(row.location, context)
-        return self._opened(row)
+        return row
 
     def _opened(self, row: StoredSession) -> _Read:
         content = None if row.content is None else contents.unseal(row.content, self._sealer, row.id)

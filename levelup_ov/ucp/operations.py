@@ -24,6 +24,7 @@ from levelup_ov.ucp.baskets import BasketDraft
 from levelup_ov.ucp.negotiation import Negotiated
 from levelup_ov.ucp.problems import STANDARD, Message, Rejected, outcome, plain, rejected
 from levelup_ov.ucp.profile import envelope
+from levelup_ov.ucp.shown import ShownAnswers
 from levelup_ov.ucp.versions import CHECKOUT, FULFILLMENT, ORDER, FaceName
 
 MOST_LEFT_OUT = 5
@@ -81,6 +82,7 @@ class Operations:
         self._settings = settings
         self._links = tuple({"type": type, "url": url} for type, url in settings.agent_links.items())
         self._has_checkout = settings.checkout is not None
+        self._shown = ShownAnswers()
 
     def create(self, call: AgentCall, body: Any) -> dict[str, Any]:
         """Create a checkout from ``body``, parsed or not.
@@ -99,6 +101,22 @@ class Operations:
         self._begin(call, self._settings.submission_deadline)
         with in_words_of_ucp():
             return self._answer(call, self._mine(call, id))
+
+    def read_written(self, call: AgentCall, id: str, write: Callable[[Any], bytes]) -> bytes:
+        """The same, as ``write`` writes it: once for as long as the checkout stays as it is."""
+        self._begin(call, self._settings.submission_deadline)
+        key = " ".join((id, call.base_url, *sorted(call.negotiated.capabilities)))
+        shown = self._shown.find(key)
+        with in_words_of_ucp():
+            is_known = shown.is_of if shown is not None else _is_unknown
+            session = self._sessions.read_unless(is_known, call.caller, id, call.context)
+            if session is None and shown is not None and (content := shown.open()) is not None:
+                return content
+            session = self._of_face(session or self._sessions.read(call.caller, id, call.context))
+            content = write(self._answer(call, session))
+            if session.state != "complete_in_progress":
+                self._shown.keep(key, session.version, content)
+            return content
 
     def update(self, call: AgentCall, id: str, body: Any) -> dict[str, Any]:
         """Replace what ``body`` names; what it leaves out stays."""
@@ -174,7 +192,9 @@ class Operations:
 
     def _mine(self, call: AgentCall, id: str) -> CheckoutSession:
         """The session of this caller and this face. :raises BusinessOutcome: ``not_found``."""
-        session = self._sessions.read(call.caller, id, call.context)
+        return self._of_face(self._sessions.read(call.caller, id, call.context))
+
+    def _of_face(self, session: CheckoutSession) -> CheckoutSession:
         if baskets.face_of(session.basket) != self.face.name:
             raise outcome("not_found", "there is no such checkout")
         return session
@@ -242,6 +262,10 @@ class Operations:
         if FULFILLMENT not in call.negotiated.capabilities:
             answer.pop("fulfillment", None)
         return answer
+
+
+def _is_unknown(_version: int) -> bool:
+    return False
 
 
 def _line_of(problem: Problem) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from levelup_ov.blueprints.http import AGENTS, json_response, read_body, this_request
+from levelup_ov.blueprints.http import AGENTS, json_answer, json_bytes, json_response, read_body, this_request
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.service import RequestContext
@@ -217,7 +217,7 @@ def _add_checkouts(pages: Blueprint, path: str, name: FaceName, operations: Oper
         return json_response(operations.create(call, body), 201)
 
     def get_checkout(id: str) -> Response:
-        return json_response(operations.read(door.call(), id))
+        return json_answer(operations.read_written(door.call(), id, json_bytes))
 
     def update_checkout(id: str) -> Response:
         call, body = _changing()
