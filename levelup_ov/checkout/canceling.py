@@ -13,7 +13,7 @@ from datetime import datetime
 
 from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, is_old, merged, proven
 from levelup_ov.checkout.charged_orders import number_of
-from levelup_ov.checkout.failed_orders import case, in_progress, without
+from levelup_ov.checkout.failed_orders import CANCELED, case, in_progress, pending, without
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
@@ -73,10 +73,16 @@ class Canceler:
             if begun:
                 with suppress(LedgerUnavailable):
                     self._not_canceled(begun, failure, is_first=order.cancellation is None)
+            if earlier and isinstance(failure, LedgerUnavailable):
+                raise cancellation_unknown("an earlier request may have canceled the order") from None
             raise
-        while begun and begun.state in _OPEN and not self._change(begun, proven(begun, asked)):
-            # Another cancellation has begun in the meantime, or the charge was refunded.
-            begun = self._store.order(order.id)
+        try:
+            while begun and begun.state in _OPEN and not self._change(begun, proven(begun, asked)):
+                # Another cancellation has begun in the meantime, or the charge was refunded.
+                begun = self._store.order(order.id)
+        except LedgerUnavailable:
+            # The row says that it may be canceled, so that its status is asked for again.
+            raise pending(CANCELED) from None
 
     def is_open(self, order: StoredOrder) -> bool:
         """Whether a cancellation was requested, and it is open what becomes of the charge."""

@@ -15,6 +15,9 @@ NOTIFIED = "support has been notified"
 SUPPORT = f"the charge could not be given back; {NOTIFIED}"
 """Without the word for a refund that was made: sites look for it."""
 
+CANCELED = "the order is canceled, and its charge is not given back yet"
+"""What is known where the ledger fails after a cancellation."""
+
 
 def problem(failure: Failure) -> str:
     """The stored form of why an order is refunded."""

@@ -27,10 +27,12 @@ from levelup_ov.checkout.charges import Absence, Charges, body_of, settlement
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.failed_orders import (
+    CANCELED,
     SETTLE,
     case,
     case_of,
     in_progress,
+    pending,
     problem,
     refund_impossible,
     refunded,
@@ -48,6 +50,7 @@ from levelup_ov.domain.money import Cents
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Refused
 from levelup_ov.ledger import identity, limits
+from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import Submission, to_ms
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import Attempt, Disproved, Settlement, SubmissionKey, Submissions, outcome_unknown
@@ -218,17 +221,26 @@ class Orders:
                 calls=context.calls,
             )
             context.replayed = settlement.replayed
-            charged = made or self.show(settlement.answer["order"])
-            if delivery is not None:
-                return self._submitter.deliver(charged, order, delivery, context)
-            charged = self._told(charged)
-            if charged.state == "stuck":
-                raise refund_impossible(charged)
-            if charged.problem is not None and charged.state in ("refunding", "refunded"):
-                raise refunded(self._refunds.take(charged, context) if charged.state == "refunding" else charged)
-            if charged.state == "settled":
-                raise settled(charged)
-            return charged
+            try:
+                charged = made or self.show(settlement.answer["order"])
+                return self._continue(charged, order, delivery, context)
+            except LedgerUnavailable:
+                raise outcome_unknown("the order was charged, and the ledger fails") from None
+
+    def _continue(
+        self, charged: StoredOrder, order: CheckoutOrder, delivery: Delivery | None, context: RequestContext
+    ) -> StoredOrder:
+        """What is to be answered for a charged order; see :meth:`charge`."""
+        if delivery is not None:
+            return self._submitter.deliver(charged, order, delivery, context)
+        charged = self._told(charged)
+        if charged.state == "stuck":
+            raise refund_impossible(charged)
+        if charged.problem is not None and charged.state in ("refunding", "refunded"):
+            raise refunded(self._refunds.take(charged, context) if charged.state == "refunding" else charged)
+        if charged.state == "settled":
+            raise settled(charged)
+        return charged
 
     def charged_under(self, merchant: str, key: str) -> tuple[Submission, ...]:
         """The ledger's rows of the charges for a connected merchant under a key, in any state."""
@@ -275,7 +287,10 @@ class Orders:
                 # Without the merchant's token, the order would be canceled and its charge would stay.
                 self._connections.access_again("merchant", order.merchant, context)
             self._canceler.cancel(order, asked, context)
-            return self._refund(self.show(id), key, confirmation, context)
+            try:
+                return self._refund(self.show(id), key, confirmation, context)
+            except LedgerUnavailable:
+                raise pending(CANCELED) from None
 
     def _refund(
         self, order: StoredOrder, key: str, confirmation: Secret | None, context: RequestContext
@@ -299,7 +314,12 @@ class Orders:
         }  # fmt: skip
         waiting = order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted
         done = order.state in ("charged", "submitted")
-        taken = None if waiting else self._leases.take(order, held=done, **values)
+        try:
+            taken = None if waiting else self._leases.take(order, held=done, **values)
+        except LedgerUnavailable:
+            if order.state == "refunding":
+                raise pending("an earlier request may have refunded this order") from None
+            raise
         if taken is None:
             raise in_progress("another request is processing this order")
         return self._refunds.take_back(taken, confirmation, context, before=order)

@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -83,7 +84,12 @@ class Refunds:
                 self._connections.token_refused(failure, merchant, None, order.location_id, context)
                 raise
         except Failure as failure:
-            raise self._undone(order, failure, before) from None
+            try:
+                told = self._undone(order, failure, before)
+            except LedgerUnavailable:
+                # Its row still says that it is to be refunded.
+                told = pending(failure.message)
+            raise told from None
         except BaseException:
             self.release(order)
             raise
@@ -258,19 +264,28 @@ class Refunds:
         assert reported.refunded_at is not None
         sources: tuple[OrderState, ...] = ("refunding", "stuck")
         while order.state in sources:
-            values = {
+            values: dict[str, Any] = {
                 "state": "refunded", "refunded_at": to_ms(reported.refunded_at), "held": None, "operator_case": None,
                 "cancellation": None, **more,
             }  # fmt: skip
             if (requested := cancellation_of(order)) is not None:
                 values.setdefault("refund_key", merged(order.refund_key, requested.asked))
             is_of_no_provider = order.is_to_be_submitted and order.submitted is None
-            if done := self._store.change_order(
-                order.id, sources, cancellation=order.cancellation, values=values, frees=is_of_no_provider
-            ):
-                return done
-            # A cancellation has begun in the meantime, or somebody else has recorded the refund.
-            order = self._store.order(order.id) or order
+            try:
+                done = self._store.change_order(
+                    order.id, sources, cancellation=order.cancellation, values=values, frees=is_of_no_provider
+                )
+                if done is not None:
+                    return done
+                # A cancellation has begun in the meantime, or somebody else has recorded the refund.
+                order = self._store.order(order.id) or order
+            except LedgerUnavailable:
+                if more:
+                    # It depends on what others have recorded.
+                    raise
+                # LevelUp has confirmed it, so it is reported now. The next look records it.
+                log.warning("refund_not_recorded", extra={"order": order.id})
+                return replace(order, **values)
         return order
 
 

@@ -199,16 +199,25 @@ class Submitter:
 
         :raises Failure: ``outcome_unknown``: its charge has been abandoned in the meantime.
         """
-        values = {"state": "submitted", "submitted": json.dumps(answer), "held": None}
+        submitted = replace(order, state="submitted", submitted=json.dumps(answer), held=None)
+        values = {"state": submitted.state, "submitted": submitted.submitted, "held": None}
         sources: tuple[OrderState, ...] = ("submitting", "charged")
-        if (done := self._store.change_order(order.id, sources, values=values, notify=notify)) is not None:
+        try:
+            done = self._store.change_order(order.id, sources, values=values, notify=notify)
+        except LedgerUnavailable:
+            if self._leases.has_ended(order.held):
+                raise
+            # Nobody can have abandoned its charge, so it is reported now, and the ledger is reconciled later.
+            log.warning("submitted_but_not_recorded", extra={"order": order.id})
+            return submitted
+        if done is not None:
             return done
         now = self._store.order(order.id) or order
         if now.state == "submitted":
             return now
         facts = {"order": order.id, "state": now.state}
         log.error("submitted_and_refunded", extra=facts)
-        self._store.report(replace(now, submitted=values["submitted"]), "submitted_and_refunded")
+        self._store.report(replace(now, submitted=submitted.submitted), "submitted_and_refunded")
         raise outcome_unknown("the provider has the order, but its charge was abandoned")
 
     def _give_up(self, order: StoredOrder, failure: Failure, context: RequestContext) -> StoredOrder:

@@ -261,10 +261,14 @@ class Submissions:
                         message = "this submission was sent before with a different order (SUB-4)"
                         raise Failure("idempotency_key_reused", message)
                     case Unknown(submission=submission):
-                        settlement = self.reconcile(
-                            submission, find_order, deadline=deadline, fence_order=fence_order, give_up=give_up,
-                            calls=calls, key=key,
-                        )  # fmt: skip
+                        try:
+                            settlement = self.reconcile(
+                                submission, find_order, deadline=deadline, fence_order=fence_order, give_up=give_up,
+                                calls=calls, key=key,
+                            )  # fmt: skip
+                        except LedgerUnavailable:
+                            # An earlier request has sent it.
+                            raise outcome_unknown("what was found cannot be recorded") from None
                         if settlement is not None:
                             return settlement
 

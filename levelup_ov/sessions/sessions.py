@@ -273,7 +273,13 @@ class Sessions:
         try:
             placed = self._placing.place(row, content, tender, lambda: self._check_ours(row), context)
         except Failure as failure:
-            answer = self._not_placed(row, content, failure, key, context)
+            try:
+                answer = self._not_placed(row, content, failure, key, context)
+            except LedgerUnavailable:
+                if isinstance(failure, LedgerUnavailable):
+                    raise
+                # The row says that it is being completed, so the next request finds out.
+                return replace(_shown(row, content), problems=(problem_of(failure),))
             if answer.state in OPEN and not is_about_basket(failure):
                 raise
             return answer

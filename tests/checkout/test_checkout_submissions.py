@@ -426,7 +426,7 @@ def test_where_the_ledger_fails_nothing_is_given_up(
     body = meal(merchant, user)
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "claim", fail)
-        assert site.charge(body, "K").refusal == (503, "ledger_unavailable", None)
+        assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
     assert site.charged(body, "K")["state"] == "submitted"
     assert (len(site.unrefunded()), site.refunded()) == (1, [])
 

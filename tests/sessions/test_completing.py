@@ -265,6 +265,24 @@ def test_a_lost_database_loses_no_order(front: Front, monkeypatch: pytest.Monkey
     assert front.read(made).state == "completed" and front.meals() == 1
 
 
+@pytest.mark.rule("SUB-9")
+def test_an_unknown_order_is_told_without_the_database(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, real, calls = front.create(), StoredSessions.change, [0]
+
+    def down(self: StoredSessions, *arguments: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] > 1:
+            raise LedgerUnavailable("no disk")
+        return real(self, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredSessions, "change", down)
+        answer = front.complete(made, card(LOST_ANSWER_CARD))
+    assert (answer.state, codes(answer)) == ("complete_in_progress", [("outcome_unknown", None)])
+    front.later(minutes=2)
+    assert front.complete(made, card(LOST_ANSWER_CARD)).state == "completed" and front.meals() == 1
+
+
 def test_levelup_needs_web_checkout(front: Front) -> None:
     made = front.create()
     answer = front.complete(made, LevelUpTender("m", "u", 1))
