@@ -16,6 +16,7 @@ import orjson
 from flask import Flask, Request, Response, g, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, UnicodeConverter
 from werkzeug.wsgi import get_input_stream
 
 from levelup_ov import tracing
@@ -86,6 +87,14 @@ _MESSAGES = {
 log = logging.getLogger("levelup_ov.request")
 
 
+class Segment(UnicodeConverter):
+    """A part of a path. Nothing has an id with U+0000, which PostgreSQL cannot even look for."""
+
+    def __init__(self, map: Map) -> None:
+        super().__init__(map)
+        self.regex = r"[^/\x00]+"
+
+
 def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
     """Register hooks and error handlers with ``app``."""
     keys = tuple(key.reveal().encode() for key in settings.api_keys)
@@ -153,6 +162,7 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
             this.span.end(operation, **_traced(response, this, outcome))
         return response
 
+    app.url_map.converters["default"] = Segment
     app.register_error_handler(Failure, _failed)
     app.register_error_handler(HTTPException, _http_failed)
     app.register_error_handler(Exception, _crashed)

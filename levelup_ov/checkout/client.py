@@ -546,7 +546,8 @@ def _percentage(answer: JSONObject) -> int | None:
 def _past_order(answer: JSONObject) -> PastOrder:
     _check_currency(answer)
     order = PastOrder(
-        one_case(answer.identifier("uuid")),
+        # PostgreSQL does not store U+0000, and another order in the same list may be the one that is looked for.
+        one_case(answer.identifier("uuid").replace("\0", "\ufffd")),
         answer.instant("created_at"),
         answer.integer("location_id", None),
         answer.cents("spend_amount"),

@@ -145,6 +145,11 @@ def reconcile(limit: int, seconds: float) -> None:
             left += 1
             run.failed(submission.account, time.monotonic() - began)
             outcome = f"still unknown: {failure.message}"
+        except Exception as error:
+            # One submission must not stop the others.
+            log.error("submission_not_reconciled", extra={"submission": submission.id}, exc_info=error)
+            left += 1
+            outcome = f"still unknown: {type(error).__name__}"
         total = len(unknown) + len(again)
         click.echo(f"[{position}/{total}] {submission.id} {submission.location}: {outcome}")
     left += run.skipped
