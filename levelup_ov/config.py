@@ -33,6 +33,7 @@ from levelup_ov.config_mistakes import (
     shown,
     split,
 )
+from levelup_ov.domain.checkout import REFUND_TIME
 from levelup_ov.domain.secret import Secret
 from levelup_ov.event_settings import EventSettings, read_event_settings
 from levelup_ov.ledger import disk
@@ -110,6 +111,8 @@ def _choice(choices: Mapping[str, Any], text: str) -> Any:
     raise ValueError(f"set it to one of: {', '.join(choices)}")
 
 
+LEAST_WITH_CHECKOUT = 1 + MIN_TIME_TO_PLACE + REFUND_TIME
+"""Seconds that charging, placing and a refund take at least."""
 _seconds = partial(_number, 0.1, 600)
 _placing = partial(_number, MIN_TIME_TO_PLACE + 0.5, 600)
 _LEVELS = {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR")}
@@ -407,6 +410,9 @@ class _Loader:
             **simple,
         )
         self._check_descriptors(settings.threads)
+        if settings.checkout is not None and settings.submission_deadline < LEAST_WITH_CHECKOUT:
+            wrong = f"is {settings.submission_deadline:g}, and leaves web checkout no time to place what it has charged"
+            self._mistake("LEVELUP_OV_SUBMISSION_DEADLINE", wrong, f"set it to at least {LEAST_WITH_CHECKOUT:g}")
         self._check_reuse(settings)
         self._found.refuse()
         return settings

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from levelup_ov.domain.checkout import OrderAmounts
 from levelup_ov.domain.failure import Failure
-from levelup_ov.domain.money import Cents
+from levelup_ov.domain.money import Cents, is_cents
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,8 @@ def check_amounts(check: OrderAmounts, discount: Cents | None) -> None:
         _refuse(f"{check.exemption} cents exempt of {rest} outstanding without tax", "exemption_amount")
     if check.payment > check.outstanding:
         _refuse(f"{check.payment} cents are to be paid out of {check.outstanding} outstanding", "payment_amount")
+    if not is_cents(check.payment + check.tip):
+        _refuse(f"{check.payment} cents and a tip of {check.tip} are more than can be charged", "tip_amount")
     after = check.tax_after_discount
     if after is not None and discount is None:
         _refuse("the tax after the discount needs the discount", "discount_amount")

@@ -534,6 +534,9 @@ class Orders:
         identities = identity.identities(
             scope, content=content, keys=keys, card_number=None, idempotency_key=key, **named
         )
+        # A key counts whichever merchant is paid: a site that mixes them up must not charge twice.
+        same = identity.identities("checkout", content=content, keys=keys, idempotency_key=key)
+        identities = (*identities, *same)
         if delivery is not None and any(named.values()):
             # The provider has one order for it, whichever merchant is paid: there must be one charge.
             place = f"checkout/at/{delivery.provider_location_id}"

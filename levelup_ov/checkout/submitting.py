@@ -19,7 +19,7 @@ from levelup_ov.checkout.failed_orders import in_progress, problem, refund_impos
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
-from levelup_ov.domain.checkout import CheckoutOrder, Delivery, OrderState
+from levelup_ov.domain.checkout import REFUND_TIME, CheckoutOrder, Delivery, OrderState
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.outcome import mischarge
@@ -30,8 +30,6 @@ from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import outcome_unknown
 from levelup_ov.transport.deadline import Deadline
 
-REFUND_TIME = 4.0
-"""Seconds reserved for the refund of an order that its provider refuses."""
 UNDECIDED = ("outcome_unknown", "submission_in_progress", "ledger_unavailable")
 """Failures that the next identical request resolves: the order may exist, or was not sent yet."""
 

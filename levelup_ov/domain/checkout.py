@@ -11,6 +11,8 @@ from levelup_ov.domain.request import SubmissionRequest
 
 LEDGER_ACCOUNT = "checkout/levelup"
 """The account name of charges in the ledger; no account in the accounts file can have it."""
+REFUND_TIME = 4.0
+"""Seconds of a request reserved for the refund of an order that its provider refuses."""
 ConnectionState = Literal["pending", "granted", "connected", "refused", "disconnected"]
 OrderState = Literal[
     "charging", "not_charged", "charged", "submitting", "submitted", "refunding", "refunded", "stuck", "settled"

@@ -52,6 +52,15 @@ def test_what_is_wrong_is_reported_without_repeating_it(
     assert mistake.startswith(f"environment, {name}: {wrong};") and "canary" not in mistake
 
 
+@pytest.mark.rule("SUB-6")
+def test_a_deadline_leaves_time_to_place_and_to_refund(environ: dict[str, str]) -> None:
+    short = {**environ, "LEVELUP_OV_SUBMISSION_DEADLINE": "6"}
+    assert load_settings(short).submission_deadline == 6
+    (mistake,) = mistakes({**short, **VARIABLES})
+    assert mistake.startswith("environment, LEVELUP_OV_SUBMISSION_DEADLINE: is 6,") and "at least 7" in mistake
+    assert load_settings({**short, **VARIABLES, "LEVELUP_OV_SUBMISSION_DEADLINE": "7"}).checkout is not None
+
+
 def test_in_production_both_addresses_are_https(tmp_path: Path) -> None:
     accounts = tmp_path / "accounts.toml"
     accounts.write_text('[accounts.sandbox]\nprovider = "sandbox"\nname = "Sandbox Diner"\n')

@@ -8,6 +8,7 @@ import pytest
 
 from levelup_ov.checkout.client import LevelUpSession
 from levelup_ov.checkout.store import CheckoutStore
+from levelup_ov.ledger import identity
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.standins.levelup.world import DECLINED_CARD
@@ -77,11 +78,21 @@ def test_the_same_key_charges_once(site: Site, merchant: str, user: str) -> None
     assert site.charge(body, "L").json["order"]["uuid"] != first.json["order"]["uuid"]
 
 
-def test_a_key_belongs_to_its_merchant(site: Site, merchant: str, user: str) -> None:
-    harbor = site.connect_merchant("owner@harbor.example")
-    site.charged(order(merchant, user), "K")
-    site.charged(order(harbor, user, location_id=21), "K")
-    assert len(site.unrefunded()) == 2
+@pytest.mark.rule("SUB-4")
+@pytest.mark.parametrize("release", ["this", "last"])
+def test_the_same_key_charges_for_no_other_merchant(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch, release: str
+) -> None:
+    """In the last release, a key counted per merchant."""
+    harbor, all_of = site.connect_merchant("owner@harbor.example"), identity.identities
+    with monkeypatch.context() as patch:
+        if release == "last":
+            patch.setattr(identity, "identities", lambda at, **which: all_of(at, **which) if at != "checkout" else ())
+        first = site.charged(order(merchant, user), "K")
+    assert site.charged(order(merchant, user), "K") == first
+    other = site.charge(order(harbor, user, location_id=21), "K")
+    assert other.refusal == (422, "idempotency_key_reused", None)
+    assert len(site.unrefunded()) == 1
 
 
 def test_money_does_not_move_without_a_key(site: Site, merchant: str, user: str) -> None:
@@ -286,6 +297,7 @@ def test_a_merchant_token_revoked(site: Site, merchant: str, user: str) -> None:
         ({"exemption_amount": 1001}, (422, "amounts_do_not_add_up", "$.order.exemption_amount")),
         ({"payment_amount": 1071}, (422, "amounts_do_not_add_up", "$.order.payment_amount")),
         ({"payment_amount": 0}, (422, "amounts_do_not_add_up", "$.order.payment_amount")),
+        ({"tip_amount": 99_999_999}, (422, "amounts_do_not_add_up", "$.order.tip_amount")),
         ({"outstanding_amount": 0, "tax_amount": 0}, (422, "amounts_do_not_add_up", "$.order.outstanding_amount")),
         ({"outstanding_amount": 10.0}, (422, "invalid_member", "$.order.outstanding_amount")),
         ({"tip_amount": -1}, (422, "invalid_member", "$.order.tip_amount")),

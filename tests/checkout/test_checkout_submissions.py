@@ -432,8 +432,8 @@ def test_where_the_ledger_fails_nothing_is_given_up(
 
 
 def test_charging_leaves_time_for_the_rest(make_site: MakeSite, merchant: str, user: str) -> None:
-    site = make_site(LEVELUP_OV_SUBMISSION_DEADLINE="5")
-    site.line.delays["/proposed_orders"] = 2.5
+    site = make_site(LEVELUP_OV_SUBMISSION_DEADLINE="7")
+    site.line.delays["/proposed_orders"] = 3.5
     assert site.charge(meal(merchant, user)).refusal == (504, "provider_timeout", None)
     assert (site.unrefunded(), site.refunded()) == ([], [])
 
@@ -442,8 +442,8 @@ def test_submitting_leaves_time_for_the_refund(
     make_site: MakeSite, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Just enough to charge and too little to submit, however long either takes here.
-    site = make_site(LEVELUP_OV_SUBMISSION_DEADLINE="5.9")
-    monkeypatch.setattr(net, "now", lambda: 0.0)
+    site = make_site(LEVELUP_OV_SUBMISSION_DEADLINE="7")
+    monkeypatch.setattr(net, "now", lambda: 1.2 if site.line.count("/completed_orders") else 0.0)
     assert site.charge(meal(merchant, user)).refusal[:2] == (422, "charge_refunded")
     assert (site.unrefunded(), len(site.refunded()), site.meals()) == ([], 1, 0)
 
