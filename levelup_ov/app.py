@@ -14,7 +14,8 @@ from levelup_ov.blueprints import http, orders, status
 from levelup_ov.cli import Commands
 from levelup_ov.config import Settings, load_settings, upgrade_ledger
 from levelup_ov.event_settings import EVENTS
-from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.ledger import Follow, Ledger, open_ledger
+from levelup_ov.ledger.records import Submission
 from levelup_ov.metrics import METRICS, Metrics
 from levelup_ov.metrics.in_use import failed_reads, in_use
 from levelup_ov.observability import configure_logging
@@ -91,6 +92,7 @@ def create_app(
 
         app.register_blueprint(screens.blueprint())
     service.tracking.paid_orders = _charged_orders(ledger, clock)
+    ledger.follow = _follow(ledger, service)
     app.extensions["levelup_ov.checkout"] = charges = None
     if settings.checkout is not None:
         # Only who charges through LevelUp loads what that needs.
@@ -136,6 +138,17 @@ def _charged_orders(ledger: Ledger, clock: Callable[[], datetime]) -> Callable[[
         return ChargedOrders(ledger, clock)
 
     return charged
+
+
+def _follow(ledger: Ledger, service: Service) -> Follow:
+    """Likewise."""
+
+    def follow(submission: Submission) -> Callable[[Any, Submission], None] | None:
+        from levelup_ov.checkout.outcomes import Outcomes  # needed only if an outcome changes
+
+        return Outcomes(ledger, service.submitted_under).follow(submission)
+
+    return follow
 
 
 def _check(ledger: Ledger, deliveries: EventDeliveries | None) -> status.InLedger:

@@ -10,7 +10,7 @@ from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.ledger.records import from_ms
 
-What = Literal["charge_differs", "charge_mismatch", "two_charges_for_one_order", "submitted_and_refunded"]
+What = Literal["charge_differs", "charge_mismatch", "two_charges_for_one_order"]
 """Not a case: nothing has to be settled here before the order can continue."""
 PLAIN = "levelup"
 """The location of an order that goes to no provider starts with this; LevelUp's number follows."""

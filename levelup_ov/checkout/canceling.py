@@ -12,12 +12,11 @@ from contextlib import suppress
 from datetime import datetime
 
 from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, is_old, merged, proven
-from levelup_ov.checkout.charged_orders import number_of
+from levelup_ov.checkout.charged_orders import key_of, number_of
 from levelup_ov.checkout.failed_orders import CANCELED, case, in_progress, pending, without
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
-from levelup_ov.checkout.submitting import key_of
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.status import CALLED_OFF, Stage

@@ -74,3 +74,8 @@ class ChargedOrders:
 def number_of(order: StoredOrder) -> str | None:
     """The number that its provider gave to an order; None while it is not submitted."""
     return None if order.submitted is None else str(json.loads(order.submitted)["order_id"])
+
+
+def key_of(order: StoredOrder) -> str:
+    """The idempotency key under which an order is submitted."""
+    return f"checkout {order.id}"

@@ -7,10 +7,15 @@ from datetime import datetime, timezone
 from typing import Any
 
 from levelup_ov.checkout.store import StoredOrder
+from levelup_ov.domain.checkout import OrderState
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
 
 SETTLE = "settle it with `levelup-ov checkout settle`"
+SUBMITTED_AND_REFUNDED = "submitted_and_refunded"
+"""The kind of case of an order that its provider has, and whose charge was given back."""
+GIVEN_BACK: tuple[OrderState, ...] = ("refunding", "refunded", "stuck", "settled")
+"""The states of an order whose charge goes back, or was to."""
 NOTIFIED = "support has been notified"
 SUPPORT = f"the charge could not be given back; {NOTIFIED}"
 """Without the word for a refund that was made: sites look for it."""
@@ -62,6 +67,16 @@ def in_progress(message: str) -> Failure:
 def case(kind: str, message: str, **found: Any) -> str:
     """The stored form of why a person must settle an order: ``kind`` for machines, ``message`` for people."""
     return json.dumps({"kind": kind, "message": message, **found})
+
+
+def found_placed(order: StoredOrder, answer: str) -> dict[str, str | None]:
+    """What to record of an order whose charge goes back, or did, and which its provider has, by ``answer``."""
+    number = json.loads(answer).get("order_id")
+    message = f"the restaurant has this order as {number}, and its charge was given back"
+    # It was placed after all: there is nothing to report to the site but the order.
+    return {
+        "submitted": answer, "problem": None, "operator_case": case(SUBMITTED_AND_REFUNDED, message, uuid=order.uuid),
+    }  # fmt: skip
 
 
 def case_of(order: StoredOrder) -> dict[str, Any]:

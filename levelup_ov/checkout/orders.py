@@ -426,9 +426,9 @@ class Orders:
                 "state": "refunding", "uuid": uuid, "total": order.gross, "doubt": doubt,
                 "problem": problem(nobody_waits),
             }  # fmt: skip
-        elif order.state != "not_charged":
+        elif order.state not in ("not_charged", "refunded"):
             values["state"] = "settled"
-        elif order.looks < len(LOOKS):
+        elif order.state == "not_charged" and order.looks < len(LOOKS):
             # Something of it may still arrive: the looks that are left go on, without what this person has seen.
             del values["body"]
             values["look_at"] = to_ms(self._clock() + LOOKS[order.looks])

@@ -20,7 +20,15 @@ from typing import Any
 from levelup_ov.checkout.cancellation import cancellation_of, dated, is_old, merged
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
-from levelup_ov.checkout.failed_orders import SETTLE, case, case_of, in_progress, pending, refund_impossible
+from levelup_ov.checkout.failed_orders import (
+    SETTLE,
+    SUBMITTED_AND_REFUNDED,
+    case,
+    case_of,
+    in_progress,
+    pending,
+    refund_impossible,
+)
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
@@ -263,9 +271,13 @@ class Refunds:
     def _refunded(self, order: StoredOrder, reported: PastOrder, **more: str | None) -> StoredOrder:
         assert reported.refunded_at is not None
         sources: tuple[OrderState, ...] = ("refunding", "stuck")
+        # Its provider may turn out to have it at any time.
+        with suppress(LedgerUnavailable):
+            order = self._store.order(order.id) or order
         while order.state in sources:
+            left = order.operator_case if order.case_kind == SUBMITTED_AND_REFUNDED else None
             values: dict[str, Any] = {
-                "state": "refunded", "refunded_at": to_ms(reported.refunded_at), "held": None, "operator_case": None,
+                "state": "refunded", "refunded_at": to_ms(reported.refunded_at), "held": None, "operator_case": left,
                 "cancellation": None, **more,
             }  # fmt: skip
             if (requested := cancellation_of(order)) is not None:

@@ -482,6 +482,19 @@ class CheckoutStore:
             self._report(cursor, before, order, None)
         return order.is_called_off
 
+    def change_within(
+        self, cursor: Any, id: str, change: Callable[[StoredOrder], Mapping[str, Any]]
+    ) -> StoredOrder | None:
+        """Change an order in the transaction of ``cursor``, by what ``change`` returns of it; None: nothing."""
+        before = StoredOrder(**self._database.prepare(_LOCKED).first(cursor, {"this": id})._asdict())
+        if not (values := change(before)):
+            return None
+        statement = self._database.prepare(_change_of_order((before.state,), "any", False, False), *values)
+        order = StoredOrder(**statement.first(cursor, {"this": id, **values})._asdict())
+        if self._outbox is not None:
+            self._report(cursor, before, order, None)
+        return order
+
     def _report(self, cursor: Any, before: StoredOrder, order: StoredOrder, notify: str | None) -> None:
         known = [case["kind"] for case in before.open_cases]
         for what in (notify, *(case["kind"] for case in order.open_cases)):

@@ -15,7 +15,16 @@ from datetime import datetime
 from typing import Any
 
 from levelup_ov.checkout.attention import What
-from levelup_ov.checkout.failed_orders import in_progress, problem, refund_impossible, refunded, settled
+from levelup_ov.checkout.charged_orders import key_of
+from levelup_ov.checkout.failed_orders import (
+    GIVEN_BACK,
+    found_placed,
+    in_progress,
+    problem,
+    refund_impossible,
+    refunded,
+    settled,
+)
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
@@ -62,6 +71,8 @@ class Submitter:
         """Submit a charged order. :raises Failure: why it was refunded, or that the outcome is unknown."""
         if order.state == "submitted":
             return order
+        if order.problem is not None:
+            order = self._look_again(order, context)
         if order.state in ("stuck", "settled"):
             raise refund_impossible(order) if order.state == "stuck" else settled(order)
         if order.problem is not None:
@@ -139,7 +150,7 @@ class Submitter:
         finally:
             context.account, context.location, context.provider = inner.account, inner.location, inner.provider
         if inner.replayed:
-            self._check_not_called_off(self._submitted_before(order))
+            self._check_not_called_off(self.submitted_before(order))
         is_other_price = mischarge(inner.expected_charge, order.user_pays) is not None
         if is_other_price:
             # PAY-4: the site's amounts differ from the provider's. The order exists nevertheless.
@@ -158,7 +169,7 @@ class Submitter:
         """
         if failure.code in UNDECIDED:
             raise failure
-        if any(submission.state != "not_placed" for submission in self._submitted_before(order)):
+        if any(submission.state != "not_placed" for submission in self.submitted_before(order)):
             raise outcome_unknown(f"the order may exist, and this could not be determined: {failure.message}")
 
     def _check_not_called_off(self, submissions: Iterable[Submission]) -> None:
@@ -166,7 +177,18 @@ class Submitter:
         if any(map(self._service.is_called_off, submissions)):
             raise _CalledOff("order_refused", "this order was placed before, and has been canceled since")
 
-    def _submitted_before(self, order: StoredOrder) -> list[Submission]:
+    def _look_again(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
+        """An order that was not placed, as far as known, and is refunded.
+
+        :raises Failure: ``outcome_unknown``: that it was not placed was taken back.
+        """
+        if unknown := [each for each in self.submitted_before(order) if each.state == "unknown"]:
+            for submission in unknown:
+                self._service.reconcile(submission, context)
+            return self._store.order(order.id) or order
+        return order
+
+    def submitted_before(self, order: StoredOrder) -> list[Submission]:
         """The submissions of an order to its provider: its own, or others with one of its identities."""
         place = order.provider_location_id or ""
         found = self._service.submitted_under(place, key_of(order))
@@ -178,7 +200,7 @@ class Submitter:
 
         :raises Failure: it cannot be found now.
         """
-        for submission in self._submitted_before(order):
+        for submission in self.submitted_before(order):
             if submission.state in ("claimed", "sending"):
                 raise in_progress("this order is being submitted")
             if submission.state == "placed":
@@ -197,8 +219,9 @@ class Submitter:
 
         :raises Failure: ``outcome_unknown``: its charge has been abandoned in the meantime.
         """
-        submitted = replace(order, state="submitted", submitted=json.dumps(answer), held=None)
-        values = {"state": submitted.state, "submitted": submitted.submitted, "held": None}
+        written = json.dumps(answer)
+        submitted = replace(order, state="submitted", submitted=written, held=None)
+        values = {"state": submitted.state, "submitted": written, "held": None}
         sources: tuple[OrderState, ...] = ("submitting", "charged")
         try:
             done = self._store.change_order(order.id, sources, values=values, notify=notify)
@@ -215,7 +238,7 @@ class Submitter:
             return now
         facts = {"order": order.id, "state": now.state}
         log.error("submitted_and_refunded", extra=facts)
-        self._store.report(replace(now, submitted=submitted.submitted), "submitted_and_refunded")
+        self._store.change_order(order.id, GIVEN_BACK, values=found_placed(now, written))
         raise outcome_unknown("the provider has the order, but its charge was abandoned")
 
     def _give_up(self, order: StoredOrder, failure: Failure, context: RequestContext) -> StoredOrder:
@@ -235,11 +258,6 @@ class Submitter:
 
 class _CalledOff(Failure):
     """The order was placed, and was canceled or refused before its charge was recorded as its own."""
-
-
-def key_of(order: StoredOrder) -> str:
-    """The idempotency key under which an order is submitted."""
-    return f"checkout {order.id}"
 
 
 def submission_of(delivery: Delivery, order: CheckoutOrder, discount: Cents) -> SubmissionRequest:

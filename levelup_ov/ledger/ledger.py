@@ -85,6 +85,12 @@ _VERDICTS: Mapping[State, type[AlreadyPlaced | Unknown | InProgress]] = {
 }
 
 
+Follow = Callable[[Submission], Callable[[Any, Submission], None] | None]
+"""Is told of a submission, as it was, that another outcome is about to be recorded of it.
+
+Returns what to do in that transaction, with its cursor and the submission as it is then, if anything."""
+
+
 class _Seen(Exception):
     """An identity was used before."""
 
@@ -111,6 +117,8 @@ class Ledger:
         """Whether statements ask the database for the time, and not :meth:`now`."""
         self._sql = Statements(database, own_clock=self.own_clock)
         self.outbox = Outbox(database, self._now, own_clock=self.own_clock)
+        self.follow: Follow | None = None
+        """Is told if an outcome is taken back, and if an unknown submission turns out to be placed."""
         self._host = socket.gethostname()
         self._reference_key: bytes | None = None
         self._integrity_error: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
@@ -352,13 +360,15 @@ class Ledger:
         proven: bool = False,
         settled_by: str | None = None,
         ready: datetime | None = None,
+        was: Submission | None = None,
     ) -> None:
         """Settle: the order exists at the provider. Accepted from a slow owner and from a reconciliation.
 
         ``answer`` is the JSON text that replays will get; amounts are in cents (PAY-4). The same order may be reported
         again; the first answer stays. ``proven``: the provider's own answer named our reference. An account's order
         belongs to one submission: one with proof takes it from one without, whose outcome is then unknown again
-        (SUB-8). ``ready``: an aware instant; the order is open until after it (STAT-5).
+        (SUB-8). ``ready``: an aware instant; the order is open until after it (STAT-5). ``was``: the submission, if it
+        was unknown.
 
         :raises Superseded: it was settled differently.
         :raises Clash: another submission has this order; this one is unknown now.
@@ -378,7 +388,7 @@ class Ledger:
         def place() -> None:
             self._change(
                 "place", id, lambda row, _: row.provider_order_id == provider_order_id,
-                notify=what, **values,
+                notify=what, was=was, **values,
             )  # fmt: skip
 
         try:
@@ -390,7 +400,7 @@ class Ledger:
                 if holder.proven or not proven:
                     self.lose(id)
                     raise Clash(holder) from None
-                self._change("dispute", holder.id)
+                self._change("dispute", holder.id, was=holder)
                 log.error("order_disputed", extra=_facts(holder))
             place()
 
@@ -479,6 +489,7 @@ class Ledger:
         """
         values = {"this": submission.id, "seen_boot": submission.boot, "seen_since": submission.since}
         later = {"account": submission.account, "after": to_ms(submission.claimed_at), "now": self._now()}
+        follow = self.follow and self.follow(submission)
 
         def work(cursor: Any, _again: bool) -> None:
             # Claims of its identities wait, so that none starts in the meantime.
@@ -488,6 +499,7 @@ class Ledger:
                 raise Superseded("take_back", submission_of(follower))
             if not self._sql.changes["take_back"].run(cursor, {**values, **self._clock()}).rowcount:
                 raise Superseded("take_back", self._read(cursor, submission.id))
+            self._followed(cursor, submission.id, follow)
             also(cursor)
 
         self.database.run(work)
@@ -814,15 +826,16 @@ class Ledger:
         *,
         durably: bool = False,
         notify: str | None = None,
+        was: Submission | None = None,
         **values: Any,
     ) -> None:
         """Make a change, or raise.
 
         ``done`` decides whether a row already in the target state counts as success; its flag says that this is a
         retry. ``durably``: the change survives a power failure once this returns. ``notify``: what the
-        operator is notified of with it.
+        operator is notified of with it. ``was``: the submission, if another outcome is recorded of it.
         """
-
+        follow = None if was is None or self.follow is None else self.follow(was)
         reports = self.outbox.is_on and change in self._sql.reported
         statement = (self._sql.quiet if reports else self._sql.changes)[change]
 
@@ -832,11 +845,14 @@ class Ledger:
 
         values["this"] = id
         changed, again = 0, False
-        if notify is None or not reports:
+        if follow is None and (notify is None or not reports):
             changed, again = self.database.run_durably(once) if durably else self.database.run(once, single=True)
-        if not changed and reports:
-            changed = self.database.run(
-                lambda cursor, _: self._report(cursor, change, id, {**values, **self._clock()}, notify)
+        if not changed and (reports or follow is not None):
+            changed, again = self.database.run(
+                lambda cursor, again: (
+                    self._report(cursor, change, id, {**values, **self._clock()}, notify, follow),
+                    again,
+                )
             )
         if changed:
             return
@@ -844,12 +860,28 @@ class Ledger:
         if row is None or row.state != TRANSITIONS[change].target or not done(row, again):
             raise Superseded(change, row)
 
-    def _report(self, cursor: Any, change: str, id: str, values: Mapping[str, Any], notify: str | None) -> bool:
-        """Make a change together with its events; False: the row was not in a state for it."""
-        is_event = bool(self._sql.reported[change].run(cursor, values).rowcount)
-        if not is_event and (notify is None or not self._sql.quiet[change].run(cursor, values).rowcount):
-            return False
-        if row := self._read(cursor, id):
+    def _followed(self, cursor: Any, id: str, follow: Callable[[Any, Submission], None] | None) -> None:
+        if follow is not None and (row := self._read(cursor, id)) is not None:
+            follow(cursor, row)
+
+    def _report(
+        self,
+        cursor: Any,
+        change: str,
+        id: str,
+        values: Mapping[str, Any],
+        notify: str | None,
+        follow: Callable[[Any, Submission], None] | None,
+    ) -> bool:
+        """Make a change together with its events and its consequences; False: the row was not in a state for it."""
+        reports = self.outbox.is_on and change in self._sql.reported
+        is_event = reports and bool(self._sql.reported[change].run(cursor, values).rowcount)
+        if not is_event:
+            rest = (self._sql.quiet if reports else self._sql.changes)[change]
+            if (notify is None and follow is None) or not rest.run(cursor, values).rowcount:
+                return False
+        self._followed(cursor, id, follow)
+        if reports and (row := self._read(cursor, id)):
             events = [*_events(row)] if is_event else []
             # Web checkout reports its charges itself.
             if notify is not None and row.account != LEDGER_ACCOUNT:

@@ -344,8 +344,9 @@ class Submissions:
             else:
                 answer = json.dumps({"order_id": placed, "expected_ready_at": None, "metadata": {}})
                 self.ledger.place(
-                    submission.id, answer=answer, order_id=placed, provider_order_id=placed, settled_by=by
-                )
+                    submission.id, answer=answer, order_id=placed, provider_order_id=placed, settled_by=by,
+                    was=submission,
+                )  # fmt: skip
         except (Superseded, Clash) as reason:
             raise outcome_unknown(f"nothing was changed: {reason}") from None
         log.warning("submission_settled_by_hand", extra=facts)
@@ -449,7 +450,7 @@ class Submissions:
         facts = _facts(submission)
 
         def record() -> None:
-            self._record(submission.id, settlement)
+            self._record(submission.id, settlement, submission)
 
         try:
             if key is None:
@@ -585,7 +586,7 @@ class Submissions:
         if other.reference == facts["reference"]:
             try:
                 with limits.extended(self.settling_time):
-                    self._record(other.id, settlement)
+                    self._record(other.id, settlement, other if other.state == "unknown" else None)
             except Superseded as superseded:
                 self._report_superseded(superseded, facts, settlement)
                 return
@@ -596,7 +597,7 @@ class Submissions:
                 return
         log.error("placed_during_another_attempt", extra={**facts, **_order(settlement.placed), "other": other.id})
 
-    def _record(self, id: str, settlement: Settlement) -> None:
+    def _record(self, id: str, settlement: Settlement, was: Submission | None = None) -> None:
         placed, ready = settlement.placed, settlement.placed.expected_ready_at
         if ready is not None and ready.tzinfo is None:
             # A mistake of the adapter, which must not keep the order from being recorded.
@@ -610,6 +611,7 @@ class Submissions:
             charged=placed.charged,
             proven=placed.reference is not None,
             ready=ready,
+            was=was,
         )
 
     def _check_order(self, id: str, placed: Placed, facts: Mapping[str, Any]) -> None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from levelup_ov.checkout import Checkout
+from levelup_ov.checkout.charged_orders import key_of
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.store import StoredOrder
-from levelup_ov.checkout.submitting import key_of
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
