@@ -107,6 +107,14 @@ class OrderPlacer:
                 raise Failure("submission_in_progress", "this order is being placed", retry_after=1)
         return None
 
+    def is_taken_back(self, row: StoredSession) -> bool:
+        """Whether the ledger knows the order of a completed session no more, or under another number."""
+        if row.state != "completed" or row.submitted_as is None:
+            return False
+        found = self._service.submitted_under(row.location, row.submitted_as)
+        settled = [each for each in found if each.state not in ("claimed", "sending")]
+        return bool(settled) and not any(str(each.order_id) == row.order_id for each in settled)
+
     def may_exist(self, row: StoredSession, content: Content) -> bool:
         """Whether an attempt at this order is not proven to have failed."""
         if content.levelup is None:

@@ -443,7 +443,16 @@ class Sessions:
         if row.expires_at < to_ms(self._clock()) and row.state != "complete_in_progress":
             raise _not_found()
         self._service.note_location(row.location, context)
-        return row
+        return self._current(row)
+
+    def _current(self, row: StoredSession) -> StoredSession:
+        """A session whose order was taken back is being completed again until its outcome is known (SUB-5)."""
+        if not self._placing.is_taken_back(row):
+            return row
+        again = replace(row, state="complete_in_progress", held=None, order_id=None, submitted_as=None)
+        log.warning("session_order_taken_back", extra={"session": row.id, "order_id": row.order_id})
+        self._change(row, again, self._opened(row).content)
+        return self._store.find(row.id) or row
 
     def _opened(self, row: StoredSession) -> _Read:
         content = None if row.content is None else contents.unseal(row.content, self._sealer, row.id)
@@ -473,8 +482,13 @@ class Sessions:
         row = self._store.find(stored.session)
         if row is None or row.expires_at < to_ms(self._clock()):
             raise _not_found()
-        read = self._opened(replace(row, state=stored.state, version=stored.version, content=stored.content))
         context.replayed = True
+        if stored.state == "completed" and (now := self._current(row)).state != "completed":
+            # What was recorded is not true any more.
+            opened, is_open = self._opened(now), now.state != "complete_in_progress"
+            answer = _shown(now, opened.content) if is_open else self._reconcile(opened, context)
+            return replace(answer, replayed=True)
+        read = self._opened(replace(row, state=stored.state, version=stored.version, content=stored.content))
         self._service.note_location(row.location, context)
         return replace(_shown(read.row, read.content), replayed=True)
 

@@ -8,6 +8,7 @@ import pytest
 
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.submitting import Submitter
+from levelup_ov.ledger.corrections import Corrections
 from levelup_ov.ledger.sessions import StoredSessions
 from levelup_ov.sessions.model import LevelUpTender
 from tests.channel import Clock
@@ -132,3 +133,18 @@ def test_another_tender_waits_for_the_first(front: Front, site: Site, pay: Level
     front.later(minutes=5)
     done = front.complete(made, card())
     assert done.state == "completed" and (len(site.unrefunded()), front.meals()) == (1, 1)
+
+
+@pytest.mark.rule("SUB-5", "UCP-13")
+def test_a_charged_order_that_was_settled_wrongly(front: Front, site: Site, pay: LevelUpTender) -> None:
+    made, ledger = front.create(basket(note="sandbox:lost-answer")), front.service.submissions.ledger
+    assert front.complete(made, pay).state == "complete_in_progress"
+    (lost,) = ledger.find(account="sandbox")
+    front.service.submissions.settle(lost, "999", "Olive")
+    (done, settled) = front.complete(made, pay), ledger.find(account="sandbox")[0]
+    assert done.order is not None and done.order.number == "999"
+    Corrections(ledger).take_back(settled, "Olive", "another table")
+    assert site.reconcile()[0] == 0
+    now = front.read(made)
+    assert now.order is not None and now.order.number == str(ledger.find(account="sandbox")[0].order_id) != "999"
+    assert (len(site.unrefunded()), front.meals()) == (1, 1)

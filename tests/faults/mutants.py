@@ -15,9 +15,9 @@ from unittest import mock
 
 from levelup_ov.app import create_app
 from levelup_ov.checkout.canceling import Canceler
+from levelup_ov.checkout.charged_orders import key_of
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.store import StoredOrder
-from levelup_ov.checkout.charged_orders import key_of
 from levelup_ov.config import load_settings
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.ledger import Ledger

@@ -15,6 +15,8 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.ready_time import Ready
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard
+from levelup_ov.errors import Unanswered
+from levelup_ov.ledger.corrections import Corrections
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.sessions import StoredSessions
@@ -340,3 +342,35 @@ def test_a_card_is_read_and_forgotten(front: Front) -> None:
     assert front.complete(made, card(LOST_ANSWER_CARD)).state == "complete_in_progress"
     assert front.complete(made, other).state == "completed"
     assert front.meals() == 1
+
+
+@pytest.mark.rule("SUB-5", "UCP-13")
+@pytest.mark.parametrize("was", ["999", None])
+def test_an_order_that_was_settled_wrongly(front: Front, was: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person recorded another number, or that there is no order, and takes that back."""
+    made, key, ledger = front.create(basket(note="sandbox:lost-answer")), front.key(), front.service.submissions.ledger
+    assert front.complete(made, key=key).state == "complete_in_progress"
+    (lost,) = ledger.find()
+    front.service.submissions.settle(lost, "999", "Olive")
+    assert number(front.complete(made, key=key)) == number(front.read(made)) == "999"
+    (settled,) = ledger.find()
+    Corrections(ledger).take_back(settled, "Olive", "another table")
+    with monkeypatch.context() as patch:
+        patch.setattr(SandboxAdapter, "find_order", _no_answer)
+        assert front.read(made).state == "complete_in_progress"
+        assert front.complete(made, key=key).state == "complete_in_progress"
+    if was is None:
+        (unknown,) = ledger.find()
+        front.service.submissions.settle(unknown, None, "Olive")
+        assert front.read(made).state == "ready_for_complete"
+    else:
+        assert number(front.read(made)) == number(front.complete(made, key=key)) == str(ledger.find()[0].order_id)
+        assert front.sessions.track(front.caller, made.id, front.context()).status == "placed"
+
+
+def number(session: CheckoutSession) -> str | None:
+    return session.order and session.order.number
+
+
+def _no_answer(*_: Any, **__: Any) -> Any:
+    raise Unanswered("provider_timeout", "no answer", sent=True)

@@ -1,0 +1,138 @@
+"""A person's settlement of a charged order that was wrong, and is taken back (SUB-5, WEB-5)."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import pytest
+
+from levelup_ov.ledger.records import Submission
+from levelup_ov.ordering.service import Service
+from tests.channel import Clock
+from tests.checkout.site import Site, meal
+from tests.checkout.test_checkout_canceled import NO_ANSWER
+from tests.checkout.test_checkout_cancellations import cancel
+from tests.checkout.test_checkout_operator import Watched, watched
+from tests.checkout.test_checkout_submissions import LATER, LOST
+
+__all__ = ["watched"]
+
+
+def _no_answer(*_: Any) -> NoReturn:
+    raise NO_ANSWER
+
+
+def row(site: Site) -> Submission:
+    """What was submitted to the provider."""
+    (found,) = site.app.extensions["levelup_ov"].submissions.ledger.find(account="sandbox")
+    return found
+
+
+def submissions(site: Site, *arguments: str) -> tuple[int, str]:
+    result = site.app.test_cli_runner().invoke(args=["submissions", *arguments])
+    return result.exit_code, result.output
+
+
+def settled(site: Site, *said: str) -> None:
+    assert submissions(site, "settle", row(site).id, *said, "--by", "Olive", "--yes")[0] == 0
+
+
+def corrected(site: Site) -> None:
+    assert submissions(site, "correct", row(site).id, "--by", "Olive", "--why", "another table", "--yes")[0] == 0
+
+
+def number(site: Site, uuid: str) -> str | None:
+    submission = site.get(f"/orders/{uuid}")["order"]["order_submission"]
+    return submission and str(submission["order_id"])
+
+
+@pytest.mark.rule("SUB-5", "WEB-5")
+def test_a_wrong_number_is_not_told_for_good(site: Site, merchant: str, user: str) -> None:
+    body = meal(merchant, user, note=LOST)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    (uuid,) = site.unrefunded()
+    settled(site, "--placed", "999")
+    assert site.charged(body, "K")["order_submission"]["order_id"] == "999"
+    corrected(site)
+    assert number(site, uuid) is None and site.get(f"/orders/{uuid}")["order"]["state"] == "submitting"
+    assert site.reconcile()[0] == 0
+    assert number(site, uuid) == str(row(site).order_id) != "999"
+    assert site.charged(body, "K")["order_submission"]["order_id"] == row(site).order_id
+    assert cancel(site, uuid).status == 200 and site.refunded() == [uuid]
+
+
+@pytest.mark.rule("SUB-5", "WEB-5")
+def test_a_replay_finds_the_right_number_too(site: Site, merchant: str, user: str) -> None:
+    body = meal(merchant, user, note=LOST)
+    site.charge(body, "K")
+    settled(site, "--placed", "999")
+    site.charged(body, "K")
+    corrected(site)
+    assert site.charged(body, "K")["order_submission"]["order_id"] == row(site).order_id
+    assert (site.meals(), len(site.unrefunded())) == (1, 1)
+
+
+@pytest.mark.rule("SUB-5", "WEB-5")
+def test_another_settlement_replaces_a_wrong_one(site: Site, merchant: str, user: str) -> None:
+    body = meal(merchant, user, note=LOST)
+    site.charge(body, "K")
+    settled(site, "--placed", "999")
+    (charge,) = [site.charged(body, "K")]
+    corrected(site)
+    settled(site, "--placed", "1000")
+    assert site.reconcile()[0] == 0 and number(site, charge["uuid"]) == "1000"
+
+
+@pytest.mark.rule("SUB-5", "WEB-5")
+def test_no_charge_stays_for_a_meal_that_is_not_there(site: Site, merchant: str, user: str) -> None:
+    body = meal(merchant, user, note=LOST)
+    site.charge(body, "K")
+    settled(site, "--placed", "555")
+    (uuid,) = [site.charged(body, "K")["uuid"]]
+    corrected(site)
+    settled(site, "--not-placed")
+    assert site.reconcile()[0] == 0 and site.refunded() == [uuid]
+    assert site.charge(body, "K").error["code"] == "order_refused" and number(site, uuid) is None
+
+
+@pytest.mark.rule("SUB-5", "WEB-5", "EVT-8")
+@pytest.mark.parametrize("by", ["reconciliation", "replay", "person"])
+def test_a_meal_whose_charge_went_back_is_a_case(
+    watched: Watched, merchant: str, user: str, by: str, caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    site, body = watched.site, meal(merchant, user, note=LOST)
+    site.charge(body, "K")
+    settled(site, "--not-placed")
+    assert site.reconcile()[0] == 0
+    (uuid,) = site.refunded()
+    corrected(site)
+    if by == "reconciliation":
+        assert submissions(site, "reconcile")[0] == 0
+    elif by == "person":
+        settled(site, "--placed", str(site.meals()))
+    done = site.charged(body, "K")
+    assert (done["state"], done["problem"]) == ("refunded", None)
+    assert str(done["order_submission"]["order_id"]) == str(row(site).order_id) == number(site, uuid)
+    assert "submitted_and_refunded" in caplog.messages
+    assert site.command("cases")[0] == 1 and site.reconcile()[0] == 1
+    assert watched.words() == ["submitted_and_refunded"]
+    clock.set(LATER)
+    assert site.command("settle", uuid, "--by", "Olive", "--why", "the guest has paid there")[0] == 0
+    assert site.command("cases")[0] == 0 and site.reconcile()[0] == 0
+    assert site.charged(body, "K")["state"] == "refunded"
+
+
+@pytest.mark.rule("SUB-5", "WEB-5")
+def test_a_refunded_order_is_unknown_again(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = meal(merchant, user, note=LOST)
+    site.charge(body, "K")
+    settled(site, "--not-placed")
+    site.reconcile()
+    corrected(site)
+    with monkeypatch.context() as patch:
+        patch.setattr(Service, "look_up", _no_answer)
+        assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    settled(site, "--not-placed")
+    assert site.charge(body, "K").error["code"] == "order_refused" and site.command("cases")[0] == 0
