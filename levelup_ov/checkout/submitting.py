@@ -158,6 +158,9 @@ class Submitter:
                 "charge_mismatch",
                 extra={"order": order.id, "expected_charge": inner.expected_charge, "charged": order.user_pays},
             )
+            with suppress(LedgerUnavailable):
+                for submission in self.submitted_before(order):
+                    self._service.submissions.ledger.mischarged(submission.id, order.user_pays)
         return asdict(submitted), is_other_price
 
     def _check_not_submitted(self, order: StoredOrder, failure: Failure) -> None:

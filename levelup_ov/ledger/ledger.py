@@ -556,6 +556,11 @@ class Ledger:
 
         self.database.run(work)
 
+    def mischarged(self, id: str, charged: int) -> None:
+        """Record the cents that were charged elsewhere for a placed order, and that differ from its price (PAY-4)."""
+        values = {"this": id, "elsewhere": charged}
+        self.database.run(lambda cursor, _: self._sql.mischarge.run(cursor, values), single=True)
+
     def holder(self, account: str, provider_order_id: str) -> Submission | None:
         """The submission that has this order of an account (SUB-8)."""
         values = {"account": account, "order": provider_order_id, "now": self._now()}

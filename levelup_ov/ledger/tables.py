@@ -375,6 +375,8 @@ class Statements:
             .where(this, _C.finding.is_distinct_from(bindparam("what", type_=Text)))
             .values(_finding())
         )
+        elsewhere = bindparam("elsewhere", type_=BigInteger)
+        self.mischarge = prepare(update(SUBMISSIONS).where(this, _C.state == "placed").values(charged=elsewhere))
         pointer = ("digest", "kind", "submission")
         self.introduce = prepare(identity.on_conflict_do_nothing(index_elements=["digest"]), *pointer)
         self.point = prepare(

@@ -65,6 +65,13 @@ def test_another_price_than_the_user_paid_is_reported(
 ) -> None:
     assert site.charged(meal(merchant, user, outstanding_amount=1080))["state"] == "submitted"
     assert "charge_mismatch" in caplog.messages
+    runner = site.app.test_cli_runner()
+    listed = runner.invoke(args=["submissions", "list", "--charge-mismatch"]).output
+    assert PLACE in listed and "1 submission" in listed
+    id = site.app.extensions["levelup_ov"].submissions.ledger.find(charge_mismatch=True)[0].id
+    assert "charged:                 880" in runner.invoke(args=["submissions", "show", id]).output
+    assert runner.invoke(args=["submissions", "close", id, "--why", "the difference was paid"]).exit_code == 0
+    assert "0 submissions" in runner.invoke(args=["submissions", "list", "--charge-mismatch"]).output
 
 
 @pytest.mark.rule("SUB-4")
