@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from levelup_ov.checkout.store import CheckoutStore, Connected, StoredOrder, UuidTaken
+from levelup_ov.ledger import identity
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import Claimed
 from tests.ledger.conftest import (  # noqa: F401
     migrated_database,
     migrated_file,
@@ -140,6 +144,31 @@ def test_one_of_many_cancels_an_order(store: CheckoutStore) -> None:
     assert change_cancellation(store, last, None) == order
     store.change_order("id-1", ("submitted",), values={"state": "refunding"})
     assert change_cancellation(store, order, "late") is None
+
+
+@pytest.mark.rule("SUB-4")
+@pytest.mark.parametrize("again", [False, True])
+def test_a_refunded_order_frees_all_names_but_its_key(
+    store: CheckoutStore, request: pytest.FixtureRequest, again: bool
+) -> None:
+    database = Database(request.getfixturevalue("url"), pool_size=2)
+    ledger = Ledger(database)
+    identities = identity.identities(
+        "checkout/mer_1", content=b"", keys=[b"k" * 32],
+        idempotency_key="K", order_number="N-1", order_validation_id="V",
+    )  # fmt: skip
+    lease = timedelta(seconds=60)
+    claim = ledger.claim(
+        account="a", location="checkout/mer_1", identities=identities, content=("c",), lease=lease
+    )  # fmt: skip
+    assert isinstance(claim, Claimed)
+    store.add_order(replace(ORDER, id=claim.id, state="refunding"))
+    if again:
+        store.free(claim.id)
+    else:
+        store.change_order(claim.id, ("refunding",), values={"state": "refunded"}, frees=True)
+    assert [len(ledger.named((each,))) for each in identities] == [1, 0, 0]
+    database.close()
 
 
 @pytest.mark.parametrize(
