@@ -6,9 +6,13 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 from flask import Blueprint, Response, current_app, g, request
+from flask.blueprints import BlueprintSetupState
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.http import generate_etag
+from werkzeug.routing import BaseConverter
 
 from levelup_ov.blueprints.http import json_bytes, json_response, read_body, read_idempotency_key
 from levelup_ov.config import Settings
@@ -26,6 +30,7 @@ NOTICE_SECONDS = 8.0
 def blueprint(service: Service, settings: Settings, notices: ProviderNotices) -> Blueprint:
     """The endpoints of the contract."""
     orders = Blueprint("orders", __name__)
+    orders.record_once(_know_order_ids)
 
     @orders.get("/merchants")
     def list_merchants() -> Response:
@@ -59,13 +64,17 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
             response.headers["Idempotency-Replayed"] = "true"
         return response
 
-    @orders.get("/locations/<path:location_id>/orders/<order_id>")
+    @orders.get("/locations/<path:location_id>/orders/<order_number:order_id>")
     def show_order(location_id: str, order_id: str) -> Response:
+        if order_id.endswith("/cancellation") and _asks_for_cancellation():
+            raise MethodNotAllowed(["POST"])
         key = read_idempotency_key()
         return _conditional(*_tagged(responses.order(service.order_status(location_id, order_id, key, g.context))))
 
-    @orders.post("/locations/<path:location_id>/orders/<order_id>/cancellation")
+    @orders.post("/locations/<path:location_id>/orders/<order_number:order_id>/cancellation")
     def cancel_order(location_id: str, order_id: str) -> Response:
+        if not _asks_for_cancellation():
+            raise MethodNotAllowed(["GET", "HEAD"])
         g.context.deadline = Deadline(settings.submission_deadline)
         key = read_idempotency_key()
         return json_response(responses.order(service.cancel_order(location_id, order_id, key, g.context)))
@@ -81,6 +90,27 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
         return json_response({root: members} if settings.response_envelope else members)
 
     return orders
+
+
+class OrderNumber(BaseConverter):
+    """An ``order_id`` in a path: anything, because restaurants choose their numbers (STAT-1).
+
+    WSGI has decoded the path, so a slash in a number is one of the path's.
+    """
+
+    part_isolating = False
+    regex = r"[\s\S]+?"
+    weight = 200
+
+
+def _know_order_ids(state: BlueprintSetupState) -> None:
+    state.app.url_map.converters["order_number"] = OrderNumber
+
+
+def _asks_for_cancellation() -> bool:
+    """Whether the path as it was sent ends with that segment: decoded, so may a number."""
+    sent = request.environ.get("RAW_URI", request.path).partition("?")[0]
+    return unquote(sent.rpartition("/")[2]) == "cancellation"
 
 
 @contextmanager

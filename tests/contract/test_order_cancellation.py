@@ -53,6 +53,18 @@ def test_an_order_is_canceled_once(channel: Channel, clock: Clock) -> None:
 
 
 @pytest.mark.rule("STAT-6")
+@pytest.mark.parametrize("order_id", ["Table 4/5", "/17", "a//", "/", "a/cancellation", "cancellation"])
+def test_any_number_can_be_canceled(fake: MakeFake, order_id: str) -> None:
+    adapter, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:CancelingAdapter")
+    assert isinstance(adapter, CancelingAdapter)
+    adapter.placed = Placed(order_id, "technical", reference=None)
+    channel.submit("fake.one")
+    says(adapter, ["on the grill", "binned"])
+    assert cancel(channel, order_id, "fake.one").order["order_id"] == order_id
+    assert len(adapter.canceled) == 1
+
+
+@pytest.mark.rule("STAT-6")
 @pytest.mark.parametrize("minute", ["16:10", "16:30"])
 def test_an_order_that_is_ready_is_not_canceled(channel: Channel, clock: Clock, minute: str) -> None:
     channel.submit()

@@ -18,6 +18,20 @@ from tests.channel import Answer, Channel, Clock
 from tests.contract.conftest import FAKE_TOKEN, MakeFake
 from tests.contract.fakes import ReportingAdapter
 
+SLASHES = (
+    "Table 4/5",
+    "A%2F17",
+    "a//b/",
+    "/17",
+    "..",
+    "cancellation",
+    "a/cancellation",
+    "a/menu",
+    "a/orders/b",
+    "a\n1",
+)
+"""Numbers that look like a part of a path."""
+
 
 def status(channel: Channel, order_id: str | int = 1, location: str = "sandbox.congress", **headers: str) -> Answer:
     return channel.get(f"/locations/{location}/orders/{quote(str(order_id), safe='')}", **headers)
@@ -81,7 +95,7 @@ def test_a_provider_without_statuses_is_not_asked(fake: MakeFake) -> None:
 
 
 @pytest.mark.rule("STAT-1")
-@pytest.mark.parametrize("order_id", ["A-17", "0042", 1042, "日本", "a b?c#d%"])
+@pytest.mark.parametrize("order_id", ["A-17", "0042", 1042, "日本", "a b?c#d%", *SLASHES])
 def test_any_number_can_be_asked_for(reporting: tuple[ReportingAdapter, Channel], order_id: str | int) -> None:
     provider, channel = reporting
     provider.placed = Placed(order_id, "technical", reference=None)
@@ -91,6 +105,24 @@ def test_any_number_can_be_asked_for(reporting: tuple[ReportingAdapter, Channel]
         "order_id": order_id, "status": "preparing", "provider_status": "on the grill", "changed_at": None,
         "expected_ready_at": None,
     }  # fmt: skip
+
+
+@pytest.mark.rule("STAT-1", "STAT-6", "ERR-3")
+def test_a_slash_in_a_number_ends_no_address(reporting: tuple[ReportingAdapter, Channel]) -> None:
+    provider, channel = reporting
+    provider.placed = Placed("a", "technical", reference=None)
+    channel.submit("fake.one")
+    orders = "/locations/fake.one/orders"
+    for answer, methods in (
+        (channel.get(f"{orders}/a/cancellation"), "POST"),
+        (channel.send("POST", f"{orders}/a%2Fcancellation"), "GET, HEAD"),
+        (channel.send("POST", f"{orders}/a"), "GET, HEAD"),
+    ):
+        assert answer.refusal == (405, "method_not_allowed", None)
+        assert set(answer.headers["Allow"].split(", ")) == set(methods.split(", "))
+    assert status(channel, "a/cancellation", "fake.one").refusal == (404, "order_not_found", None)
+    assert channel.get(f"{orders}/").refusal == (404, "not_found", None)
+    assert provider.asked == []
 
 
 @pytest.mark.rule("STAT-1")
