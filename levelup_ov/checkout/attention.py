@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Literal
 
-from levelup_ov.checkout.store import StoredOrder
+from levelup_ov.checkout.failed_orders import SUBMITTED_AND_REFUNDED, UNPROVEN
+from levelup_ov.checkout.store import CALLED_OFF_ELSEWHERE, StoredOrder
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.ledger.records import from_ms
@@ -21,9 +23,11 @@ def event_of(order: StoredOrder, what: str, provider_order_id: str | None) -> Ev
 
     It goes to the operator of the restaurant that was to make the order, or else to that of web checkout.
     """
+    # A status may change to and fro.
+    is_once = what in (CALLED_OFF_ELSEWHERE, SUBMITTED_AND_REFUNDED) or what == UNPROVEN and order.is_made_again
     place = order.provider_location_id
     submitted = json.loads(order.submitted) if order.submitted else {}
-    return attention(
+    event = attention(
         what,
         account=LEDGER_ACCOUNT if place is None else place.partition(".")[0],
         location=f"{PLAIN}.{order.location_id}" if place is None else place,
@@ -35,3 +39,4 @@ def event_of(order: StoredOrder, what: str, provider_order_id: str | None) -> Ev
         submitted_at=from_ms(order.created_at),
         levelup_uuid=order.uuid,
     )
+    return replace(event, once=is_once)

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, is_old, merged, proven
 from levelup_ov.checkout.charged_orders import key_of, number_of
-from levelup_ov.checkout.failed_orders import CANCELED, case, in_progress, pending, without
+from levelup_ov.checkout.failed_orders import CANCELED, UNPROVEN, case, in_progress, pending, without
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
@@ -55,7 +55,7 @@ class Canceler:
         :raises Failure: it is not known to be canceled.
         """
         earlier = cancellation_of(order)
-        if earlier and order.case_kind == "cancellation_unproven" and self._leases.is_recent(earlier.mark):
+        if earlier and order.case_kind == UNPROVEN and self._leases.is_recent(earlier.mark):
             # A site that keeps asking leaves a person time to settle it.
             raise cancellation_unknown("the operator has been notified")
         begun: StoredOrder | None = None
@@ -95,14 +95,16 @@ class Canceler:
     def is_left(self, order: StoredOrder) -> bool:
         """Whether it is to be found out what became of a cancellation, while a refund is requested or not."""
         if order.state == "refunding":
-            return order.cancellation is not None and not order.is_canceled and not self.is_under_way(order)
+            is_unproven = order.cancellation is not None and not order.is_canceled and not self.is_under_way(order)
+            return is_unproven or order.is_made_again
         return order.state == "submitted" and order.cancellation is not None
 
     def finish(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Find out what became of a cancellation that was begun, and refund the order if it is canceled.
 
         It is a case for a person if that is not known after a day, or if the order was proven to be canceled, and its
-        status is another one now. A refund that was requested on its own continues whatever the status is.
+        status is another one now. A refund that was requested on its own continues whatever the status is, unless the
+        order was proven to be canceled.
 
         :raises Failure: it is not known, or the refund failed.
         """
@@ -120,6 +122,8 @@ class Canceler:
                 if is_refunding:
                     return self._refunds.take_back(taken, None, context, before=taken)
                 return self._leave_open(taken, begun, failure, is_case=is_old(begun.since, now))
+            if taken.is_made_again:
+                return self._contradicted(taken, begun, None, context)
             # It was proven before.
             stage = None
         except BaseException:
@@ -128,8 +132,7 @@ class Canceler:
         if stage is None or stage in CALLED_OFF:
             return self._refund(taken, stage, context)
         if begun.mark is None:
-            contradiction = Failure("cancellation_unknown", f"the order was canceled, and is {stage} now")
-            return self._leave_open(taken, begun, contradiction, is_case=True)
+            return self._contradicted(taken, begun, stage, context)
         log.info("interrupted_cancellation_not_made", extra={"order": order.id, "stage": stage})
         values: dict[str, str | None] = {"cancellation": None, "operator_case": None, "held": None}
         if is_refunding:
@@ -162,7 +165,7 @@ class Canceler:
             self._change(order, None)
         elif begun and begun.mark is not None and is_old(begun.since, self._clock()):
             # The command leaves an order alone while the site keeps asking.
-            values = {"operator_case": case("cancellation_unproven", failure.message, uuid=order.uuid)}
+            values = {"operator_case": case(UNPROVEN, failure.message, uuid=order.uuid)}
             self._store.change_order(order.id, ("submitted",), cancellation=order.cancellation, values=values)
 
     def _change(self, order: StoredOrder, cancellation: Cancellation | None) -> StoredOrder | None:
@@ -180,13 +183,38 @@ class Canceler:
             raise cancellation_unknown(f"the order's status is {status.provider_status}")
         return status.status
 
-    def _leave_open(self, order: StoredOrder, begun: Cancellation, failure: Failure, *, is_case: bool) -> StoredOrder:
+    def _contradicted(
+        self, order: StoredOrder, begun: Cancellation, stage: Stage | None, context: RequestContext
+    ) -> StoredOrder:
+        """Leave an order to a person that was proven to be canceled, and is made again; ``stage``: None if not known.
+
+        A refund that was requested may have been made: that is found out first, and no other is requested.
+        """
+        message = f"the order was canceled, and is {stage or 'made again'} now"
+        if order.state == "refunding":
+            try:
+                if (refunded := self._refunds.found(order, context)) is not None:
+                    return refunded
+                message += "; LevelUp has not made the refund that was requested"
+            except Failure as failure:
+                message += (
+                    f"; it is not known whether LevelUp has made the refund that was requested: {failure.message}"
+                )
+            except BaseException:
+                self._refunds.release(order)
+                raise
+        contradiction = Failure("cancellation_unknown", message)
+        return self._leave_open(order, begun, contradiction, is_case=True, made_again=True)
+
+    def _leave_open(
+        self, order: StoredOrder, begun: Cancellation, failure: Failure, *, is_case: bool, **found: bool
+    ) -> StoredOrder:
         """Release an order whose cancellation is not finished. :raises Failure: it is not a case for a person."""
         values: dict[str, str | None] = {"held": None, "cancellation": begun.stored()}
         if is_case:
-            values["operator_case"] = case("cancellation_unproven", failure.message, uuid=order.uuid)
+            values["operator_case"] = case(UNPROVEN, failure.message, uuid=order.uuid, **found)
         done = self._store.change_order(
-            order.id, ("submitted",), held=order.held, cancellation=order.cancellation, values=values
+            order.id, (order.state,), held=order.held, cancellation=order.cancellation, values=values
         )
         if done is None or done.operator_case is None:
             raise failure
@@ -196,7 +224,7 @@ class Canceler:
         """Refund an order that is canceled. :raises Failure: the refund failed."""
         canceled = proven(order, "").dated(self._clock())
         values = {
-            "state": "refunding", "held": self._leases.new(), "operator_case": without("cancellation_unproven", order),
+            "state": "refunding", "held": self._leases.new(), "operator_case": without(UNPROVEN, order),
             "cancellation": canceled.stored(), "refund_key": canceled.asked,
         }  # fmt: skip
         refunding = self._store.change_order(

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from levelup_ov.checkout.attention import event_of
-from levelup_ov.checkout.failed_orders import SETTLE, SUPPORT
+from levelup_ov.checkout.failed_orders import SETTLE, SUPPORT, UNPROVEN, case, made_free
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.domain.failure import Failure
@@ -50,16 +50,28 @@ class ChargedOrders:
     def called_off(self, order: PlacedOrder, is_off: bool) -> Callable[[Any], None] | None:
         """Record it of the charge, which is a person's then, unless a cancellation was requested here.
 
-        It is not refunded, because a restaurant may void an order and enter it again.
+        It is not refunded, because a restaurant may void an order and enter it again. An order that is made again is a
+        person's if it was proven to be canceled: its charge has gone back, or was about to.
         """
         at = to_ms(self._clock()) if is_off else None
         orders = self._charged(order)
 
         def record(cursor: Any) -> None:
             for charged in orders:
-                if self._store.call_off(cursor, charged.id, at):
-                    facts = {"order": charged.id, "uuid": charged.uuid, "remedy": f"refund it, or {SETTLE}"}
-                    log.error("canceled_and_not_refunded", extra=facts)
+                facts = {"order": charged.id, "uuid": charged.uuid}
+                unproven = case(
+                    UNPROVEN, "the order was canceled, and is made again", uuid=charged.uuid, made_again=True
+                )
+                cases: Mapping[OrderState, str] = {
+                    "submitted": unproven,
+                    "refunding": unproven,
+                    "refunded": made_free(charged),
+                }
+                now = self._store.call_off(cursor, charged.id, at, cases)
+                if now is not None and now.is_called_off:
+                    log.error("canceled_and_not_refunded", extra={**facts, "remedy": f"refund it, or {SETTLE}"})
+                elif now is not None and now.is_made_again:
+                    log.error("order_needs_settling", extra={**facts, "kind": now.case_kind, "remedy": SETTLE})
 
         return record if orders else None
 

@@ -16,6 +16,8 @@ SUBMITTED_AND_REFUNDED = "submitted_and_refunded"
 """The kind of case of an order that its provider has, and whose charge was given back."""
 GIVEN_BACK: tuple[OrderState, ...] = ("refunding", "refunded", "stuck", "settled")
 """The states of an order whose charge goes back, or was to."""
+UNPROVEN = "cancellation_unproven"
+"""The kind of case of an order whose status does not say, or contradicts, that it is canceled."""
 NOTIFIED = "support has been notified"
 SUPPORT = f"the charge could not be given back; {NOTIFIED}"
 """Without the word for a refund that was made: sites look for it."""
@@ -77,6 +79,12 @@ def found_placed(order: StoredOrder, answer: str) -> dict[str, str | None]:
     return {
         "submitted": answer, "problem": None, "operator_case": case(SUBMITTED_AND_REFUNDED, message, uuid=order.uuid),
     }  # fmt: skip
+
+
+def made_free(order: StoredOrder) -> str:
+    """The stored case of an order that was canceled and refunded, and is made again."""
+    message = "the restaurant makes this order again, and its charge was given back"
+    return case(SUBMITTED_AND_REFUNDED, message, uuid=order.uuid, made_again=True)
 
 
 def case_of(order: StoredOrder) -> dict[str, Any]:

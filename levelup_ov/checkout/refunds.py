@@ -23,9 +23,11 @@ from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.failed_orders import (
     SETTLE,
     SUBMITTED_AND_REFUNDED,
+    UNPROVEN,
     case,
     case_of,
     in_progress,
+    made_free,
     pending,
     refund_impossible,
 )
@@ -74,6 +76,10 @@ class Refunds:
         taken = self._leases.take(order, ("refunding",))
         if taken is None:
             raise in_progress("this order is being refunded")
+        if taken.is_made_again:
+            # That has been seen since the order was read.
+            self.release(taken)
+            raise pending(case_of(taken)["message"])
         return self.take_back(taken, None, context, before=order)
 
     def take_back(
@@ -118,6 +124,21 @@ class Refunds:
             what = case("refunded_in_part", part.message, uuid=order.uuid, told=part.message)
             values = {"operator_case": what}
             return self._store.change_order(order.id, ("stuck",), held=order.held, values=values) or order
+
+    def found(self, order: StoredOrder, context: RequestContext) -> StoredOrder | None:
+        """The order if LevelUp has made a refund that was requested before; asks for none, and None if it has not.
+
+        :raises Failure: it cannot be read now, or is another amount.
+        """
+        merchant = self._connections.access_again("merchant", order.merchant, context)
+        with self._levelup.calls(context.deadline, context.calls) as calls:
+            reported = self._read(calls, merchant, order.uuid or "")
+        if reported is None:
+            raise _Unclear("LevelUp does not show this order")
+        try:
+            return self._wholly(order, reported) if reported.refunded_at else None
+        except _InPart as part:
+            raise self._undone(order, part, order) from None
 
     def release(self, order: StoredOrder) -> None:
         """Release the lease, so that the next request can process the order right away."""
@@ -265,7 +286,7 @@ class Refunds:
         if not order.is_canceled:
             # Otherwise it stays owed.
             values["open_since"] = None
-            values["operator_case"] = order.operator_case if order.case_kind == "cancellation_unproven" else None
+            values["operator_case"] = order.operator_case if order.case_kind == UNPROVEN else None
         self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
 
     def _refunded(self, order: StoredOrder, reported: PastOrder, **more: str | None) -> StoredOrder:
@@ -276,6 +297,9 @@ class Refunds:
             order = self._store.order(order.id) or order
         while order.state in sources:
             left = order.operator_case if order.case_kind == SUBMITTED_AND_REFUNDED else None
+            if order.is_made_again:
+                left = made_free(order)
+                log.error(SUBMITTED_AND_REFUNDED, extra={"order": order.id, "state": "refunded"})
             values: dict[str, Any] = {
                 "state": "refunded", "refunded_at": to_ms(reported.refunded_at), "held": None, "operator_case": left,
                 "cancellation": None, **more,

@@ -234,6 +234,11 @@ class StoredOrder:
         return self.called_off_at is not None and self.cancellation is None and self.state in _CHARGED
 
     @property
+    def is_made_again(self) -> bool:
+        """Whether it is a person's because it was canceled, and its status is another one now."""
+        return bool(json.loads(self.operator_case or "{}").get("made_again"))
+
+    @property
     def open_cases(self) -> list[dict[str, Any]]:
         """Why a person must settle it, each with its ``kind`` and a ``message``; the first one is shown."""
         cases = [] if self.operator_case is None else [json.loads(self.operator_case)]
@@ -468,19 +473,24 @@ class CheckoutStore:
         if self._outbox is not None and self._outbox.is_on:
             self._database.run(lambda cursor, _: self._notify(cursor, order, what))
 
-    def call_off(self, cursor: Any, id: str, at: int | None) -> bool:
+    def call_off(
+        self, cursor: Any, id: str, at: int | None, made_again: Mapping[OrderState, str]
+    ) -> StoredOrder | None:
         """Record in the transaction of ``cursor`` that nobody makes an order since ``at``; None: it is made again.
 
-        Returns whether that is a new case of it.
+        ``made_again``: its case then, by its state, if it was proven to be canceled. Returns the order, if that is new.
         """
-        given = {"this": id, "at": at}
-        before = StoredOrder(**self._database.prepare(_LOCKED).first(cursor, given)._asdict())
+        before = StoredOrder(**self._database.prepare(_LOCKED).first(cursor, {"this": id})._asdict())
         if (before.called_off_at is None) == (at is None):
-            return False
+            return None
+        what = None if before.is_made_again else before.operator_case
+        if at is None and (before.is_canceled or before.state == "refunded"):
+            what = made_again.get(before.state, what)
+        given = {"this": id, "at": at, "what": what}
         order = StoredOrder(**self._database.prepare(_CALL_OFF).first(cursor, given)._asdict())
         if self._outbox is not None:
             self._report(cursor, before, order, None)
-        return order.is_called_off
+        return order
 
     def change_within(
         self, cursor: Any, id: str, change: Callable[[StoredOrder], Mapping[str, Any]]
@@ -589,7 +599,12 @@ _UNFINISHED = (
 )
 _ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
 _LOCKED = _ORDER.with_for_update()
-_CALL_OFF = update(ORDERS).where(_O.id == bindparam("this")).values(called_off_at=bindparam("at")).returning(ORDERS)
+_CALL_OFF = (
+    update(ORDERS)
+    .where(_O.id == bindparam("this"))
+    .values(called_off_at=bindparam("at"), operator_case=bindparam("what"))
+    .returning(ORDERS)
+)
 _S, _I = SUBMISSIONS.c, IDENTITIES.c
 _MEAL = select(_S.provider_order_id).where(
     _S.state == "placed",
