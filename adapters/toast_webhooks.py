@@ -32,8 +32,15 @@ def read_notice(account: Account, headers: Mapping[str, str], body: bytes) -> No
         details = message.member("details")
         order = details.member("order").text("guid") if details.has("order") else details.text("orderGuid", None)
         sent_at = message.instant("timestamp")
-        restaurant = headers.get("toast-restaurant-external-id", "")
-        menus = (restaurant,) if message.text("eventCategory", "") in _OF_MENUS and restaurant else ()
-        return Notice(message.text("guid"), sent_at, message.text("eventType"), (order,) if order else (), menus)
+        menus = _restaurants(account, headers) if message.text("eventCategory", "") in _OF_MENUS else ()
+        orders = tuple(dict.fromkeys((order, order.lower()))) if order else ()
+        return Notice(message.text("guid"), sent_at, message.text("eventType"), orders, menus)
     except (ValueError, RecursionError, Failure):
         raise NotGenuine("content") from None
+
+
+def _restaurants(account: Account, headers: Mapping[str, str]) -> tuple[str, ...]:
+    """The account's restaurant that the message is about, as the account has it: the case of a GUID says nothing."""
+    given = headers.get("toast-restaurant-external-id", "").lower()
+    own = (guid.strip() for guid in account.setting("restaurants").split(","))
+    return tuple(guid for guid in own if guid and guid.lower() == given)

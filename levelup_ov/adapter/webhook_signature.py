@@ -22,14 +22,15 @@ class NotGenuine(Exception):
 def check_signature(given: str | None, keys: tuple[Secret, ...], content: bytes) -> None:
     """Compare a signature, in base64 or hex, with the HMAC-SHA256 of ``content`` under each key, in constant time.
 
-    ``given`` may be several, space-separated: while a key is replaced, a provider may sign with both. An empty key,
-    as after a last comma in a setting, is nobody's.
+    Hex may be in upper case. ``given`` may be several, space-separated: while a key is replaced, a provider may sign
+    with both. An empty key, as after a last comma in a setting, is nobody's.
 
     :raises NotGenuine: it is missing, or none of theirs.
     """
     digests = [hmac.digest(key.reveal().encode(), content, "sha256") for key in keys if key.reveal()]
     own = [form for digest in digests for form in (base64.b64encode(digest), digest.hex().encode())]
     several = (given or "").encode().split()[:MOST_SIGNATURES]
-    matches = [hmac.compare_digest(signature, each) for signature in several for each in own]
+    forms = [form for each in several for form in (each, each.lower())]
+    matches = [hmac.compare_digest(form, each) for form in forms for each in own]
     if not any(matches):
         raise NotGenuine("signature")

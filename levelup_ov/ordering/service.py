@@ -70,7 +70,7 @@ SHORTEST_PRIVATE = 4
 CHECKS = 3
 """How often a status is requested again because another one was recorded in between."""
 
-_UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
+UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 """What PostgreSQL's text, or UTF-8, cannot hold."""
 
 log = logging.getLogger(__name__)
@@ -541,7 +541,7 @@ class Service:
             if personal is not None and stage is None:
                 word = personal.mask(word)
             word = scrub(word, [*_secrets(adapter, None, None), *session.secrets])[:LONGEST_WORD]
-            word = _UNSTORABLE.sub("\ufffd", word)
+            word = UNSTORABLE.sub("\ufffd", word)
         return ReportedStatus(stage, word, status.changed_at, status.expected_ready_at)
 
     def check_submission(self, location_id: str, request: SubmissionRequest, context: RequestContext) -> None:
@@ -887,7 +887,7 @@ def _check_identity(answer: Placed | OrderStatus, reference: str | None, adapter
     """
     if isinstance(answer, Placed):
         ids = (str(answer.order_id), answer.provider_order_id, *answer.duplicates)
-        if any(map(_UNSTORABLE.search, ids)):
+        if any(map(UNSTORABLE.search, ids)):
             raise broken_protocol("the provider's answer has an id that cannot be recorded")
     echoed: object = answer.reference
     if echoed == reference or (echoed is None and adapter.echoes_nothing):

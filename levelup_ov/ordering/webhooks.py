@@ -12,7 +12,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ledger.webhooks import Notices
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.service import UNSTORABLE, RequestContext, Service
 
 OLDEST = timedelta(hours=25)
 """Providers repeat a message for a day."""
@@ -62,6 +62,9 @@ class ProviderNotices:
         if not -FUTURE <= self._clock() - notice.sent_at <= OLDEST or len(notice.id) > LONGEST_ID:
             log.warning("notice_refused", extra={"account": account, "reason": "age"})
             raise Failure("notice_refused", "the message is too old, or from the future")
+        if any(map(UNSTORABLE.search, (notice.id, *notice.orders))):
+            log.warning("notice_refused", extra={"account": account, "reason": "content"})
+            raise Failure("notice_refused", "the message has an id that cannot be recorded")
         if self._notices.knows(account, notice.id):
             return
         for provider_order_id in notice.orders:

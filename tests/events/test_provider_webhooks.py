@@ -158,6 +158,8 @@ def test_a_forged_message_is_refused(app: Flask, square: Square, order: str, cap
     assert post(app, "/webhooks/ada", body, {"X-Square-HmacSha256-Signature": "\u00e9"}).refusal == refused
     assert send(app, b"[]").refusal == refused
     assert send(app, b"[" * 100_000).refusal == refused
+    for odd in ("e-\0", "e-\ud800"):
+        assert send(app, message(order, odd)).refusal == send(app, message(odd)).refusal == refused
     assert square.calls == []
     assert post(app, "/webhooks/ada", body, header).status == 200
     assert KEY not in caplog.text
@@ -252,7 +254,7 @@ def test_toast_signs_body_and_time(
             content = {"timestamp": at, "eventType": "order_updated", "guid": f"g-{number}", "details": details}
             body = json.dumps(content).encode()
             digest = hmac.digest(b"secret-of-orders", body + at.encode(), "sha256")
-            signature = base64.b64encode(digest).decode() if number else digest.hex()
+            signature = (digest.hex(), digest.hex().upper(), base64.b64encode(digest).decode())[number]
             before = sum(toast.calls.values())
             assert post(app, "/webhooks/grill", body, {"Toast-Signature": signature}).status == 200
             assert (sum(toast.calls.values()) > before) == bool(details)
@@ -262,3 +264,24 @@ def test_toast_signs_body_and_time(
             assert post(app, "/webhooks/grill", later, {"Toast-Signature": signature}).status == 401
     changed = [record for record in caplog.records if record.message == "order_status_changed"]
     assert len(changed) == 1
+
+
+@pytest.mark.rule("EVT-9", "MENU-9")
+def test_the_case_of_a_guid_says_nothing(make_app: MakeApp, tmp_path: Path, clock: Clock) -> None:
+    clock.set("2026-11-20T17:00Z")
+    with ToastServer() as toast:
+        settings = "".join(f'{name} = "{value}"\n' for name, value in toast.settings().items())
+        (tmp_path / "accounts.toml").write_text(TOAST_ACCOUNT + settings)
+        accounts = str(tmp_path / "accounts.toml")
+        app = make_app(LEVELUP_OV_ACCOUNTS=accounts, TOAST_SECRET=CLIENT_SECRET, TOAST_KEYS=KEYS)
+        assert Channel(app).submit(f"grill.{BOSTON}", items=[item("dinner:grill:wings")]).status == 200
+        (order,) = toast.orders.values()
+        at, looks = "2026-11-20T17:00:30.000+0000", toast.calls.total()
+        for category, details in (("stock", {}), ("order_updated", {"orderGuid": order["guid"].upper()})):
+            message = {"timestamp": at, "eventType": category, "eventCategory": category, "guid": f"of-{category}"}
+            body = json.dumps({**message, "details": details}).encode()
+            signature = hmac.digest(b"secret-of-stock", body + at.encode(), "sha256").hex()
+            headers = {"Toast-Signature": signature, "Toast-Restaurant-External-ID": BOSTON.upper()}
+            assert post(app, "/webhooks/grill", body, headers).status == 200
+            assert toast.calls.total() > looks
+            looks = toast.calls.total()
