@@ -124,6 +124,32 @@ def test_each_change_is_one_event(make_host: Callable[..., Flask], kitchen: Kitc
     ]
 
 
+@pytest.mark.parametrize("stays_sold_out", [True, False])
+def test_what_left_the_menu_is_not_on_sale(
+    make_host: Callable[..., Flask], kitchen: Kitchen, stays_sold_out: bool
+) -> None:
+    app = make_host(versions=False)
+    item, (first, *others) = first_item(kitchen), MENU.categories
+    watch(app)
+    kitchen.stock = Stock(frozenset({item}))
+    watch(app)
+    kitchen.menu = replace(MENU, categories=(replace(first, items=first.items[1:]), *others))
+    for stock in (kitchen.stock, Stock()):
+        # Some providers forget that it is sold out.
+        kitchen.stock = stock
+        watch(app)
+    told = [each for each in events(app) if each[0] == "item.sold_out"]
+    assert told == [("item.sold_out", {"item_id": item, "sold_out": True})]
+    kitchen.menu, kitchen.stock = MENU, Stock(frozenset({item} if stays_sold_out else ()))
+    watch(app)
+    told = [members["sold_out"] for kind, members in events(app) if kind == "item.sold_out"]
+    assert told == ([True] if stays_sold_out else [True, False])
+    kitchen.stock = Stock()
+    watch(app)
+    told = [members["sold_out"] for kind, members in events(app) if kind == "item.sold_out"]
+    assert told == [True, False]
+
+
 def test_an_unchanged_menu_is_not_read_again(make_host: Callable[..., Flask], kitchen: Kitchen) -> None:
     for _ in range(4):
         watch(make_host())

@@ -28,7 +28,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 class SeenMenu:
     """A location's menu at one time.
 
-    ``version`` is the provider's, None if it has none. ``menu`` and ``stock`` are digests, ``sold_out`` ids on it.
+    ``version`` is the provider's, None if it has none. ``menu`` and ``stock`` are digests. ``sold_out``: the ids that
+    are, or were when they left the menu.
     """
 
     version: str | None

@@ -12,17 +12,24 @@ from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.stock import Stock
 from levelup_ov.ledger.menu_watches import SeenMenu
 
+MOST_AWAY = 1000
+"""Sold-out ids that are not on the menu and are still remembered: some never come back."""
+
 
 def stock_digest(stock: Stock) -> str:
     """The digest of what is sold out or paused."""
     return _digest([sorted(stock.items), sorted(stock.options), stock.paused])
 
 
-def seen_menu(version: str | None, menu: Menu, stock: Stock) -> SeenMenu:
-    """What a look found: ``menu`` before the stock is applied to it."""
-    items = (item.provider_id for category in menu.categories for item in category.items)
-    options = (option.provider_id for group in menu.option_groups for option in group.options)
+def seen_menu(version: str | None, menu: Menu, stock: Stock, before: SeenMenu | None) -> SeenMenu:
+    """What a look found: ``menu`` before the stock is applied to it; ``before``, what the last one did.
+
+    What left the menu while it was sold out is not on sale: it stays sold out until it is back.
+    """
+    items = {item.provider_id for category in menu.categories for item in category.items}
+    options = {option.provider_id for group in menu.option_groups for option in group.options}
     gone = {id for id in items if stock.lacks_item(id)} | {id for id in options if stock.lacks_option(id)}
+    gone.update(sorted({*(before.sold_out if before else ())} - items - options)[:MOST_AWAY])
     # A new time alone is not a change that a channel has to read.
     digest = _digest(asdict(replace(menu, updated_at=None)))
     return SeenMenu(version, digest, stock_digest(stock), tuple(sorted(gone)), stock.paused)

@@ -292,7 +292,8 @@ class Service:
             if before is not None and is_known and stock_digest(stock) == before.stock:
                 return []
             # A cached menu may be older than the version.
-            seen = seen_menu(version, orderable(adapter.show_menu(location, session.fresh(since))), stock)
+            menu = orderable(adapter.show_menu(location, session.fresh(since)))
+            seen = seen_menu(version, menu, stock, before)
         events = list(changes(adapter.account.name, routed.id, before, seen))
         if seen != before and not self.menu_watches.record(look, seen, events):
             return []
