@@ -144,9 +144,9 @@ def _follow(ledger: Ledger, service: Service) -> Follow:
     """Likewise."""
 
     def follow(submission: Submission) -> Callable[[Any, Submission], None] | None:
-        from levelup_ov.checkout.outcomes import Outcomes  # needed only if an outcome changes
+        from levelup_ov.checkout.outcomes import SubmittedOrders  # needed only if an outcome changes
 
-        return Outcomes(ledger, service.submitted_under).follow(submission)
+        return SubmittedOrders(ledger, service.submitted_under).follow(submission)
 
     return follow
 

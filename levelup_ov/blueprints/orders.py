@@ -92,7 +92,7 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
     return orders
 
 
-class OrderNumber(BaseConverter):
+class OrderNumberInPath(BaseConverter):
     """An ``order_id`` in a path: anything, because restaurants choose their numbers (STAT-1).
 
     WSGI has decoded the path, so a slash in a number is one of the path's.
@@ -104,7 +104,7 @@ class OrderNumber(BaseConverter):
 
 
 def _know_order_ids(state: BlueprintSetupState) -> None:
-    state.app.url_map.converters["order_number"] = OrderNumber
+    state.app.url_map.converters["order_number"] = OrderNumberInPath
 
 
 def _asks_for_cancellation() -> bool:

@@ -21,7 +21,7 @@ from levelup_ov.ledger.records import Submission
 log = logging.getLogger(__name__)
 
 
-class Outcomes:
+class SubmittedOrders:
     """Follows the submissions of charged orders in ``ledger``, also for a host without web checkout.
 
     ``submitted_under`` returns the submissions to a location under a key.

@@ -20,7 +20,7 @@ from levelup_ov.checkout import Checkout, open_checkout
 from levelup_ov.checkout.charged_orders import ChargedOrders
 from levelup_ov.checkout.connections import Tokens
 from levelup_ov.checkout.failed_orders import case_of
-from levelup_ov.checkout.outcomes import Outcomes
+from levelup_ov.checkout.outcomes import SubmittedOrders
 from levelup_ov.checkout.store import CALLED_OFF_ELSEWHERE, CheckoutStore, Connected, StoredOrder
 from levelup_ov.config import CheckoutSettings
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
@@ -275,7 +275,9 @@ class CheckoutWorld(World):
             assert made is not None
             charged = ChargedOrders(service.submissions.ledger, _wall_time)
             service.tracking.paid_orders = lambda: charged
-            service.submissions.ledger.follow = Outcomes(service.submissions.ledger, service.submitted_under).follow
+            service.submissions.ledger.follow = SubmittedOrders(
+                service.submissions.ledger, service.submitted_under
+            ).follow
             found = self.checkouts[name] = (service, made)
         return found[1]
 
