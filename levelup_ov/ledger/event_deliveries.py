@@ -121,6 +121,7 @@ class EventDeliveries:
         self._fail = prepare(failed.returning(_C.state))
         later = update(OUTBOX).where(receiver, subject, _C.number > bindparam("this", type_=BigInteger), waiting)
         self._hold = prepare(later.values(due_at=wait, state=bindparam("as", type_=Text)))
+        self._follow = prepare(later.values(due_at=now, since=now))
         oldest = select(_C.number).where(receiver, waiting, is_old).limit(AT_ONCE)
         self._park = prepare(update(OUTBOX).where(_C.number.in_(oldest)).values(state="parked"))
         stale = select(_C.number).where(_C.accepted_at < ago(own, KEPT // _MILLISECOND)).limit(AT_ONCE)
@@ -132,8 +133,10 @@ class EventDeliveries:
             _C.state != "accepted", _C.state == "parked", _C.since < ago(own, (GIVEN_UP + KEPT) // _MILLISECOND),
         )  # fmt: skip
         self._purge_parked = prepare(delete(OUTBOX).where(_C.number.in_(given_up.limit(AT_ONCE))))
-        group = _C.receiver, _C.state
-        unsettled = select(*group, _C.created_at).where(_C.state != "accepted").limit(20_000).subquery()
+        # What is recorded behind a parked one is not tried either, until somebody replays that.
+        is_held = or_(_C.state == "parked", earlier.where(before.c.state == "parked").exists())
+        named = _C.receiver, case((is_held, "parked"), else_=_C.state).label("state")
+        unsettled = select(*named, _C.created_at).where(_C.state != "accepted").limit(20_000).subquery()
         by = unsettled.c.receiver, unsettled.c.state
         age = (now - func.min(unsettled.c.created_at)).label("age")
         self._backlog = prepare(select(*by, func.count().label("count"), age).group_by(*by))
@@ -175,7 +178,8 @@ class EventDeliveries:
             for delivery in delivered:
                 values = {"this": delivery.number, "was": delivery.attempts, "now": self._ledger.now()}
                 if self._accept.run(cursor, values).rowcount and delivery.attempts > 1:
-                    self._hold_later(cursor, delivery, 0, "waiting")
+                    # Only now its own day of retries starts.
+                    self._follow.run(cursor, {**values, "receiver": delivery.receiver, "subject": delivery.subject})
 
         self._database.run(work)
 
@@ -230,7 +234,9 @@ class EventDeliveries:
         return count
 
     def backlog(self) -> tuple[Waiting, ...]:
-        """What is waiting or parked, by receiver and state; of at most 20,000."""
+        """What is waiting or parked, by receiver and state; of at most 20,000.
+
+        What waits for a parked event counts as parked."""
         rows = self._run_all(self._backlog, {})
         return tuple(Waiting(row.receiver, row.state, row.count, max(row.age, 0) * _MILLISECOND) for row in rows)
 

@@ -233,6 +233,30 @@ def test_after_a_day_an_event_is_parked_with_its_followers(
     assert deliveries.fail(again[0], "500", wait=MINUTE) == "waiting", "its day starts again"
 
 
+@pytest.mark.rule("EVT-4", "EVT-5")
+def test_what_comes_behind_a_parked_event_is_parked_with_it(
+    deliveries: EventDeliveries, add: Callable[..., None], clock: Clock
+) -> None:
+    add("a")
+    assert deliveries.fail(take(deliveries)[0], "unreadable", wait=MINUTE, is_final=True) == "parked"
+    add("a", "b")
+    clock.advance(GIVEN_UP)
+    assert {(each.state, each.count) for each in deliveries.backlog()} == {("parked", 2), ("waiting", 1)}
+    assert [each.subject for each in take(deliveries)] == ["b"]
+    deliveries.replay()
+    assert {(each.state, each.count) for each in deliveries.backlog()} == {("waiting", 3)}
+    numbers = []
+    for _ in range(2):
+        (event,) = take(deliveries)
+        # Each has a day of its own from now on.
+        assert deliveries.fail(event, "500", wait=MINUTE) == "waiting"
+        clock.advance(MINUTE)
+        (event,) = (each for each in take(deliveries) if each.subject == "a")
+        deliveries.accept(event)
+        numbers.append(json.loads(event.data)["number"])
+    assert numbers == [1, 2]
+
+
 @pytest.mark.rule("EVT-5")
 def test_what_is_old_is_parked_when_a_receiver_is_down(
     deliveries: EventDeliveries, add: Callable[..., None], clock: Clock
