@@ -134,6 +134,9 @@ class OrderTracking:
 
     def record(self, order: PlacedOrder, status: ReportedStatus) -> bool:
         """Record a status and log a change; False: another one was recorded since the order was read."""
+        if _is_late(order, status):
+            self._statuses.release(order)
+            return True
         is_new = is_change(order, status)
         is_off, also = status.stage in CALLED_OFF, None
         # A word that the adapter does not know says neither.
@@ -162,8 +165,18 @@ class OrderTracking:
 
 
 def is_change(order: PlacedOrder, status: ReportedStatus) -> bool:
-    """Whether a status is another one than the last."""
-    return (order.stage, order.word) != (status.stage, status.word)
+    """Whether a status is another one than the last, and replaces it."""
+    return (order.stage, order.word) != (status.stage, status.word) and not _is_late(order, status)
+
+
+def _is_late(order: PlacedOrder, status: ReportedStatus) -> bool:
+    """Whether nobody makes an order, and its provider says that this status is from before that.
+
+    Other statuses are not compared: a restaurant that takes a step back comes to one with an older time.
+    """
+    if order.stage not in CALLED_OFF or order.changed_at is None or status.changed_at is None:
+        return False
+    return status.changed_at < order.changed_at
 
 
 def check_cancelable(order: PlacedOrder, status: ReportedStatus) -> None:

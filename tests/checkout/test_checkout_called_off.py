@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -267,6 +268,22 @@ def test_an_order_that_is_made_again_is_no_case(site: Site, uuid: str) -> None:
         call_off(site, uuid, word)
         assert site.command("cases")[0] == cases, word
     assert site.reconcile() == NOTHING
+
+
+@pytest.mark.rule("STAT-5", "EVT-8")
+@pytest.mark.parametrize("is_dated", [True, False])
+def test_a_status_that_goes_to_and_fro_is_reported_once(
+    watched: Watched, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: Clock, is_dated: bool
+) -> None:
+    """The provider's answers come from now this, now that copy of its data."""
+    site, canceled = watched.site, clock() + timedelta(minutes=5)
+    answers = [("called-off", canceled), ("confirmed", clock())] * 4
+    for word, at in answers:
+        with monkeypatch.context() as patch:
+            found = OrderStatus(word, reference=None, changed_at=at if is_dated else None)
+            status_of(patch, lambda reference, found=found: replace(found, reference=reference))  # type: ignore[misc]
+            stage(site, uuid)
+    assert site.command("cases")[0] == is_dated and watched.words() == ["canceled_not_refunded"]
 
 
 def _refused(*_: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +16,7 @@ from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.statuses import Statuses
 from tests.channel import Answer, Channel, Clock
 from tests.contract.conftest import FAKE_TOKEN, MakeFake
-from tests.contract.fakes import ReportingAdapter
+from tests.contract.fakes import CancelingAdapter, ReportingAdapter
 
 SLASHES = (
     "Table 4/5",
@@ -217,6 +217,29 @@ def test_what_is_news_is_kept_and_logged_once(
     assert [(each.before, each.stage, each.word) for each in changes] == [  # type: ignore[attr-defined]
         (None, "preparing", "on the grill"), ("preparing", None, "in orbit"), (None, "picked_up", "gone"),
     ]  # fmt: skip
+
+
+@pytest.mark.rule("STAT-5")
+@pytest.mark.parametrize(("minute", "is_news"), [(4, False), (5, True), (6, True), (None, True)])
+def test_an_older_status_makes_no_order_again(
+    fake: MakeFake, caplog: pytest.LogCaptureFixture, minute: int | None, is_news: bool
+) -> None:
+    """As from a replica of the provider's database that lags behind."""
+    caplog.set_level(logging.INFO)
+    provider, channel = fake(LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:CancelingAdapter")
+    assert isinstance(provider, CancelingAdapter)
+    canceled = datetime(2030, 6, 3, 16, 5, tzinfo=timezone.utc)
+    channel.submit("fake.one")
+    older = None if minute is None else canceled.replace(minute=minute)
+    for _ in range(2):
+        provider.words = [
+            OrderStatus("binned", reference=None, changed_at=canceled),
+            OrderStatus("on the grill", reference=None, changed_at=older),
+        ]
+        assert status(channel, "A-1", "fake.one").order["status"] == "cancelled"
+        assert status(channel, "A-1", "fake.one").order["status"] == "preparing"
+    changes = [record.stage for record in caplog.records if record.message == "order_status_changed"]  # type: ignore[attr-defined]
+    assert changes == ["cancelled", *["preparing", "cancelled", "preparing"] * is_news]
 
 
 @pytest.mark.rule("STAT-2", "ERR-4")
