@@ -583,7 +583,8 @@ class Submissions:
 
         The order is the one that ``other`` is about if they have the same reference.
         """
-        if other.reference == facts["reference"]:
+        # What is only claimed has sent nothing, as far as the ledger knows: no order can be recorded for it.
+        if other.reference == facts["reference"] and other.state != "claimed":
             try:
                 with limits.extended(self.settling_time):
                     self._record(other.id, settlement, other if other.state == "unknown" else None)
