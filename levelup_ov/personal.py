@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import DeliveryAddress, User
@@ -39,8 +39,19 @@ _DEPTH = 6
 _BESIDE = 3
 """Characters between two words that belong together."""
 _PIECE = re.compile(r"[^\W\d_]+|\d+")
-_ESCAPED = re.compile(r"%[0-9a-fA-F]{2}|\\[/\"\\untr]|&(?:#|[A-Za-z]{2,8};)")
+_ESCAPED = re.compile(r"%[0-9a-fA-F]{2}|\\[/\"\\untr]|&(?:#|[A-Za-z]{2,8};)|[\u00c2-\u00f4][^\x00-\x7f]")
+_PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2})+")
 _JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([/\"\\ntr]))")
+_BYTES = {bytes([byte]).decode(charset): byte for charset in ("latin-1", "cp1252") for byte in range(128, 256)
+          if charset == "latin-1" or byte not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}  # fmt: skip
+"""What bytes look like in the older charsets."""
+_MISREAD = re.compile(f"(?:[\u00c2-\u00f4][{re.escape(''.join(c for c in _BYTES if not 0xC0 <= _BYTES[c]))}]{{1,3}})+")
+"""Letters of UTF-8 that were read in an older charset."""
+_LONGEST_WORD = 64
+_LOST = re.compile(r"(?<![^\W\d_])[^\W\d_]*(?:[?\ufffd_]+[^\W\d_]*)+")
+"""A word in which letters were replaced, because a charset has none of them."""
+_IDEOGRAMS = "\u2e80"
+"""From here on, two letters are a name, and no blanks are between words."""
 _STATUS = re.compile(r"[^\W\d]+(?:[ .-][^\W\d]+){0,2}")
 _MEASURED = re.compile(
     r"[$\u00a3\u20ac]\s?\d[\d,]*(?:\.\d+)?|(?<![\d.])\d+\.\d\d?(?!\.?\d)|\d{4}-\d\d-\d\d|\d{1,2}:\d\d"
@@ -105,9 +116,22 @@ class PersonalWords:
         for _ in range(_DEPTH):
             if not _ESCAPED.search(plain):
                 break
-            plain = _JSON_ESCAPE.sub(_unescape, html.unescape(unquote(plain)))
+            plain = _JSON_ESCAPE.sub(_unescape, html.unescape(_PERCENT.sub(_unquote, plain)))
+            plain = _MISREAD.sub(_reread, plain)
+        plain = _LOST.sub(self._restored, plain)
         masked = self._without(plain)
         return text if masked == plain else masked
+
+    def _restored(self, match: re.Match[str]) -> str:
+        """The word that is meant, if it tells something."""
+        known = re.split(r"([?\ufffd_]+)", match[0])
+        if sum(map(len, known[::2])) < _TELLING or len(match[0]) > _LONGEST_WORD:
+            return match[0]
+        # One letter may be compared as two.
+        letters = ("".join(map(re.escape, _compared(part))) for part in known[::2])
+        gaps = [f"[^\\W\\d_]{{1,{2 * len(gap)}}}" for gap in known[1::2]]
+        meant = re.compile("".join(part + gap for part, gap in zip(letters, [*gaps, ""], strict=True)))
+        return next(filter(meant.fullmatch, self._telling), match[0])
 
     def _without(self, text: str) -> str:
         pieces = list(_pieces(text))
@@ -160,7 +184,7 @@ class PersonalWords:
         return word in self._telling or word in self._joined or word in self._beginnings or self._dials(word)
 
     def _contains(self, word: str) -> bool:
-        return len(word) > _WITHIN and any(part in word for part in self._long)
+        return any(part in word for part in self._long)
 
     def _is_part(self, word: str) -> bool:
         return word not in _LINKING and (word in self._all or any(each.startswith(word) for each in self._all))
@@ -205,12 +229,12 @@ class PersonalWords:
         numbers = {word for word in words if word.isdecimal() and len(word) > 1}
         # A number in JSON has no zeros before it.
         numbers |= {short for word in numbers if len(short := word.lstrip("0")) >= _SHORTENED}
-        telling = {word for word in words if len(word) >= _TELLING and not word.isdecimal()}
+        telling = {word for word in words if _is_long(word, _TELLING) and not word.isdecimal()}
         return frozenset(numbers | (telling - _PLAIN))
 
     @cached_property
     def _long(self) -> tuple[str, ...]:
-        return tuple(word for word in self._telling if len(word) >= _WITHIN)
+        return tuple(word for word in self._telling if _is_long(word, _WITHIN))
 
     @cached_property
     def _beginnings(self) -> frozenset[str]:
@@ -223,7 +247,9 @@ class PersonalWords:
     def _joined(self) -> frozenset[str]:
         # ``Park Place`` is a street, ``at the`` is nothing.
         runs = [*_runs(self._names), *(run for run in _runs(self._instructions) if not _PLAIN.issuperset(run))]
-        return frozenset(joined for run in runs if len(joined := "".join(run)) >= _SHORTENED)
+        # Lists have a name the other way around.
+        runs += [part[::-1] for part in _spelled([self._user.name]) if len(part) > 1]
+        return frozenset(joined for run in runs if _is_long(joined := "".join(run), _SHORTENED))
 
 
 class Withheld:
@@ -263,6 +289,14 @@ def _folded(character: str) -> Iterator[str]:
             yield from _LETTERS.get(small, small)
 
 
+def _compared(text: str) -> str:
+    return "".join(plain for character in text for plain in _folded(character))
+
+
+def _is_long(word: str, least: int) -> bool:
+    return len(word) >= least or (len(word) > 1 and min(word) >= _IDEOGRAMS)
+
+
 def _spelled(parts: Iterable[str]) -> list[list[str]]:
     """The words of each part, also with umlauts as two letters."""
     spellings = (text for part in parts for text in {part, unicodedata.normalize("NFC", part).translate(_UMLAUTS)})
@@ -285,6 +319,21 @@ def _beside(pieces: Sequence[_Piece], position: int, text: str) -> bool:
 
 def _within(piece: _Piece, spans: Iterable[tuple[int, int]]) -> bool:
     return any(start <= piece.start and piece.end <= end for start, end in spans)
+
+
+def _unquote(match: re.Match[str]) -> str:
+    raw = unquote_to_bytes(match[0])
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _reread(match: re.Match[str]) -> str:
+    try:
+        return bytes(_BYTES[character] for character in match[0]).decode()
+    except UnicodeDecodeError:
+        return match[0]
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -159,9 +159,11 @@ QUOTED = [
     "ROBIN.EXAMPLE", "Example, Robin", "(617) 555 0142", "+1 617.555.0142", "6 1 7 5 5 5 0 1 4 2",
     "robin%40example.com", "21CanaryAveMA", "%2525252521%2525252520Ca%25252525C3%25252525B1ary",
     "&lt;ROBIN@EXAMPLE.COM&gt;",
+    "Ca\u00c3\u00b1ary", "Ca\u00c3\u0192\u00c2\u00b1ary",
+    "21%20Ca%F1ary", "Ca?ary", "Ca\ufffdary St", "Ca_ary", "CA??ARY",
 ]  # fmt: skip
 TELLING = (
-    "ca\u00f1ary|can\u0303ary|canary|cana|penthouse|2114|0 2 1 1|4711|twice|robin|0142|0 1 4 2|%c3|ntilde|\u200b|\uff12"
+    "ca.{1,4}ary|can\u0303ary|canary|cana|penthouse|2114|0 2 1 1|4711|twice|robin|0142|0 1 4 2|%c3|ntilde|\u200b|\uff12"
 )
 
 
@@ -213,6 +215,20 @@ def test_a_street_of_common_words_is_masked(fake: MakeFake, street: str, quoted:
     provider.quote = Refused("order_refused", f"This is {quoted}: outside our zone")
     answer = channel.validate("fake.one", **deliver({**HOME, "street_address": street}))
     assert answer.error["message"] == "This is ***: outside our zone"
+
+
+@pytest.mark.rule("DELIVERY-4", "ERR-4")
+@pytest.mark.parametrize(
+    ("name", "quoted"),
+    [("Al Ng", "Ng, Al"), ("Al Ng", "NG AL"), ("\u674e\u4f1f", "\u674e\u4f1f"), ("\u674e \u4f1f", "\u674e\u4f1f"),
+     ("\u674e\u4f1f", "\u4e0e\u674e\u4f1f\u5148\u751f"), ("Zo\u00eb Gro\u00dfkopf", "Gro\u00c3\u0178kopf"),
+     ("Zo\u00eb Gro\u00dfkopf", "Gro?kopf"), ("Zo\u00eb Gro\u00dfkopf", "Gro%DFkopf"), ("Ann \u00d6zil", "?zil")],
+)  # fmt: skip
+def test_a_short_or_damaged_name_is_masked(fake: MakeFake, name: str, quoted: str) -> None:
+    provider, channel = fake()
+    provider.quote = Refused("customer_refused", f"We know {quoted}: what? the_menu has items?")
+    answer = channel.validate("fake.one", **deliver(HOME), user={"name": name, "phone": "617-555-0142"})
+    assert answer.error["message"] == "We know ***: what? the_menu has items?"
 
 
 @pytest.mark.rule("DELIVERY-4")
