@@ -31,11 +31,14 @@ def problem(failure: Failure) -> str:
     return json.dumps({"code": failure.code, "message": failure.message})
 
 
-def refunded(order: StoredOrder) -> Failure:
-    """Why an order was refunded. It is final, so no code invites a retry."""
+def refunded(order: StoredOrder, told: str | None = None) -> Failure:
+    """Why an order was refunded. It is final, so no code invites a retry.
+
+    ``told``: the provider's own words, for the request that got them.
+    """
     why = json.loads(order.problem or "{}")
     code = "charge_refunded" if KINDS[why["code"]].retryable else why["code"]
-    return Failure(code, f"{why['message']} (the charge was refunded)")
+    return Failure(code, f"{told or why['message']} (the charge was refunded)")
 
 
 def refund_impossible(order: StoredOrder) -> Failure:

@@ -33,6 +33,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.outcome import mischarge
 from levelup_ov.domain.request import SubmissionRequest
+from levelup_ov.errors import plainly
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.service import RequestContext, Service
@@ -101,7 +102,11 @@ class Submitter:
         except BaseException:
             self._refunds.release(taken)
             raise
-        raise refunded(self._give_up(taken, refusal, context))
+        kept = refusal
+        if delivery.submission.order.delivery_address is not None:
+            # The provider may have quoted the address in a spelling that nothing recognizes (DELIVERY-4).
+            kept = Failure(refusal.code, plainly(refusal.code))
+        raise refunded(self._give_up(taken, kept, context), told=refusal.message)
 
     def settle(self, order: StoredOrder, context: RequestContext, *, held: bool = False) -> StoredOrder:
         """Continue an order that was charged and, as far as known, not submitted; submits nothing.
