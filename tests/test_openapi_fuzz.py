@@ -202,7 +202,7 @@ def test_the_document_lists_every_endpoint_and_code(
         for method, operation in operations.items()
     }
     served = {
-        (method, re.sub("<(?:path:)?(.+?)>", r"{\1}", rule.rule), rule.endpoint in OPEN_ENDPOINTS)
+        (method, re.sub(r"<(?:\w+:)?(.+?)>", r"{\1}", rule.rule), rule.endpoint in OPEN_ENDPOINTS)
         for rule in app.url_map.iter_rules()
         if rule.endpoint.partition(".")[0] not in PAGES
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
