@@ -71,6 +71,22 @@ def order(app: Flask, square: Square) -> str:
     return next(iter(square.orders))
 
 
+@pytest.fixture
+def toast() -> Iterator[ToastServer]:
+    with ToastServer() as toast:
+        yield toast
+
+
+@pytest.fixture
+def grill(toast: ToastServer, make_app: MakeApp, tmp_path: Path, clock: Clock) -> Flask:
+    """A service with an account at Toast."""
+    clock.set("2026-11-20T17:00Z")
+    settings = "".join(f'{name} = "{value}"\n' for name, value in toast.settings().items())
+    (tmp_path / "accounts.toml").write_text(TOAST_ACCOUNT + settings)
+    accounts = str(tmp_path / "accounts.toml")
+    return make_app(LEVELUP_OV_ACCOUNTS=accounts, TOAST_SECRET=CLIENT_SECRET, TOAST_KEYS=KEYS)
+
+
 def message(order_id: str, event_id: str = "e-1", at: str = "2030-06-03T16:00:00Z", state: str = "CANCELED") -> bytes:
     content = {"order_fulfillment_updated": {"order_id": order_id, "fulfillment_update": [{"new_state": state}]}}
     data = {"type": "order_fulfillment_updated", "id": order_id, "object": content}
@@ -236,52 +252,38 @@ def test_the_order_of_another_account_is_found(app: Flask, square: Square, inbox
 
 
 @pytest.mark.rule("EVT-9")
-def test_toast_signs_body_and_time(
-    make_app: MakeApp, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_toast_signs_body_and_time(grill: Flask, toast: ToastServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    clock.set("2026-11-20T17:00Z")
-    with ToastServer() as toast:
-        settings = "".join(f'{name} = "{value}"\n' for name, value in toast.settings().items())
-        (tmp_path / "accounts.toml").write_text(TOAST_ACCOUNT + settings)
-        accounts = str(tmp_path / "accounts.toml")
-        app = make_app(LEVELUP_OV_ACCOUNTS=accounts, TOAST_SECRET=CLIENT_SECRET, TOAST_KEYS=KEYS)
-        burger = item("lunch:mains:burger", "side:fries", "side:fries:dip@2:mayo", "side:fries:dip@2:mayo:heat:hot")
-        assert Channel(app).submit(f"grill.{BOSTON}", items=[burger]).status == 200
-        (order,) = toast.orders.values()
-        at = "2026-11-20T17:00:30.000+0000"
-        for number, details in enumerate(({"order": order}, {"orderGuid": order["guid"]}, {})):
-            content = {"timestamp": at, "eventType": "order_updated", "guid": f"g-{number}", "details": details}
-            body = json.dumps(content).encode()
-            digest = hmac.digest(b"secret-of-orders", body + at.encode(), "sha256")
-            signature = (digest.hex(), digest.hex().upper(), base64.b64encode(digest).decode())[number]
-            before = sum(toast.calls.values())
-            assert post(app, "/webhooks/grill", body, {"Toast-Signature": signature}).status == 200
-            assert (sum(toast.calls.values()) > before) == bool(details)
-            nobodys = base64.b64encode(hmac.digest(b"", body + at.encode(), "sha256")).decode()
-            assert post(app, "/webhooks/grill", body, {"Toast-Signature": nobodys}).status == 401
-            later = body.replace(b"17:00:30", b"17:00:31")
-            assert post(app, "/webhooks/grill", later, {"Toast-Signature": signature}).status == 401
+    burger = item("lunch:mains:burger", "side:fries", "side:fries:dip@2:mayo", "side:fries:dip@2:mayo:heat:hot")
+    assert Channel(grill).submit(f"grill.{BOSTON}", items=[burger]).status == 200
+    (order,) = toast.orders.values()
+    at = "2026-11-20T17:00:30.000+0000"
+    for number, details in enumerate(({"order": order}, {"orderGuid": order["guid"]}, {})):
+        content = {"timestamp": at, "eventType": "order_updated", "guid": f"g-{number}", "details": details}
+        body = json.dumps(content).encode()
+        digest = hmac.digest(b"secret-of-orders", body + at.encode(), "sha256")
+        signature = (digest.hex(), digest.hex().upper(), base64.b64encode(digest).decode())[number]
+        before = sum(toast.calls.values())
+        assert post(grill, "/webhooks/grill", body, {"Toast-Signature": signature}).status == 200
+        assert (sum(toast.calls.values()) > before) == bool(details)
+        nobodys = base64.b64encode(hmac.digest(b"", body + at.encode(), "sha256")).decode()
+        assert post(grill, "/webhooks/grill", body, {"Toast-Signature": nobodys}).status == 401
+        later = body.replace(b"17:00:30", b"17:00:31")
+        assert post(grill, "/webhooks/grill", later, {"Toast-Signature": signature}).status == 401
     changed = [record for record in caplog.records if record.message == "order_status_changed"]
     assert len(changed) == 1
 
 
 @pytest.mark.rule("EVT-9", "MENU-9")
-def test_the_case_of_a_guid_says_nothing(make_app: MakeApp, tmp_path: Path, clock: Clock) -> None:
-    clock.set("2026-11-20T17:00Z")
-    with ToastServer() as toast:
-        settings = "".join(f'{name} = "{value}"\n' for name, value in toast.settings().items())
-        (tmp_path / "accounts.toml").write_text(TOAST_ACCOUNT + settings)
-        accounts = str(tmp_path / "accounts.toml")
-        app = make_app(LEVELUP_OV_ACCOUNTS=accounts, TOAST_SECRET=CLIENT_SECRET, TOAST_KEYS=KEYS)
-        assert Channel(app).submit(f"grill.{BOSTON}", items=[item("dinner:grill:wings")]).status == 200
-        (order,) = toast.orders.values()
-        at, looks = "2026-11-20T17:00:30.000+0000", toast.calls.total()
-        for category, details in (("stock", {}), ("order_updated", {"orderGuid": order["guid"].upper()})):
-            message = {"timestamp": at, "eventType": category, "eventCategory": category, "guid": f"of-{category}"}
-            body = json.dumps({**message, "details": details}).encode()
-            signature = hmac.digest(b"secret-of-stock", body + at.encode(), "sha256").hex()
-            headers = {"Toast-Signature": signature, "Toast-Restaurant-External-ID": BOSTON.upper()}
-            assert post(app, "/webhooks/grill", body, headers).status == 200
-            assert toast.calls.total() > looks
-            looks = toast.calls.total()
+def test_the_case_of_a_guid_says_nothing(grill: Flask, toast: ToastServer) -> None:
+    assert Channel(grill).submit(f"grill.{BOSTON}", items=[item("dinner:grill:wings")]).status == 200
+    (order,) = toast.orders.values()
+    at, looks = "2026-11-20T17:00:30.000+0000", toast.calls.total()
+    for category, details in (("stock", {}), ("order_updated", {"orderGuid": order["guid"].upper()})):
+        message = {"timestamp": at, "eventType": category, "eventCategory": category, "guid": f"of-{category}"}
+        body = json.dumps({**message, "details": details}).encode()
+        signature = hmac.digest(b"secret-of-stock", body + at.encode(), "sha256").hex()
+        headers = {"Toast-Signature": signature, "Toast-Restaurant-External-ID": BOSTON.upper()}
+        assert post(grill, "/webhooks/grill", body, headers).status == 200
+        assert toast.calls.total() > looks
+        looks = toast.calls.total()

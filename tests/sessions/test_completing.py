@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,11 +16,11 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.ready_time import Ready
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard
-from levelup_ov.errors import Unanswered
+from levelup_ov.errors import timed_out
 from levelup_ov.ledger.corrections import Corrections
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
-from levelup_ov.ledger.sessions import StoredSessions
+from levelup_ov.ledger.sessions import StoredSession, StoredSessions
 from levelup_ov.ordering.service import Service
 from levelup_ov.sessions.model import CheckoutSession, LevelUpTender, Line
 from levelup_ov.standins.sandbox.magic import DECLINED_CARD, LOST_ANSWER_CARD
@@ -252,33 +253,32 @@ def test_a_provider_that_is_down_changes_nothing(front: Front, step: str, monkey
     assert front.complete(made).state == "completed"
 
 
-def test_a_lost_database_loses_no_order(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, real, calls = front.create(), StoredSessions.change, [0]
+def fail_after_one_change(patch: pytest.MonkeyPatch) -> None:
+    """The database takes one more change of a session."""
+    change, changed = StoredSessions.change, list[str]()
 
-    def down(self: StoredSessions, *arguments: Any, **named: Any) -> Any:
-        calls[0] += 1
-        if calls[0] > 1:
+    def change_once(self: StoredSessions, before: StoredSession, *rest: Any, **named: Any) -> Any:
+        if changed:
             raise LedgerUnavailable("no disk")
-        return real(self, *arguments, **named)
+        changed.append(before.id)
+        return change(self, before, *rest, **named)
 
+    patch.setattr(StoredSessions, "change", change_once)
+
+
+def test_a_lost_database_loses_no_order(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = front.create()
     with monkeypatch.context() as patch:
-        patch.setattr(StoredSessions, "change", down)
+        fail_after_one_change(patch)
         assert front.complete(made).state == "completed"
     assert front.read(made).state == "completed" and front.meals() == 1
 
 
 @pytest.mark.rule("SUB-9")
 def test_an_unknown_order_is_told_without_the_database(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, real, calls = front.create(), StoredSessions.change, [0]
-
-    def down(self: StoredSessions, *arguments: Any, **named: Any) -> Any:
-        calls[0] += 1
-        if calls[0] > 1:
-            raise LedgerUnavailable("no disk")
-        return real(self, *arguments, **named)
-
+    made = front.create()
     with monkeypatch.context() as patch:
-        patch.setattr(StoredSessions, "change", down)
+        fail_after_one_change(patch)
         answer = front.complete(made, card(LOST_ANSWER_CARD))
     assert (answer.state, codes(answer)) == ("complete_in_progress", [("outcome_unknown", None)])
     front.later(minutes=2)
@@ -356,7 +356,7 @@ def test_an_order_that_was_settled_wrongly(front: Front, was: str | None, monkey
     (settled,) = ledger.find()
     Corrections(ledger).take_back(settled, "Olive", "another table")
     with monkeypatch.context() as patch:
-        patch.setattr(SandboxAdapter, "find_order", _no_answer)
+        patch.setattr(SandboxAdapter, "find_order", Mock(side_effect=timed_out(sent=True)))
         assert front.read(made).state == "complete_in_progress"
         assert front.complete(made, key=key).state == "complete_in_progress"
     if was is None:
@@ -370,7 +370,3 @@ def test_an_order_that_was_settled_wrongly(front: Front, was: str | None, monkey
 
 def number(session: CheckoutSession) -> str | None:
     return session.order and session.order.number
-
-
-def _no_answer(*_: Any, **__: Any) -> Any:
-    raise Unanswered("provider_timeout", "no answer", sent=True)
