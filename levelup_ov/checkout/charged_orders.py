@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from levelup_ov.checkout.attention import event_of
@@ -48,26 +49,17 @@ class ChargedOrders:
                 raise Failure("cancellation_refused", f"web checkout charged this order: {what}")
 
     def called_off(self, order: PlacedOrder, is_off: bool) -> Callable[[Any], None] | None:
-        """Record it of the charge, which is a person's then, unless a cancellation was requested here.
+        """Record this of its charge, which a person must settle then, unless a cancellation was requested here.
 
-        It is not refunded, because a restaurant may void an order and enter it again. An order that is made again is a
-        person's if it was proven to be canceled: its charge has gone back, or was about to.
+        It is not refunded, because a restaurant may void an order and enter it again.
         """
         at = to_ms(self._clock()) if is_off else None
         orders = self._charged(order)
 
         def record(cursor: Any) -> None:
             for charged in orders:
+                now = self._store.change_within(cursor, charged.id, partial(_called_off, at=at))
                 facts = {"order": charged.id, "uuid": charged.uuid}
-                unproven = case(
-                    UNPROVEN, "the order was canceled, and is made again", uuid=charged.uuid, made_again=True
-                )
-                cases: Mapping[OrderState, str] = {
-                    "submitted": unproven,
-                    "refunding": unproven,
-                    "refunded": made_free(charged),
-                }
-                now = self._store.call_off(cursor, charged.id, at, cases)
                 if now is not None and now.is_called_off:
                     log.error("canceled_and_not_refunded", extra={**facts, "remedy": f"refund it, or {SETTLE}"})
                 elif now is not None and now.is_made_again:
@@ -76,11 +68,32 @@ class ChargedOrders:
         return record if orders else None
 
     def _charged(self, order: PlacedOrder) -> list[StoredOrder]:
-        """The orders of web checkout that submitted this one, or found it placed."""
-        ids = self._ledger.charges_of(order.submission)
-        orders = map(self._store.order, filter(None, (order.request_id, *ids)))
-        # A channel may have sent any request id.
-        return [each for each in orders if each and number_of(each) in (None, str(order.order_id))]
+        return charged_for(self._ledger, self._store, order.submission, order.request_id, order.order_id)
+
+
+def charged_for(
+    ledger: Ledger, store: CheckoutStore, submission: str, request_id: str | None, number: str | int | None
+) -> list[StoredOrder]:
+    """The orders of web checkout that made a submission with this id, or turned out to be the same order."""
+    orders = map(store.order, filter(None, (request_id, *ledger.charges_of(submission))))
+    # A channel may have sent any request id.
+    return [each for each in orders if each and number_of(each) in (None, str(number))]
+
+
+def _called_off(order: StoredOrder, at: int | None) -> dict[str, Any]:
+    """What to change of an order that nobody makes since ``at``, or with None, that is made again.
+
+    A person must settle an order that is made again if it was proven to be canceled: its charge has gone back, or was
+    about to.
+    """
+    if (order.called_off_at is None) == (at is None):
+        return {}
+    what = None if order.is_made_again else order.operator_case
+    if at is None and order.state == "refunded":
+        what = made_free(order)
+    elif at is None and order.is_canceled and order.state in ("submitted", "refunding"):
+        what = case(UNPROVEN, "the order was canceled, and is made again", uuid=order.uuid, made_again=True)
+    return {"called_off_at": at, "operator_case": what}
 
 
 def number_of(order: StoredOrder) -> str | None:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from levelup_ov.checkout.attention import event_of
-from levelup_ov.checkout.charged_orders import key_of, number_of
-from levelup_ov.checkout.failed_orders import GIVEN_BACK, found_placed, without
+from levelup_ov.checkout.charged_orders import charged_for, key_of
+from levelup_ov.checkout.failed_orders import GIVEN_BACK, UNPROVEN, found_placed, without
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Submission
@@ -34,9 +34,8 @@ class SubmittedOrders:
 
     def follow(self, submission: Submission) -> Callable[[Any, Submission], None] | None:
         """What to do in the transaction in which another outcome of ``submission`` is recorded."""
-        ids = filter(None, (submission.request_id, *self._ledger.charges_of(submission.id)))
-        # A channel may have sent any request id.
-        orders = [each for each in map(self._store.order, ids) if each and self._is_of(submission, each)]
+        charged = charged_for(self._ledger, self._store, submission.id, submission.request_id, submission.order_id)
+        orders = [each for each in charged if self._is_of(submission, each)]
         if not orders:
             return None
 
@@ -49,8 +48,6 @@ class SubmittedOrders:
         return record
 
     def _is_of(self, submission: Submission, order: StoredOrder) -> bool:
-        if number_of(order) not in (None, str(submission.order_id)):
-            return False
         found = self._submitted_under(order.provider_location_id or "", key_of(order))
         # Without the secret key of that time, none has its key.
         return not found or submission.id in [each.id for each in found]
@@ -67,5 +64,5 @@ def _changed(order: StoredOrder, submission: Submission) -> dict[str, Any]:
     return {
         "state": "submitting", "submitted": None, "held": None, "called_off_at": None,
         # That was about the order which this one is not.
-        "cancellation": None, "operator_case": without("cancellation_unproven", order),
+        "cancellation": None, "operator_case": without(UNPROVEN, order),
     }  # fmt: skip

@@ -299,7 +299,7 @@ class Refunds:
             left = order.operator_case if order.case_kind == SUBMITTED_AND_REFUNDED else None
             if order.is_made_again:
                 left = made_free(order)
-                log.error(SUBMITTED_AND_REFUNDED, extra={"order": order.id, "state": "refunded"})
+                log.error("submitted_and_refunded", extra={"order": order.id, "state": "refunded"})
             values: dict[str, Any] = {
                 "state": "refunded", "refunded_at": to_ms(reported.refunded_at), "held": None, "operator_case": left,
                 "cancellation": None, **more,

@@ -438,32 +438,25 @@ class CheckoutStore:
             _change_of_order(tuple(sources), which, cancellation is not ..., is_untold), *values
         )
         find = self._database.prepare(_ORDER)
-
-        def once(cursor: Any, again: bool) -> Any:
-            if row := change.first(cursor, given):
-                return row
-            # The first try may have been committed before its connection broke.
-            row = again and find.first(cursor, given)
-            return row if row and values.items() <= row._asdict().items() else None
-
-        def reporting(cursor: Any, again: bool) -> Any:
-            before = self._database.prepare(_LOCKED).first(cursor, given)
-            row = once(cursor, again)
-            if row:
-                self._report(cursor, StoredOrder(**before._asdict()), StoredOrder(**row._asdict()), notify)
-            return row
-
-        def freeing(cursor: Any, again: bool) -> Any:
-            if row := change_it(cursor, again):
-                self._free(cursor, id)
-            return row
-
         # The end of a cancellation may leave an order that nobody makes.
         may_open = notify or values.get("operator_case") or values.get("cancellation", "") is None
         is_reported = self._outbox is not None and self._outbox.is_on and may_open
-        change_it = reporting if is_reported else once
+
+        def once(cursor: Any, again: bool) -> Any:
+            before = self._database.prepare(_LOCKED).first(cursor, given) if is_reported else None
+            row = change.first(cursor, given)
+            if not row and again:
+                # The first try may have been committed before its connection broke.
+                row = find.first(cursor, given)
+                row = row if row and values.items() <= row._asdict().items() else None
+            if row and before:
+                self._report(cursor, StoredOrder(**before._asdict()), StoredOrder(**row._asdict()), notify)
+            if row and frees:
+                self._free(cursor, id)
+            return row
+
         try:
-            row = self._database.run(freeing if frees else change_it, single=not (is_reported or frees))
+            row = self._database.run(once, single=not (is_reported or frees))
         except self._database.engine.dialect.loaded_dbapi.IntegrityError:
             raise UuidTaken(values.get("uuid")) from None
         return StoredOrder(**row._asdict()) if row else None
@@ -473,29 +466,13 @@ class CheckoutStore:
         if self._outbox is not None and self._outbox.is_on:
             self._database.run(lambda cursor, _: self._notify(cursor, order, what))
 
-    def call_off(
-        self, cursor: Any, id: str, at: int | None, made_again: Mapping[OrderState, str]
-    ) -> StoredOrder | None:
-        """Record in the transaction of ``cursor`` that nobody makes an order since ``at``; None: it is made again.
-
-        ``made_again``: its case then, by its state, if it was proven to be canceled. Returns the order, if that is new.
-        """
-        before = StoredOrder(**self._database.prepare(_LOCKED).first(cursor, {"this": id})._asdict())
-        if (before.called_off_at is None) == (at is None):
-            return None
-        what = None if before.is_made_again else before.operator_case
-        if at is None and (before.is_canceled or before.state == "refunded"):
-            what = made_again.get(before.state, what)
-        given = {"this": id, "at": at, "what": what}
-        order = StoredOrder(**self._database.prepare(_CALL_OFF).first(cursor, given)._asdict())
-        if self._outbox is not None:
-            self._report(cursor, before, order, None)
-        return order
-
     def change_within(
         self, cursor: Any, id: str, change: Callable[[StoredOrder], Mapping[str, Any]]
     ) -> StoredOrder | None:
-        """Change an order in the transaction of ``cursor``, by what ``change`` returns of it; None: nothing."""
+        """Change an order in the transaction of ``cursor``; returns it as it is now. None: nothing is to be changed.
+
+        ``change`` returns the new values of an order; none, if nothing is to be changed.
+        """
         before = StoredOrder(**self._database.prepare(_LOCKED).first(cursor, {"this": id})._asdict())
         if not (values := change(before)):
             return None
@@ -599,12 +576,6 @@ _UNFINISHED = (
 )
 _ORDER = select(ORDERS).where(or_(_O.id == bindparam("this"), _O.uuid == bindparam("this")))
 _LOCKED = _ORDER.with_for_update()
-_CALL_OFF = (
-    update(ORDERS)
-    .where(_O.id == bindparam("this"))
-    .values(called_off_at=bindparam("at"), operator_case=bindparam("what"))
-    .returning(ORDERS)
-)
 _S, _I = SUBMISSIONS.c, IDENTITIES.c
 _MEAL = select(_S.provider_order_id).where(
     _S.state == "placed",

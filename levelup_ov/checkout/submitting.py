@@ -155,7 +155,7 @@ class Submitter:
         finally:
             context.account, context.location, context.provider = inner.account, inner.location, inner.provider
         if inner.replayed:
-            self._check_not_called_off(self.submitted_before(order))
+            self._check_not_called_off(self._submitted_before(order))
         is_other_price = mischarge(inner.expected_charge, order.user_pays) is not None
         if is_other_price:
             # PAY-4: the site's amounts differ from the provider's. The order exists nevertheless.
@@ -164,7 +164,7 @@ class Submitter:
                 extra={"order": order.id, "expected_charge": inner.expected_charge, "charged": order.user_pays},
             )
             with suppress(LedgerUnavailable):
-                for submission in self.submitted_before(order):
+                for submission in self._submitted_before(order):
                     self._service.submissions.ledger.mischarged(submission.id, order.user_pays)
         return asdict(submitted), is_other_price
 
@@ -177,7 +177,7 @@ class Submitter:
         """
         if failure.code in UNDECIDED:
             raise failure
-        if any(submission.state != "not_placed" for submission in self.submitted_before(order)):
+        if any(submission.state != "not_placed" for submission in self._submitted_before(order)):
             raise outcome_unknown(f"the order may exist, and this could not be determined: {failure.message}")
 
     def _check_not_called_off(self, submissions: Iterable[Submission]) -> None:
@@ -190,13 +190,13 @@ class Submitter:
 
         :raises Failure: ``outcome_unknown``: that it was not placed was taken back.
         """
-        if unknown := [each for each in self.submitted_before(order) if each.state == "unknown"]:
+        if unknown := [each for each in self._submitted_before(order) if each.state == "unknown"]:
             for submission in unknown:
                 self._service.reconcile(submission, context)
             return self._store.order(order.id) or order
         return order
 
-    def submitted_before(self, order: StoredOrder) -> list[Submission]:
+    def _submitted_before(self, order: StoredOrder) -> list[Submission]:
         """The submissions of an order to its provider: its own, or others with one of its identities."""
         place = order.provider_location_id or ""
         found = self._service.submitted_under(place, key_of(order))
@@ -208,7 +208,7 @@ class Submitter:
 
         :raises Failure: it cannot be found now.
         """
-        for submission in self.submitted_before(order):
+        for submission in self._submitted_before(order):
             if submission.state in ("claimed", "sending"):
                 raise in_progress("this order is being submitted")
             if submission.state == "placed":

@@ -165,7 +165,7 @@ def test_a_status_is_not_known_before_its_case_is(
 ) -> None:
     status_of(monkeypatch, lambda reference: OrderStatus("called-off", reference=reference))
     with monkeypatch.context() as patch:
-        patch.setattr(CheckoutStore, "call_off", _unavailable)
+        patch.setattr(CheckoutStore, "change_within", _unavailable)
         assert "0 changed" in watch(site)
     assert site.command("cases")[0] == 0
     clock.set(LATER)
