@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import BigInteger, Text, and_, bindparam, case, delete, func, literal, or_, select, union_all, update
 
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.records import to_ms
@@ -36,6 +36,8 @@ class StoredSession:
 
     ``attempt`` counts the completions that are proven to have placed nothing. ``held``: the mark of the lease of the
     request that completes it. ``order_id``: the placed order's number; ``submitted_as``: the key of its submission.
+    ``made_with``, ``made_from``: the idempotency key of its creation, and the digest of what came with it, as long as
+    the session is at its first version; then they are a :class:`StoredKey`.
     """
 
     id: str
@@ -51,14 +53,16 @@ class StoredSession:
     submitted_as: str | None
     created_at: int
     expires_at: int
+    made_with: str | None = None
+    made_from: str | None = None
 
 
 @dataclass(slots=True)
 class StoredKey:
     """An idempotency key's row, in the order of its columns. ``body`` is the digest of what came with it.
 
-    ``state``, ``version`` and ``content`` are those of the answer, None until there is one. The content of the first
-    version is stored here only once the session has another one.
+    ``state``, ``version`` and ``content`` are those of the answer, None until there is one. The key of a creation has a
+    row only once its session has another version.
     """
 
     digest: str
@@ -84,21 +88,22 @@ class StoredSessions:
         self._database = database
         self._taken: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
         prepare, columns = database.prepare, [column.name for column in SESSIONS.c]
-        self._insert = prepare(SESSIONS.insert(), *columns)
+        self._insert = prepare(SESSIONS.insert().from_select(columns, _NEW), *columns)
         self._row = prepare(select(SESSIONS).where(_S.id == bindparam("this")))
         self._change = prepare(_CHANGE)
-        self._insert_key = prepare(SESSION_KEYS.insert(), *[column.name for column in SESSION_KEYS.c])
         self._key = prepare(_KEY)
         self._keep_first = prepare(_KEEP_FIRST)
         keys = insert(SESSION_KEYS, is_postgresql=database.is_postgresql)
+        names = [column.name for column in _K]
+        # The release before may have made another session with it.
+        self._move_key = prepare(keys.from_select(names, _MADE_WITH).on_conflict_do_nothing(index_elements=["digest"]))
         answer = {name: keys.excluded[name] for name in ("state", "version", "content")}
         self._put_key = prepare(
-            keys.on_conflict_do_update(
+            keys.from_select(names, _NEW_KEY).on_conflict_do_update(
                 index_elements=["digest"],
                 set_=answer,
                 where=and_(_K.state.is_(None), _K.session == keys.excluded.session, _K.body == keys.excluded.body),
-            ),
-            *[column.name for column in SESSION_KEYS.c],
+            )
         )
         self._seals, self._key_seals, self._gone = (prepare(purge) for purge in _PURGES)
 
@@ -108,20 +113,21 @@ class StoredSessions:
         :raises KeyTaken: nothing was stored.
         """
         values = _values(row)
+        if key is not None:
+            values |= {"made_with": key.digest, "made_from": key.body}
 
-        def work(cursor: Any, again: bool) -> None:
+        def work(cursor: Any, again: bool) -> bool:
             # The first try may have been committed before its connection broke.
             if again and self._row.first(cursor, {"this": row.id}):
-                return
-            self._insert.run(cursor, values)
-            if key is not None:
-                # The row has the content. Another copy of it would be most of what is written.
-                self._insert_key.run(cursor, {**_values(key), "state": row.state, "version": row.version})
+                return True
+            return bool(self._insert.run(cursor, values).rowcount)
 
         try:
-            self._database.run(work, single=key is None)
+            is_stored = self._database.run(work, single=True)
         except self._taken:
-            raise KeyTaken from None
+            is_stored = False
+        if not is_stored:
+            raise KeyTaken
 
     def find(self, id: str) -> StoredSession | None:
         """The session with this id."""
@@ -149,7 +155,7 @@ class StoredSessions:
 
         :raises KeyTaken: nothing was changed.
         """
-        after = replace(after, version=before.version + 1)
+        after = replace(after, version=before.version + 1, made_with=None, made_from=None)
         if key is not None and answers:
             key = key.answered(after)
         values = {f"new_{name}": value for name, value in _values(after).items()}
@@ -159,7 +165,8 @@ class StoredSessions:
 
         def work(cursor: Any, again: bool) -> bool:
             if is_first:
-                self._keep_first.run(cursor, {"this": before.id})
+                keep = self._keep_first if before.made_with is None else self._move_key
+                keep.run(cursor, {"this": before.id})
             if not self._change.run(cursor, given).rowcount:
                 # The first try may have been committed before its connection broke.
                 row = self._row.first(cursor, {"this": before.id}) if again else None
@@ -204,13 +211,27 @@ _CHANGE = (
     .where(_S.id == bindparam("this"), _S.version == bindparam("was", type_=BigInteger))
     .values({each.name: bindparam(f"new_{each.name}", type_=each.type) for each in _S if each.name not in _FIXED})
 )
-_KEY = (
+_NEW = select(*[bindparam(each.name, type_=each.type) for each in _S]).where(
+    ~select(_K.digest).where(_K.digest == bindparam("made_with", type_=Text)).exists()
+)
+_NEW_KEY = select(*[bindparam(each.name, type_=each.type) for each in _K]).where(
+    ~select(_S.id).where(_S.made_with == bindparam("digest", type_=Text)).exists()
+)
+_MADE_WITH = select(_S.made_with, _S.id, _S.made_from, _S.state, _S.version, _S.content).where(
+    _S.id == bindparam("this"), _S.version == FIRST
+)
+_KEY = union_all(
     select(
         *[column for column in _K if column.name != "content"],
+        # The release before keeps the first content only in the session, until there is another.
         func.coalesce(_K.content, case((_S.version == _K.version, _S.content))).label("content"),
     )
     .join(SESSIONS, _S.id == _K.session)
-    .where(_K.digest == bindparam("this"))
+    .where(_K.digest == bindparam("this")),
+    # A worker of the release before changes a session without moving its key: then the first content is gone.
+    select(
+        _S.made_with, _S.id, _S.made_from, _S.state, literal(FIRST, BigInteger), case((_S.version == FIRST, _S.content))
+    ).where(_S.made_with == bindparam("this")),
 )
 _KEEP_FIRST = (
     update(SESSION_KEYS)

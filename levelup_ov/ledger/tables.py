@@ -216,8 +216,12 @@ SESSIONS = Table(
     Column("submitted_as", Text),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("made_with", Text),
+    Column("made_from", Text),
 )
-"""Checkout sessions; everything that a person or a front has written is sealed in ``content``."""
+"""Checkout sessions; everything that a person or a front has written is sealed in ``content``.
+
+``made_with`` and ``made_from``: see :class:`levelup_ov.ledger.sessions.StoredSession`."""
 SESSION_KEYS = Table(
     "session_keys",
     METADATA,

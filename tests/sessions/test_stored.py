@@ -14,7 +14,7 @@ from levelup_ov.config import new_secret_key
 from levelup_ov.domain.order import DeliveryAddress
 from levelup_ov.domain.secret import Secret
 from levelup_ov.ledger.ledger import open_ledger
-from levelup_ov.ledger.sessions import StoredSessions
+from levelup_ov.ledger.sessions import KeyTaken, StoredKey, StoredSessions
 from levelup_ov.sealing import Sealer
 from levelup_ov.sessions.model import Buyer, Line
 from levelup_ov.standins.sandbox.magic import LOST_ANSWER_CARD
@@ -70,10 +70,69 @@ def test_nothing_personal_is_in_the_database(front: Front) -> None:
     assert front.read(made).basket == made.basket
 
 
+def _as_before(front: Front) -> None:
+    """Stores the keys of all sessions in rows of their own, as the release before revision 0021 did."""
+    with front.service.submissions.ledger.database.connection() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO session_keys SELECT made_with, id, made_from, state, version, NULL FROM sessions"
+        )
+        connection.exec_driver_sql("UPDATE sessions SET made_with = NULL, made_from = NULL")
+
+
+@pytest.mark.rule("UCP-7")
+@pytest.mark.parametrize("is_older", [False, True])
+def test_a_creation_is_repeated_whatever_came_after(front: Front, is_older: bool) -> None:
+    key = front.key("K")
+    made = front.create(key=key)
+    assert rows(front, "session_keys") == []
+    if is_older:
+        _as_before(front)
+    assert front.create(key=key) == replace(made, replayed=True)
+    assert refusal(front.create, None, front.key("K", b"other")) == "idempotency_key_reused"
+    assert refusal(front.replace, made, basket(tip=100), key) == "idempotency_key_reused"
+    other = front.create()
+    assert refusal(front.replace, other, basket(tip=100), key) == "idempotency_key_reused"
+    front.replace(made, basket(tip=100), front.key())
+    front.complete(made)
+    assert front.create(key=key) == replace(made, replayed=True)
+    assert refusal(front.create, None, front.key("K", b"other")) == "idempotency_key_reused"
+
+
+@pytest.mark.rule("UCP-7")
+def test_a_key_belongs_to_one_request_of_two_at_once(front: Front) -> None:
+    """Both have looked for the key before either stored it."""
+    made, other = front.create(key=front.key("K")), front.create()
+    store = StoredSessions(front.service.submissions.ledger.database)
+    row = store.find(made.id)
+    taken = StoredKey(row.made_with, other.id, "of a change")
+    with pytest.raises(KeyTaken):
+        store.change(store.find(other.id), replace(store.find(other.id), state="canceled"), taken)
+    assert store.find(other.id).state != "canceled"
+    new = replace(row, id="new", made_with=None, made_from=None)
+    with pytest.raises(KeyTaken):
+        store.add(new, StoredKey(row.made_with, "new", "of a creation"))
+    store.change(store.find(other.id), store.find(other.id), StoredKey("changed", other.id, "of a change"))
+    with pytest.raises(KeyTaken):
+        store.add(new, StoredKey("changed", "new", "of a creation"))
+    assert store.find("new") is None
+
+
+@pytest.mark.rule("UCP-7")
+def test_a_worker_of_the_release_before_changes_a_session(front: Front) -> None:
+    """It leaves the key of the creation with a session that has another version: its answer is gone."""
+    key = front.key("K")
+    made = front.create(key=key)
+    with front.service.submissions.ledger.database.connection() as connection:
+        connection.exec_driver_sql("UPDATE sessions SET version = 2")
+    assert refusal(front.create, None, key) == "session_not_found"
+    assert front.complete(made).state == "completed"
+
+
 @pytest.mark.rule("UCP-14")
 def test_an_expired_session_is_purged(front: Front) -> None:
     key = front.key("K")
     made = front.create(key=key)
+    front.replace(made, basket(tip=100), front.key("changed"))
     front.later(hours=2)
     done, unknown = front.create(), front.create()
     front.complete(done)
@@ -83,7 +142,7 @@ def test_an_expired_session_is_purged(front: Front) -> None:
     store = StoredSessions(front.service.submissions.ledger.database)
     assert store.purge(front.clock()) == 1
     assert store.find(made.id).content is None and store.find(done.id).content and store.find(unknown.id).content
-    assert [row[-1] for row in rows(front, "session_keys")] == [None]
+    assert [row[-1] for row in rows(front, "session_keys")] == [None, None]
     assert refusal(front.read, made) == refusal(front.create, None, key) == "session_not_found"
     assert front.read(done).state == "completed"
     front.later(hours=24)
