@@ -9,7 +9,6 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from levelup_ov.checkout.attention import event_of
@@ -42,40 +41,44 @@ class ChargedOrders:
 
     def check_not_charged(self, order: PlacedOrder) -> None:
         """:raises Failure: ``cancellation_refused``: web checkout has charged this order, and has not refunded it."""
-        for charged in self._charged(order):
+        for charged in self._ledger.database.run(lambda cursor, _: self._charged(cursor, order)):
             if charged.uuid is not None and charged.state != "refunded":
                 # LevelUp's UUID has no hyphens, and may look like a card number, which is masked.
                 what = _INSTEAD.get(charged.state, _CANCELS).format(f"/checkout/orders/{charged.id}/cancellation")
                 raise Failure("cancellation_refused", f"web checkout charged this order: {what}")
 
-    def called_off(self, order: PlacedOrder, is_off: bool) -> Callable[[Any], None] | None:
+    def called_off(self, cursor: Any, order: PlacedOrder, is_off: bool) -> None:
         """Record this of its charge, which a person must settle then, unless a cancellation was requested here.
 
         It is not refunded, because a restaurant may void an order and enter it again.
         """
         at = to_ms(self._clock()) if is_off else None
-        orders = self._charged(order)
+        for charged in self._charged(cursor, order):
+            facts = {"order": charged.id, "uuid": charged.uuid}
+            now = self._store.change_within(cursor, charged, _called_off(charged, at))
+            if now is not None and now.is_called_off:
+                log.error("canceled_and_not_refunded", extra={**facts, "remedy": f"refund it, or {SETTLE}"})
+            elif now is not None and now.is_made_again:
+                log.error("order_needs_settling", extra={**facts, "kind": now.case_kind, "remedy": SETTLE})
 
-        def record(cursor: Any) -> None:
-            for charged in orders:
-                now = self._store.change_within(cursor, charged.id, partial(_called_off, at=at))
-                facts = {"order": charged.id, "uuid": charged.uuid}
-                if now is not None and now.is_called_off:
-                    log.error("canceled_and_not_refunded", extra={**facts, "remedy": f"refund it, or {SETTLE}"})
-                elif now is not None and now.is_made_again:
-                    log.error("order_needs_settling", extra={**facts, "kind": now.case_kind, "remedy": SETTLE})
-
-        return record if orders else None
-
-    def _charged(self, order: PlacedOrder) -> list[StoredOrder]:
-        return charged_for(self._ledger, self._store, order.submission, order.request_id, order.order_id)
+    def _charged(self, cursor: Any, order: PlacedOrder) -> list[StoredOrder]:
+        return charged_for(cursor, self._ledger, self._store, order.submission, order.request_id, order.order_id)
 
 
 def charged_for(
-    ledger: Ledger, store: CheckoutStore, submission: str, request_id: str | None, number: str | int | None
+    cursor: Any,
+    ledger: Ledger,
+    store: CheckoutStore,
+    submission: str,
+    request_id: str | None,
+    number: str | int | None,
 ) -> list[StoredOrder]:
-    """The orders of web checkout that made a submission with this id, or turned out to be the same order."""
-    orders = map(store.order, filter(None, (request_id, *ledger.charges_of(submission))))
+    """The orders of web checkout that made a submission with this id, or turned out to be the same order.
+
+    They are locked, and there are no more of them, until the transaction of ``cursor`` ends.
+    """
+    ids = ledger.charges_of(cursor, submission)
+    orders = (store.locked(cursor, id) for id in (request_id, *ids) if id)
     # A channel may have sent any request id.
     return [each for each in orders if each and number_of(each) in (None, str(number))]
 

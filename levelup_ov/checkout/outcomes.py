@@ -32,22 +32,23 @@ class SubmittedOrders:
         self._ledger = ledger
         self._submitted_under = submitted_under
 
-    def follow(self, submission: Submission) -> Callable[[Any, Submission], None] | None:
+    def follow(self, submission: Submission) -> Callable[[Any, Submission], None]:
         """What to do in the transaction in which another outcome of ``submission`` is recorded."""
-        charged = charged_for(self._ledger, self._store, submission.id, submission.request_id, submission.order_id)
-        orders = [each for each in charged if self._is_of(submission, each)]
-        if not orders:
-            return None
+        own = submission.request_id if self._is_own(submission) else None
 
         def record(cursor: Any, now: Submission) -> None:
-            for order in orders:
-                self._store.change_within(cursor, order.id, lambda each: _changed(each, now))
+            for order in charged_for(cursor, self._ledger, self._store, submission.id, own, submission.order_id):
+                self._store.change_within(cursor, order, _changed(order, now))
                 if now.state == "placed" and order.state in GIVEN_BACK:
                     log.error("submitted_and_refunded", extra={"order": order.id, "state": order.state})
 
         return record
 
-    def _is_of(self, submission: Submission, order: StoredOrder) -> bool:
+    def _is_own(self, submission: Submission) -> bool:
+        """Whether its request was that of a charge: a channel may have sent any request id."""
+        order = submission.request_id and self._store.order(submission.request_id)
+        if not order:
+            return False
         found = self._submitted_under(order.provider_location_id or "", key_of(order))
         # Without the secret key of that time, none has its key.
         return not found or submission.id in [each.id for each in found]

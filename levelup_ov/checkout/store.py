@@ -466,18 +466,20 @@ class CheckoutStore:
         if self._outbox is not None and self._outbox.is_on:
             self._database.run(lambda cursor, _: self._notify(cursor, order, what))
 
-    def change_within(
-        self, cursor: Any, id: str, change: Callable[[StoredOrder], Mapping[str, Any]]
-    ) -> StoredOrder | None:
-        """Change an order in the transaction of ``cursor``; returns it as it is now. None: nothing is to be changed.
+    def locked(self, cursor: Any, id: str) -> StoredOrder | None:
+        """The order as :meth:`order` returns it; nobody changes it until the transaction of ``cursor`` ends."""
+        row = self._database.prepare(_LOCKED).first(cursor, {"this": id})
+        return StoredOrder(**row._asdict()) if row else None
 
-        ``change`` returns the new values of an order; none, if nothing is to be changed.
+    def change_within(self, cursor: Any, before: StoredOrder, values: Mapping[str, Any]) -> StoredOrder | None:
+        """Change an order that is locked in the transaction of ``cursor``; returns it as it is now.
+
+        None: nothing is to be changed.
         """
-        before = StoredOrder(**self._database.prepare(_LOCKED).first(cursor, {"this": id})._asdict())
-        if not (values := change(before)):
+        if not values:
             return None
         statement = self._database.prepare(_change_of_order((before.state,), "any", False, False), *values)
-        order = StoredOrder(**statement.first(cursor, {"this": id, **values})._asdict())
+        order = StoredOrder(**statement.first(cursor, {"this": before.id, **values})._asdict())
         if self._outbox is not None:
             self._report(cursor, before, order, None)
         return order

@@ -247,10 +247,13 @@ class Ledger:
 
         return self.database.run(work)
 
-    def charges_of(self, submission: str) -> tuple[str, ...]:
-        """The ids of the charges that were found to be for this submission, which another request had made."""
-        rows = self.database.run(lambda cursor, _: self._sql.charges.all(cursor, {"this": submission}), single=True)
-        return tuple(charge_of(row.digest) for row in rows)
+    def charges_of(self, cursor: Any, submission: str) -> tuple[str, ...]:
+        """The ids of the charges that were found to be for this submission, which another request had made.
+
+        There are no more of them until the transaction of ``cursor`` ends.
+        """
+        self._sql.hold.first(cursor, {"this": submission})
+        return tuple(charge_of(row.digest) for row in self._sql.charges.all(cursor, {"this": submission}))
 
     def begin_sending(
         self,

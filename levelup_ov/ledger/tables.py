@@ -371,6 +371,8 @@ class Statements:
         )
         digests = select(IDENTITIES.c.digest).where(IDENTITIES.c.submission == bindparam("this"))
         self.digests, self.charges = prepare(digests), prepare(digests.where(IDENTITIES.c.kind == "charge"))
+        # No identity of a row that is locked can be added: its foreign key needs a lock of its own.
+        self.hold = prepare(select(_C.id).where(this).with_for_update())
         self.key = prepare(select(KEYS.c.value).where(KEYS.c.name == bindparam("name")))
         keys = insert(KEYS, is_postgresql=database.is_postgresql)
         self.keep_key = prepare(keys.on_conflict_do_nothing(index_elements=["name"]), *("name", "value"))

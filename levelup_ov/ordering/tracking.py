@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from pytz.tzinfo import BaseTzInfo
@@ -56,10 +57,10 @@ class PaidOrders(Protocol):
     def check_not_charged(self, order: PlacedOrder) -> None:
         """:raises Failure: ``cancellation_refused``: whoever cancels the order must also refund its charge."""
 
-    def called_off(self, order: PlacedOrder, is_off: bool) -> Callable[[Any], None] | None:
+    def called_off(self, cursor: Any, order: PlacedOrder, is_off: bool) -> None:
         """Nobody makes an order any more, or with ``is_off`` False, it is made again.
 
-        Returns what to do in the transaction that records it, with its cursor, if anything.
+        Called in the transaction of ``cursor``, which records that.
         """
 
 
@@ -142,7 +143,7 @@ class OrderTracking:
         # A word that the adapter does not know says neither.
         may_be_again = status.stage is not None and order.word is not None and order.stage in (None, *CALLED_OFF)
         if is_new and self.paid_orders is not None and (is_off or may_be_again):
-            also = self.paid_orders().called_off(order, is_off)
+            also = partial(self.paid_orders().called_off, order=order, is_off=is_off)
         changed_at = status.changed_at or (None if is_new else order.changed_at)
         if not self._statuses.record(order, status.stage, status.word, changed_at, also):
             return False

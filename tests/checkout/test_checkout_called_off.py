@@ -13,6 +13,7 @@ from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Refused
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.statuses import Statuses
 from tests.channel import Answer, Clock, order
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import PLACE, VARIABLES, Site, meal
@@ -69,6 +70,27 @@ def test_a_meal_that_was_placed_beside_checkout(watched: Watched, merchant: str,
     call_off(site, uuid, "cooking")
     assert site.command("cases")[0] == 0 and cancel(site, uuid).status == 200
     assert canceled_here(site, uuid).json["order"]["status"] == "cancelled"
+
+
+@pytest.mark.rule("STAT-6", "WEB-5", "EVT-8")
+def test_a_meal_is_charged_while_its_cancellation_is_recorded(
+    watched: Watched, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    """It was placed first. Its status has been read, and is not in the ledger yet."""
+    site, body = watched.site, meal(merchant, user, discount_amount=0)
+    body["order_submission"]["order_number"] = "N-1"
+    number = submitted_past(site, body).order["order_id"]
+    site.call_off(clock())
+    whole = Statuses.record
+
+    def record(*arguments: Any) -> bool:
+        monkeypatch.undo()
+        assert site.charged(body)["state"] == "submitted"
+        return whole(*arguments)
+
+    monkeypatch.setattr(Statuses, "record", record)
+    assert site.channel.get(f"/locations/{PLACE}/orders/{number}").order["status"] == "cancelled"
+    assert site.command("cases")[0] == 1 and watched.words() == ["canceled_not_refunded"]
 
 
 @pytest.mark.rule("STAT-6")

@@ -34,15 +34,24 @@ class Clock:
         self.now += by
 
 
-def claim(ledger: Ledger, content: bytes = b"a burger", *, keys: tuple[bytes, ...] = KEYS, **names: Any) -> Claim:
+def claim(
+    ledger: Ledger,
+    content: bytes = b"a burger",
+    *,
+    keys: tuple[bytes, ...] = KEYS,
+    request_id: str = "req-1",
+    is_paid: bool = False,
+    **names: Any,
+) -> Claim:
     """Claim a submission of ``content``; without ``names`` under the idempotency key ``key-1``."""
     found: tuple[Identity, ...] = identities(
         LOCATION, content=content, keys=keys, **(names or {"idempotency_key": "key-1"})
     )
     digests = content_digests(LOCATION, content, keys)
     return ledger.claim(
-        account="deli", location=LOCATION, identities=found, content=digests, lease=LEASE, request_id="req-1"
-    )
+        account="deli", location=LOCATION, identities=found, content=digests, lease=LEASE, request_id=request_id,
+        is_paid=is_paid,
+    )  # fmt: skip
 
 
 def claimed(claim: Claim) -> str:

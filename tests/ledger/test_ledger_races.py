@@ -7,17 +7,19 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from levelup_ov.ledger.ledger import Ledger, open_ledger
-from levelup_ov.ledger.records import AlreadyPlaced, Claimed, InProgress, Superseded, Unknown
+from levelup_ov.ledger.records import AlreadyPlaced, Claim, Claimed, InProgress, Superseded, Unknown
 from tests.ledger.helpers import (
     GRACE,
     LEASE,
@@ -58,6 +60,26 @@ def test_of_many_threads_one_may_send(live: Ledger) -> None:
         for _ in range(5):
             assert Counter(pool.map(one, range(THREADS))) == {"Claimed": 1, "InProgress": THREADS - 1}
             live.fail(claimed_of(live))
+
+
+@pytest.mark.rule("WEB-5")
+def test_no_charge_is_found_while_charges_are_read(live: Ledger) -> None:
+    """Who reads them decides by them, and another one would be missed."""
+    id = claimed(claim(live))
+    begin(live, id)
+    place(live, id)
+    charge = "6f0c1f2e-0000-4000-8000-000000000000"
+    with ThreadPoolExecutor(1) as pool:
+
+        def read(cursor: Any, _: bool) -> Future[Claim]:
+            assert live.charges_of(cursor, id) == ()
+            found = pool.submit(claim, live, request_id=charge, is_paid=True)
+            time.sleep(0.2)
+            assert not found.done()
+            return found
+
+        assert isinstance(live.database.run(read).result(30), AlreadyPlaced)
+    assert live.database.run(lambda cursor, _: live.charges_of(cursor, id)) == (charge,)
 
 
 def claimed_of(ledger: Ledger) -> str:
