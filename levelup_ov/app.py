@@ -34,6 +34,13 @@ SANDBOX_HOST = "sandbox.internal"
 """The host name of the embedded sandbox, which is called in process instead of over a port."""
 
 
+class _Application(Flask):
+    """No function of it is a coroutine, for which Flask would look at each before every call."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 def create_app(
     settings: Settings | None = None,
     *,
@@ -64,7 +71,7 @@ def create_app(
     )
     ledger = ledger or open_ledger(settings.ledger.reveal(), pool_size=settings.ledger_connections)
     service = Service(settings, transport, ledger, clock)
-    app = Flask("levelup_ov", static_folder=None)
+    app = _Application("levelup_ov", static_folder=None)
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     app.extensions.update({"levelup_ov": service, "levelup_ov.settings": settings})

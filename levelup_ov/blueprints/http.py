@@ -63,6 +63,9 @@ METRICS_ENDPOINT = "status.show_metrics"
 OPEN_BODIES = frozenset({"/checkout/users/permissions_requests/callback"})
 """Paths that read a body from a caller without a key."""
 
+UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+"""What an agent's id of a request is."""
+
 _OF_AGENTS = "ucp"
 """How the names of those blueprints start."""
 _OF_CONSOLE = (CONSOLE, "/screens")
@@ -123,19 +126,23 @@ def install(app: Flask, settings: Settings, metrics: Metrics) -> None:
         this, incoming = _this_request()
         this.started = time.monotonic()
         this.headers = headers = RequestHeaders(incoming.environ)
+        blueprint, endpoint, authorization = incoming.blueprint, incoming.endpoint, headers.get("Authorization", "")
+        is_of_agents = (blueprint or "").startswith(_OF_AGENTS)
         given = headers.get("X-Request-ID", "")
-        # A caller can put anything into it, and it is repeated in many places.
-        usable = given and _REQUEST_ID.fullmatch(given) and clean(given) == given
-        this.request_id = given if usable else new_id()
+        if not given and is_of_agents and UUID.fullmatch(named := headers.get("Request-Id", "")):
+            this.request_id = named
+        else:
+            # A caller can put anything into it, and it is repeated in many places.
+            usable = given and _REQUEST_ID.fullmatch(given) and clean(given) == given
+            this.request_id = given if usable else new_id()
         this.context = RequestContext(Deadline(settings.reading_deadline), this.request_id)
         this.failure = None
-        blueprint, endpoint, authorization = incoming.blueprint, incoming.endpoint, headers.get("Authorization", "")
         this.span = None if blueprint in UNCOUNTED else tracing.begin_request(incoming.headers.get)
         this.has_key = _is_key(keys, authorization)
         if endpoint is None and agent_keys and incoming.path.startswith(AGENTS):
             # The blueprint of agents refuses what has no route there.
             return
-        if endpoint not in OPEN_ENDPOINTS and not (blueprint or "").startswith(_OF_AGENTS):
+        if endpoint not in OPEN_ENDPOINTS and not is_of_agents:
             more = keys_of.get(endpoint or "", ())
             if not this.has_key and not _is_key(more, authorization) and blueprint not in PAGES:
                 words = "expected the header Authorization: token <key> with a key of this service"

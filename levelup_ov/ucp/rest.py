@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from levelup_ov.blueprints.http import AGENTS, json_answer, json_bytes, json_response, read_body, this_request
+from levelup_ov.blueprints.http import AGENTS, UUID, json_answer, json_bytes, json_response, read_body, this_request
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.service import RequestContext
@@ -33,7 +32,6 @@ REST: Mapping[FaceName, str] = {"shopping": SHOPPING, "food": FOOD}
 LONGEST_HEADER = 128
 """Characters of a request's id or key; UCP means UUIDs, but not everybody sends one."""
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _agent = lru_cache(256)(read_agent)
 """Agents send the same header again and again."""
 
@@ -257,7 +255,7 @@ def _kind() -> str:
 def _header(header: str) -> str:
     """A header that UCP demands, as printable text. :raises Rejected: ``invalid_request``."""
     given = this_request().headers.get(header, "")
-    if _UUID.fullmatch(given):
+    if UUID.fullmatch(given):
         return given
     if not 0 < len(given) <= LONGEST_HEADER or not given.isascii() or not given.isprintable() or clean(given) != given:
         wrong = f"is not printable ASCII of at most {LONGEST_HEADER} characters" if given else "is missing"
