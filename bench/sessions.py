@@ -88,12 +88,15 @@ def _calls(service: Flask, directory: Path, rounds: int) -> Mapping[str, Callabl
     agent = {"HTTP_X_API_KEY": AGENT_KEY, "HTTP_UCP_AGENT": 'profile="https://agents.example/profile.json"'}
     channel = {"HTTP_AUTHORIZATION": f"token {API_KEY}"}
 
+    # An agent makes its ids itself.
+    ids = iter([str(uuid.uuid4()) for _ in range(6 * (rounds + 1) * BATCH + 9)])
+
     def create() -> bytes:
-        headers = {**agent, "HTTP_REQUEST_ID": str(uuid.uuid4()), "HTTP_IDEMPOTENCY_KEY": str(uuid.uuid4())}
+        headers = {**agent, "HTTP_REQUEST_ID": next(ids), "HTTP_IDEMPOTENCY_KEY": next(ids)}
         return call(service, "POST", SESSIONS, creation, headers, "201")
 
     def read(path: str) -> None:
-        _ignore(call(service, "GET", path, b"", {**agent, "HTTP_REQUEST_ID": str(uuid.uuid4())}))
+        _ignore(call(service, "GET", path, b"", {**agent, "HTTP_REQUEST_ID": next(ids)}))
 
     made = create()
     path = f"{SESSIONS}/{json.loads(made)['id']}"
