@@ -68,8 +68,7 @@ class LineRequest(msgspec.Struct, frozen=True):
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BuyerRequest:
+class BuyerRequest(msgspec.Struct, frozen=True):
     """Who buys."""
 
     first_name: str | None = None
@@ -106,8 +105,7 @@ class InstrumentRequest:
     postal_code: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class MethodRequest:
+class MethodRequest(msgspec.Struct, frozen=True):
     """How a food order gets to its buyer. ``kind`` is pickup or delivery, None if the request does not say."""
 
     kind: str | None
@@ -117,16 +115,14 @@ class MethodRequest:
     notes: str | None | Omitted
 
 
-@dataclass(frozen=True, slots=True)
-class TipRequest:
+class TipRequest(msgspec.Struct, frozen=True):
     """The id of a preset, or an amount in cents. Without either there is no tip."""
 
     option: str | None = None
     amount: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CheckoutRequest:
+class CheckoutRequest(msgspec.Struct, frozen=True):
     """The body of a create or an update.
 
     ``location_id``: of the establishment, in food only. ``claims``: what the agent says that the buyer is entitled to.
@@ -156,12 +152,16 @@ def _plain(value: Any) -> Any:
 class AgentQuantity(Quantity):
     """A quantity."""
 
+    exact = int
+
     def read(self, value: Any) -> int:
         return super().read(_plain(value))
 
 
 class AgentCents(Cents):
     """An amount in cents."""
+
+    exact = int
 
     def read(self, value: Any) -> int:
         return super().read(_plain(value))
@@ -302,15 +302,6 @@ class DishSchema(WireSchema):
     modifications = optional(list_of, ModificationSchema, MOST_OPTIONS)
     note = optional(Text)
 
-    def finish(self, found: Any) -> dict[str, Any]:
-        # A basket has many modifications, and most have nothing but their ids.
-        chosen = found.modifications or ()
-        ids = [each.id for each in chosen if each.quantity is UNSET and each.modifications is UNSET]
-        if len(set(ids)) < len(chosen):
-            values: dict[str, Any] = super().finish(found)
-            return values
-        return {"id": found.id, "modifications": tuple(ids), "note": found.note or None}
-
     def build(self, values: dict[str, Any]) -> dict[str, Any]:
         chosen = values["modifications"] or []
         # UCP forbids to read a repetition as a quantity.
@@ -338,8 +329,13 @@ class FoodLineSchema(_Line):
     dish = fields.Nested(DishSchema, required=True)
 
     def finish(self, found: Any) -> LineRequest:
-        id = None if found.id is UNSET else found.id
-        return _line(_DISH.finish(found.dish), _QUANTITY.read(found.quantity), id)
+        # A basket has many modifications, and most have nothing but their ids.
+        dish = found.dish
+        chosen = dish.modifications or ()
+        ids = [each.id for each in chosen if each.quantity is UNSET and each.modifications is UNSET]
+        if len(set(ids)) < len(chosen):
+            return _line(_DISH.finish(dish), found.quantity, found.id or None)
+        return LineRequest(dish.id, found.quantity, found.id or None, tuple(ids), dish.note or None)
 
     def build(self, values: dict[str, Any]) -> LineRequest:
         return _line(values["dish"], values["quantity"], values["id"])
@@ -513,7 +509,7 @@ class CompletionSchema(WireSchema):
         return values["payment"]
 
 
-_DISH, _QUANTITY = DishSchema(), AgentQuantity()
+_DISH = DishSchema()
 _SHOPPING, _FOOD, _COMPLETION = ShoppingCheckoutSchema(), FoodCheckoutSchema(), CompletionSchema()
 SHOPPING_BODY, FOOD_BODY = Body(None, _SHOPPING), Body(None, _FOOD)
 

@@ -13,7 +13,7 @@ from levelup_ov.sealing import PREFIX, Sealer
 from levelup_ov.sessions.model import Basket, LevelUpTender, Price, PricedLine, Problem
 
 
-class Content(msgspec.Struct, frozen=True):
+class Content(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is sealed. ``metadata`` is that of the price's validation, for the submission.
 
     ``is_stale``: the basket must be priced again before it is completed. ``tender``: the kind of the tender that the

@@ -16,7 +16,8 @@ class Keys:
     """Finds keys under every one of ``secrets``, and makes new ones under the first."""
 
     def __init__(self, secrets: Sequence[Secret], store: StoredSessions) -> None:
-        self._secrets = [sealing.derive(secret, "session key") for secret in secrets]
+        # Each is copied for use, because starting with a key takes as long as everything else.
+        self._secrets = [hmac.new(sealing.derive(each, "session key"), digestmod="sha256") for each in secrets]
         self._store = store
 
     def of(self, caller: str, key: RequestKey, operation: str) -> KeyOfRequest:
@@ -28,14 +29,14 @@ class KeyOfRequest:
     """One key with its request; what it is stored under is computed once."""
 
     def __init__(
-        self, secrets: Sequence[bytes], store: StoredSessions, caller: str, key: RequestKey, operation: str
+        self, secrets: Sequence[hmac.HMAC], store: StoredSessions, caller: str, key: RequestKey, operation: str
     ) -> None:
         self._secrets = secrets
         self._store = store
         self._caller = caller.encode()
         self._key = key
         self._operation = operation.encode()
-        self._named: dict[bytes, str] = {}
+        self._named: dict[hmac.HMAC, str] = {}
 
     def find(self) -> StoredKey | None:
         """The stored key. :raises Failure: ``idempotency_key_reused``."""
@@ -51,16 +52,17 @@ class KeyOfRequest:
         secret = self._secrets[0]
         return StoredKey(self._name(secret), session, self._body(secret))
 
-    def _name(self, secret: bytes) -> str:
+    def _name(self, secret: hmac.HMAC) -> str:
         if (named := self._named.get(secret)) is None:
             named = self._named[secret] = _digest(secret, self._caller, self._key.value.encode())
         return named
 
-    def _body(self, secret: bytes) -> str:
+    def _body(self, secret: hmac.HMAC) -> str:
         return _digest(secret, self._operation, self._key.body)
 
 
-def _digest(secret: bytes, *parts: bytes) -> str:
+def _digest(secret: hmac.HMAC, *parts: bytes) -> str:
+    digest = secret.copy()
     # The length before each part distinguishes ("ab", "c") from ("a", "bc").
-    message = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
-    return hmac.digest(secret, message, "sha256").hex()
+    digest.update(b"".join([len(part).to_bytes(8, "big") + part for part in parts]))
+    return digest.hexdigest()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import msgspec
 
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.money import Cents
@@ -15,6 +17,21 @@ KEPT_FOR = 60.0
 """Seconds for which names and prices are used without reading the menu again."""
 MOST_LOCATIONS = 256
 """How many locations' prices a process keeps."""
+MOST_DISHES = 1024
+"""How many dishes with their options are kept of a location."""
+
+
+class ChosenDish(msgspec.Struct, frozen=True):
+    """A dish with its options, in the words of the menu. What is not there has its id as its name.
+
+    ``base_price`` is the dish alone; ``price`` has every option at its full price. Each is None if something of it has
+    no price on the menu.
+    """
+
+    name: str
+    base_price: Cents | None
+    options: tuple[PricedOption, ...]
+    price: Cents | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +46,23 @@ class MenuPrices:
     options: Mapping[str, Cents]
     chosen_options: Mapping[str, PricedOption]
     read_at: float
+    _dishes: dict[tuple[str, tuple[str, ...]], ChosenDish] = field(default_factory=dict, repr=False)
 
-    def chosen(self, line: Line) -> tuple[PricedOption, ...]:
-        """The options of a line; one that is not on the menu has its id as its name, and no price."""
-        known = self.chosen_options
-        try:
-            return tuple([known[id] for id in line.options])
-        except KeyError:
-            return tuple([known.get(id) or PricedOption(id, id, 0) for id in line.options])
+    def dish(self, line: Line) -> ChosenDish:
+        """The dish of a line. The same ones are ordered again and again."""
+        key = line.item_id, line.options
+        if (known := self._dishes.get(key)) is None:
+            if len(self._dishes) >= MOST_DISHES:
+                self._dishes.clear()
+            known = self._dishes[key] = self._dish(*key)
+        return known
 
-    def subtotal(self, line: Line) -> Cents | None:
-        """A line's price, with every option at its full price; None: something of it is not on the menu."""
-        try:
-            return (self.items[line.item_id] + sum([self.options[id] for id in line.options])) * line.quantity
-        except KeyError:
-            return None
+    def _dish(self, id: str, options: tuple[str, ...]) -> ChosenDish:
+        base, prices = self.items.get(id), [self.options.get(each) for each in options]
+        known = [each for each in prices if each is not None]
+        price = base + sum(known) if base is not None and len(known) == len(prices) else None
+        chosen = tuple(self.chosen_options.get(each) or PricedOption(each, each, 0) for each in options)
+        return ChosenDish(self.names.get(id, id), base, chosen, price)
 
 
 class KnownMenuPrices:

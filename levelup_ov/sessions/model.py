@@ -1,6 +1,6 @@
 """What a checkout session consists of: a basket, its price, and what became of it. Amounts are cents of its currency.
 
-Nothing here belongs to one protocol: a front translates between this and its own words. What a basket has many of is a
+Nothing here belongs to one protocol: a front translates between this and its own words. What a basket consists of is a
 ``msgspec.Struct``, which is made and read in a fraction of the time of a frozen dataclass.
 """
 
@@ -22,7 +22,7 @@ OPEN: tuple[SessionState, ...] = ("incomplete", "ready_for_complete")
 """The states in which a session can be changed, completed and canceled."""
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """A dish. ``item_id`` and ``options`` are ids of our menu; ``reference`` is the front's own id of the line.
 
     Options are flat, with their nesting in their ids (ITEM-3). One that is chosen twice appears twice.
@@ -35,8 +35,7 @@ class Line(msgspec.Struct, frozen=True):
     reference: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Buyer:
+class Buyer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who will get the order. An order needs both names, and a phone number or an e-mail address."""
 
     first_name: str | None = None
@@ -45,8 +44,7 @@ class Buyer:
     email: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Basket:
+class Basket(msgspec.Struct, frozen=True, omit_defaults=True):
     """What somebody wants from one location; ``location_id`` is our published id.
 
     ``tip``: cents, None if none was chosen. ``desired_ready_time``: naive is local to the location, None is as soon as
@@ -55,13 +53,16 @@ class Basket:
 
     location_id: str
     lines: tuple[Line, ...]
-    buyer: Buyer | None = field(default=None, repr=False)
+    buyer: Buyer | None = None
     tip: Cents | None = None
     fulfillment: str = "pickup"
     desired_ready_time: datetime | None = None
-    delivery_address: DeliveryAddress | None = field(default=None, repr=False)
+    delivery_address: DeliveryAddress | None = None
     note: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.location_id}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class PricedOption(msgspec.Struct, frozen=True):
     price: Cents
 
 
-class PricedLine(msgspec.Struct, frozen=True):
+class PricedLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """The price of a line of the basket, options included, before discounts and tax.
 
     ``unit_price`` is None if ``subtotal`` is not a multiple of the quantity. ``base_price`` is the dish alone, as the
@@ -112,7 +113,7 @@ class NamedAmount(msgspec.Struct, frozen=True):
     amount: Cents
 
 
-class Totals(msgspec.Struct, frozen=True):
+class Totals(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a basket costs. ``subtotal`` is the sum of the lines; ``total`` is what the buyer pays (MONEY-7)."""
 
     subtotal: Cents
@@ -128,7 +129,7 @@ class Totals(msgspec.Struct, frozen=True):
         return self.subtotal - sum(each.amount for each in self.discounts) + fees + self.tax + self.tip
 
 
-class Price(msgspec.Struct, frozen=True):
+class Price(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last price of a basket, at the instant ``at``.
 
     ``totals`` and ``lines`` are of the provider's answer. ``tip_accepted``: whether the location takes tips for this

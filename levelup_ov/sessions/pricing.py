@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from levelup_ov.domain import ready_time
 from levelup_ov.domain.failure import Failure
@@ -40,8 +39,13 @@ _option = lru_cache(1024)(Option)
 """The same options are ordered again and again, and to look one up takes a ninth of the time of making it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Priced:
+@lru_cache(1024)
+def _item(id: str, quantity: int, options: tuple[str, ...]) -> Item:
+    """So are items, without what somebody wrote beside them."""
+    return Item(id, quantity, tuple(map(_option, options)))
+
+
+class Priced(Struct, frozen=True):
     """A basket's price, or the problem why it has none; ``metadata`` is for the submission.
 
     ``known``: what the menu says of the lines if they have no price.
@@ -97,21 +101,20 @@ class BasketPricer:
         if given is not None:
             return priced_lines(basket.lines, given, menu), 0
         subtotals = _subtotals(basket, menu)
-        if subtotals is None or sum(subtotals) < food:
+        if subtotals is None or (sum_ := sum(subtotals)) < food:
             # Perhaps the menu is older than the price.
             menu = self._menus.of(quoted.routed.id, context, read_after=began)
             subtotals = _subtotals(basket, menu)
-        if subtotals is None or sum(subtotals) < food:
-            raise broken_protocol("the provider's price is more than its menu says, and no fee explains it (MONEY-9)")
-        return priced_lines(basket.lines, subtotals, menu), sum(subtotals) - food
+            if subtotals is None or (sum_ := sum(subtotals)) < food:
+                words = "the provider's price is more than its menu says, and no fee explains it (MONEY-9)"
+                raise broken_protocol(words)
+        return priced_lines(basket.lines, subtotals, menu), sum_ - food
 
 
 def request_of(basket: Basket, metadata: Mapping[str, Any]) -> OrderRequest:
     """The order of a basket; ``metadata`` is that of its validation, if it is to be submitted."""
     return OrderRequest(
-        items=tuple(
-            [Item(line.item_id, line.quantity, tuple(map(_option, line.options)), line.note) for line in basket.lines]
-        ),
+        items=tuple([_item_of(line) for line in basket.lines]),
         user=user_of(basket.buyer),
         desired_ready_time=basket.desired_ready_time,
         fulfillment_type=basket.fulfillment,
@@ -120,6 +123,11 @@ def request_of(basket: Basket, metadata: Mapping[str, Any]) -> OrderRequest:
         delivery_address=basket.delivery_address,
         metadata=metadata,
     )
+
+
+def _item_of(line: Line) -> Item:
+    item = _item(line.item_id, line.quantity, line.options)
+    return item if line.note is None else Item(line.item_id, line.quantity, item.options, line.note)
 
 
 def user_of(buyer: Buyer | None) -> User:
@@ -140,12 +148,12 @@ def priced_lines(lines: Iterable[Line], subtotals: Sequence[Cents], menu: MenuPr
         PricedLine(
             line.reference,
             line.item_id,
-            menu.names.get(line.item_id, line.item_id),
+            (dish := menu.dish(line)).name,
             line.quantity,
             None if subtotal % line.quantity else subtotal // line.quantity,
             subtotal,
-            menu.items.get(line.item_id),
-            menu.chosen(line),
+            dish.base_price,
+            dish.options,
         )
         for line, subtotal in zip(lines, subtotals, strict=True)
     ]
@@ -213,6 +221,5 @@ def _price(quoted: QuotedOrder, lines: tuple[PricedLine, ...], discount: Cents) 
 
 
 def _subtotals(basket: Basket, menu: MenuPrices) -> list[Cents] | None:
-    found = [menu.subtotal(line) for line in basket.lines]
-    known = [each for each in found if each is not None]
-    return known if len(known) == len(found) else None
+    found = [(price, line.quantity) for line in basket.lines if (price := menu.dish(line).price) is not None]
+    return [price * quantity for price, quantity in found] if len(found) == len(basket.lines) else None

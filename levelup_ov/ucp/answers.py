@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from levelup_ov.sessions.model import Buyer, CheckoutSession, Line, PricedLine, Problem, Totals
 from levelup_ov.ucp.problems import STANDARD, Message, Severity, plain
@@ -31,8 +31,7 @@ _IN_PROGRESS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerContext:
+class AnswerContext(Struct, frozen=True):
     """What an answer contains besides the session.
 
     ``claims``: what the agent says that the buyer is entitled to. ``instrument``: where the one that was to be charged

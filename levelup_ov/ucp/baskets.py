@@ -8,6 +8,8 @@ from datetime import datetime
 from itertools import count, filterfalse
 from typing import Any, TypeVar
 
+from msgspec import Struct, structs
+
 from levelup_ov.domain import ready_time
 from levelup_ov.domain.money import percentage
 from levelup_ov.schemas.agent_checkouts import (
@@ -33,8 +35,7 @@ SEPARATOR = "/"
 _FACE, _TIP, _SHOWN, _FOLLOWER = "face", "tip", "shown", "follower"
 
 
-@dataclass(frozen=True, slots=True)
-class BasketDraft:
+class BasketDraft(Struct, frozen=True):
     """A basket to be priced, and what must be said beside it.
 
     ``positions``: where each of its lines, by its reference, is in the request.
@@ -56,7 +57,7 @@ class Follower:
 def followed(basket: Basket, webhook: str | None, base_url: str) -> Basket:
     """The basket of an order whose changes are sent to ``webhook``; None: they are not sent."""
     others = {name: value for name, value in basket.extra.items() if name != _FOLLOWER}
-    return replace(basket, extra={**others, _FOLLOWER: [webhook, base_url]} if webhook else others)
+    return structs.replace(basket, extra={**others, _FOLLOWER: [webhook, base_url]} if webhook else others)
 
 
 def follower(basket: Basket) -> Follower | None:
@@ -89,7 +90,7 @@ def food_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Ba
         **_fulfilled(empty, request.method, session.offered if session else ()),
         **_tipped(empty, request.tip),
     }
-    basket = replace(before, **members) if before else Basket(location, **members)
+    basket = structs.replace(before, **members) if before else Basket(location, **members)
     positions = {line.reference: position for position, line in enumerate(basket.lines)}
     return BasketDraft(basket, positions, tuple(_contradictions(request.method, basket)))
 
@@ -119,7 +120,7 @@ def shopping_basket(request: CheckoutRequest, session: CheckoutSession | None) -
         for position, line in enumerate(request.lines)
         if position in ours
     )
-    basket = replace(basket, lines=lines, buyer=_buyer(request.buyer, basket.buyer))
+    basket = structs.replace(basket, lines=lines, buyer=_buyer(request.buyer, basket.buyer))
     return BasketDraft(basket, {line.reference: at for line, at in zip(lines, sorted(ours), strict=True)}, messages)
 
 
@@ -154,7 +155,7 @@ def with_preset_tip(session: CheckoutSession) -> Basket | None:
     if percent is None or session.price is None or not session.price.tip_accepted:
         return None
     wanted = percentage(session.price.totals.subtotal, percent * 100)
-    return replace(session.basket, tip=wanted) if session.basket.tip != wanted else None
+    return structs.replace(session.basket, tip=wanted) if session.basket.tip != wanted else None
 
 
 def bought_by(contact: Buyer, session: CheckoutSession, key: str) -> Basket:
@@ -163,7 +164,7 @@ def bought_by(contact: Buyer, session: CheckoutSession, key: str) -> Basket:
     The total that was shown stays with it, and the completion's ``key``: see :func:`costs_otherwise`.
     """
     shown = [key, session.price.totals.total if session.price else None]
-    return replace(session.basket, buyer=contact, extra={**session.basket.extra, _SHOWN: shown})
+    return structs.replace(session.basket, buyer=contact, extra={**session.basket.extra, _SHOWN: shown})
 
 
 def costs_otherwise(session: CheckoutSession, key: str) -> bool:
@@ -190,6 +191,9 @@ def _lines(requests: Iterable[LineRequest]) -> tuple[Line, ...]:
     """The lines with an id each: the agent's own, or the first one that is free."""
     requests = list(requests)
     taken = {line.id for line in requests}
+    if taken == {None}:
+        numbered = enumerate(requests, 1)
+        return tuple([Line(each.item_id, each.quantity, each.options, each.note, f"li_{n}") for n, each in numbered])
     free = filterfalse(taken.__contains__, map("li_{}".format, count(1)))
     lines = [Line(line.item_id, line.quantity, line.options, line.note, line.id or next(free)) for line in requests]
     return tuple(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -34,6 +35,9 @@ _PATHS: Mapping[str, str] = {
     "location": "$.food_establishment",
     "totals": "$.totals",
 }
+
+
+_TIP_OPTIONS = [{"id": id, "unit": "percentage", "amount": percent} for id, percent in TIPS.items()]
 
 
 def answer(session: CheckoutSession, ucp: Mapping[str, Any], shown: AnswerContext) -> dict[str, Any]:
@@ -78,11 +82,11 @@ def establishment(place: RoutedLocation) -> dict[str, Any]:
 
 
 def _line(session: CheckoutSession, line: Line, priced: PricedLine | None) -> dict[str, Any]:
-    dish: dict[str, Any] = {
-        "id": line.item_id,
-        "title": priced.name if priced else line.item_id,
-        "price": (priced.base_price or 0) if priced else 0,
-    }
+    dish: dict[str, Any]
+    if priced is not None:
+        dish = {"id": line.item_id, "title": priced.name, "price": priced.base_price or 0}
+    else:
+        dish = {"id": line.item_id, "title": line.item_id, "price": 0}
     if line.options:
         dish["modifications"] = _modifications(line.options, priced.options if priced else ())
     if line.note:
@@ -90,8 +94,12 @@ def _line(session: CheckoutSession, line: Line, priced: PricedLine | None) -> di
     return {"id": line.reference, "dish": dish, "quantity": line.quantity, "totals": line_totals(session, priced)}
 
 
+@lru_cache(1024)
 def _modifications(chosen: tuple[str, ...], priced: tuple[PricedOption, ...]) -> list[dict[str, Any]]:
-    """Each of the chosen options once; ``priced``: the same in the words of the menu, if they are known."""
+    """Each of the chosen options once; ``priced``: the same in the words of the menu, if they are known.
+
+    The same ones are ordered again and again; nobody changes the list.
+    """
     if len(set(chosen)) == len(chosen) == len(priced):
         # Most dishes have nothing twice.
         return [{"id": option.id, "title": option.name, "price": option.price} for option in priced]
@@ -168,9 +176,7 @@ def _option(id: str, title: str, earliest: datetime | None, latest: datetime | N
 
 
 def _tip(session: CheckoutSession) -> dict[str, Any]:
-    tip: dict[str, Any] = {
-        "options": [{"id": id, "unit": "percentage", "amount": percent} for id, percent in TIPS.items()]
-    }
+    tip: dict[str, Any] = {"options": _TIP_OPTIONS}
     if (chosen := chosen_tip(session.basket)) is not None:
         tip["selected_option_id"] = chosen
     elif session.basket.tip is not None:

@@ -6,10 +6,11 @@ A protocol error is raised as :class:`levelup_ov.ucp.problems.Rejected`, an answ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import structs
 
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
@@ -182,13 +183,17 @@ class Operations:
     def _read(self, call: AgentCall, body: Any) -> requests.CheckoutRequest:
         """The body of a create or an update, without what the agent has not declared (UCP-3)."""
         request = self.face.read(body)
-        return request if FULFILLMENT in call.negotiated.capabilities else replace(request, method=requests.OMITTED)
+        return (
+            request
+            if FULFILLMENT in call.negotiated.capabilities
+            else structs.replace(request, method=requests.OMITTED)
+        )
 
     def _followed(self, call: AgentCall, draft: BasketDraft) -> BasketDraft:
         """The draft with the address that changes of its order are sent to (UCP-15)."""
         if self.face.name != "shopping" or not self._settings.agent_signing_keys:
             return draft
-        return replace(draft, basket=baskets.followed(draft.basket, call.negotiated.webhook, call.base_url))
+        return structs.replace(draft, basket=baskets.followed(draft.basket, call.negotiated.webhook, call.base_url))
 
     def _mine(self, call: AgentCall, id: str) -> CheckoutSession:
         """The session of this caller and this face. :raises BusinessOutcome: ``not_found``."""
@@ -240,7 +245,7 @@ class Operations:
             if not kept:
                 self._sessions.cancel(call.caller, session.id, call.step("nothing"), call.context)
                 raise baskets.nothing_left(messages)
-            basket = replace(session.basket, lines=kept)
+            basket = structs.replace(session.basket, lines=kept)
             session = self._sessions.replace(call.caller, session.id, basket, call.step(f"kept{step}"), call.context)
         return session
 
@@ -281,16 +286,18 @@ _NOT_FOUND: Mapping[str, str] = {
 }
 
 
-@contextmanager
-def in_words_of_ucp() -> Iterator[None]:
+class in_words_of_ucp:
     """Turns a failure into what UCP has for it.
 
     :raises Rejected: or
     :raises BusinessOutcome: as the failure has it.
     """
-    try:
-        yield
-    except Failure as failure:
-        if (words := _NOT_FOUND.get(failure.code)) is not None:
-            raise outcome("not_found", words) from None
-        raise rejected(failure) from failure
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, failure: BaseException | None, _traceback: object) -> None:
+        if isinstance(failure, Failure):
+            if (words := _NOT_FOUND.get(failure.code)) is not None:
+                raise outcome("not_found", words) from None
+            raise rejected(failure) from failure

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from levelup_ov.domain.tender import TenderKind
@@ -84,7 +85,8 @@ def profile(
     }
 
 
-def envelope(kind: str, negotiated: Negotiated, tenders: Iterable[str] | None = None) -> dict[str, Any]:
+@lru_cache(256)
+def envelope(kind: str, negotiated: Negotiated, tenders: frozenset[str] | None = None) -> Mapping[str, Any]:
     """The ``ucp`` member of a successful answer; ``tenders``: those that the session may be paid with."""
     members = {
         "version": VERSION_OF[kind],
@@ -92,7 +94,7 @@ def envelope(kind: str, negotiated: Negotiated, tenders: Iterable[str] | None = 
         "capabilities": negotiated.relevant(RELEVANT[kind]),
     }
     if tenders is not None:
-        members["payment_handlers"] = payment_handlers(tuple(tenders))
+        members["payment_handlers"] = payment_handlers(tenders)
     return members
 
 

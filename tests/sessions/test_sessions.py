@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from levelup_ov.sessions.model import Buyer, Line
 from tests.channel import Clock
@@ -50,7 +50,7 @@ def test_an_unknown_location_makes_no_session(front: Front) -> None:
     ids=["unknown", "empty"],
 )
 def test_what_cannot_be_ordered_is_a_problem(front: Front, lines: tuple[Line, ...], code: str, path: str) -> None:
-    made = front.create(replace(basket(), lines=lines))
+    made = front.create(structs.replace(basket(), lines=lines))
     assert (made.state, made.price) == ("incomplete", None)
     assert codes(made) == [(code, path)]
     assert front.complete(made) == made
@@ -95,7 +95,7 @@ def test_the_same_order_is_not_priced_again(front: Front, clock: Clock) -> None:
     clock.set("2030-06-03T16:15Z")
     later = front.replace(made, named.basket)
     assert later.price and later.price.at > made.price.at
-    other = front.replace(made, basket(buyer=replace(ROBIN, phone="617-555-0143")))
+    other = front.replace(made, basket(buyer=structs.replace(ROBIN, phone="617-555-0143")))
     assert other.price and other.price.at == later.price.at
 
 
