@@ -1,7 +1,9 @@
-"""Masking what a provider's words repeat of a guest and a delivery's address, however it is spelled (DELIVERY-4).
+"""Masking what a provider's words repeat of a guest and of a delivery's address, however it is spelled (DELIVERY-4).
 
-Providers change what they quote: its case, its punctuation, its order, its abbreviations, or only a part of it. So
-words are compared, not texts: without case and accents, with what escapes stand for, and joined with their neighbors.
+Providers change the case, the punctuation, the order and the abbreviations of what they quote, or quote a part of it.
+So words are compared, not texts: without case and accents, with escapes decoded, and joined with their neighbors. A
+word is *telling* if it points to a guest or an address by itself: it is masked wherever it is. Short and common words
+are masked only beside a telling one, so that it stays readable why the provider refuses.
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ from levelup_ov.redaction import MASK
 WITHHELD = "the provider refuses it; its words are not passed on, because they may name the address of a delivery"
 
 _TELLING = 3
-"""Letters of a word that is masked wherever it is; a shorter one is masked beside another one."""
+"""The fewest letters of a telling word."""
 _SHORTENED = 4
-"""Characters of a beginning that is taken for the whole word."""
+"""The fewest characters of an abbreviation."""
 _WITHIN = 5
-"""Letters of a word that is also found within a longer one: ``21CanaryAve``."""
+"""The fewest letters of a word that is also found within a longer one: ``21CanaryAve``."""
 _JOINED = 10
 """The most words that are compared as one: ``SW1A 1AA`` and ``SW1A1AA``, the groups of a telephone number."""
 _DIALED = 7
@@ -47,7 +49,6 @@ _BYTES = {bytes([byte]).decode(charset): byte for charset in ("latin-1", "cp1252
 """What bytes look like in the older charsets."""
 _MISREAD = re.compile(f"(?:[\u00c2-\u00f4][{re.escape(''.join(c for c in _BYTES if not 0xC0 <= _BYTES[c]))}]{{1,3}})+")
 """Letters of UTF-8 that were read in an older charset."""
-_LONGEST_WORD = 64
 _LOST = re.compile(r"(?<![^\W\d_])[^\W\d_]*(?:[?\ufffd_]+[^\W\d_]*)+")
 """A word in which letters were replaced, because a charset has none of them."""
 _IDEOGRAMS = "\u2e80"
@@ -73,7 +74,7 @@ _LINKING = frozenset(
     "over she should so some than that the their them then there these they this to too under until up us was we were "
     "what when where which who will with within would you your".split()
 )
-"""Words between others, which say nothing."""
+"""Words between others. They are masked only between two masked ones: a refusal needs its ``is not``."""
 _COMMON = frozenset(
     "accept accepted account active add added address already amount another answer app area available ave avenue back "
     "bad below block bldg blvd boulevard building call card cart change changed check city closed code com contact "
@@ -85,7 +86,7 @@ _COMMON = frozenset(
     "serve served service shop side sold sorry special square state stop store street suite take takes tax telephone "
     "text time tip today total town try unable unit unknown user valid validation value way wrong zip zone".split()
 )
-"""Words of addresses in general, and of refusals: masked beside a word that tells something, so that it is readable."""
+"""Words of addresses in general, and of refusals."""
 _PLAIN = _LINKING | _COMMON
 
 
@@ -99,17 +100,17 @@ class _Piece:
 
 
 class PersonalWords:
-    """What is personal in one order; prepared only when a text is masked, for an order without one costs nothing."""
+    """What is personal in one order. It is prepared only when a text is masked, so most orders cost nothing."""
 
     def __init__(self, user: User, address: DeliveryAddress | None) -> None:
         self._user, self._address = user, address
 
-    def masked(self, failure: Failure) -> str:
-        """The message of ``failure`` without them."""
+    def message_of(self, failure: Failure) -> str:
+        """The message of ``failure`` without it."""
         return self.mask(failure.message)
 
     def mask(self, text: str) -> str:
-        """``text`` without them; its escapes are decoded if they hide one."""
+        """``text`` without it; escapes are decoded if they hide something."""
         if len(text) > _LONGEST:
             return MASK
         plain = text
@@ -123,9 +124,9 @@ class PersonalWords:
         return text if masked == plain else masked
 
     def _restored(self, match: re.Match[str]) -> str:
-        """The word that is meant, if it tells something."""
+        """The telling word that is meant, or else the same one."""
         known = re.split(r"([?\ufffd_]+)", match[0])
-        if sum(map(len, known[::2])) < _TELLING or len(match[0]) > _LONGEST_WORD:
+        if sum(map(len, known[::2])) < _TELLING:
             return match[0]
         # One letter may be compared as two.
         letters = ("".join(map(re.escape, _compared(part))) for part in known[::2])
@@ -139,14 +140,12 @@ class PersonalWords:
         if not any(hidden):
             return text
         self._extend(pieces, hidden, text)
-        shown, last, position = "", 0, 0
-        while position < len(pieces):
-            end = position
-            while hidden[position] and end + 1 < len(pieces) and hidden[end + 1] and _beside(pieces, end, text):
-                end += 1
+        shown, last = "", 0
+        for position, piece in enumerate(pieces):
             if hidden[position]:
-                shown, last = shown + text[last : pieces[position].start] + MASK, pieces[end].end
-            position = end + 1
+                if not (position and hidden[position - 1] and _beside(pieces, position - 1, text)):
+                    shown += text[last : piece.start] + MASK
+                last = piece.end
         return shown + text[last:]
 
     def _found(self, pieces: Sequence[_Piece], text: str) -> list[bool]:
@@ -200,7 +199,7 @@ class PersonalWords:
 
     @cached_property
     def _parts(self) -> list[list[str]]:
-        """The words of each part that tells something by itself, in order."""
+        """The words of each part that few people share, in order."""
         return [*self._names, *self._instructions]
 
     @cached_property
@@ -217,7 +216,7 @@ class PersonalWords:
 
     @cached_property
     def _all(self) -> frozenset[str]:
-        """Every word, also of those parts that many people share."""
+        """Every word, also of the parts that many people share."""
         shared = [(self._user.email or "").partition("@")[2]]
         if (address := self._address) is not None:
             shared += [address.locality or "", address.region or ""]
@@ -255,20 +254,16 @@ class PersonalWords:
 class Withheld:
     """For calls about an order of which it is not known what is personal: a provider's own words are not passed on."""
 
-    def masked(self, failure: Failure) -> str:
+    def message_of(self, failure: Failure) -> str:
         """The message of ``failure``; another one if the provider worded it."""
         return WITHHELD if isinstance(failure, Refused) or isinstance(failure.__cause__, Refused) else failure.message
 
     def mask(self, word: str) -> str:
-        """A status of the provider's; masked if it is none but a sentence, or has a number."""
+        """A status in the provider's words; masked if it has more than three of them, or a digit."""
         return word if _STATUS.fullmatch(word) else MASK
 
 
 def _pieces(text: str) -> Iterator[_Piece]:
-    if text.isascii():
-        for match in _PIECE.finditer(text):
-            yield _Piece(match[0].lower(), *match.span())
-        return
     folded, places = [], []
     for place, character in enumerate(text):
         for plain in _folded(character):

@@ -622,7 +622,7 @@ def _safe(failure: Failure, secrets: Sequence[Secret], personal: PersonalWords |
 def _scrubbed(failure: Failure, secrets: Sequence[Secret], personal: PersonalWords | Withheld | None) -> Failure:
     # A path that is not a path in an order comes from the provider.
     path = failure.path if failure.path and _OF_ORDER.fullmatch(failure.path) else None
-    message = personal.masked(failure) if personal else failure.message
+    message = personal.message_of(failure) if personal else failure.message
     return failure.replace(message=scrub(message, secrets), path=path)
 
 

@@ -163,7 +163,7 @@ QUOTED = [
     "21%20Ca%F1ary", "Ca?ary", "Ca\ufffdary St", "Ca_ary", "CA??ARY",
 ]  # fmt: skip
 TELLING = (
-    "ca.{1,4}ary|can\u0303ary|canary|cana|penthouse|2114|0 2 1 1|4711|twice|robin|0142|0 1 4 2|%c3|ntilde|\u200b|\uff12"
+    "ca.{1,6}ary|can\u0303ary|canary|cana|penthouse|2114|0 2 1 1|4711|twice|robin|0142|0 1 4 2|%c3|ntilde|\u200b|\uff12"
 )
 
 
@@ -229,6 +229,15 @@ def test_a_short_or_damaged_name_is_masked(fake: MakeFake, name: str, quoted: st
     provider.quote = Refused("customer_refused", f"We know {quoted}: what? the_menu has items?")
     answer = channel.validate("fake.one", **deliver(HOME), user={"name": name, "phone": "617-555-0142"})
     assert answer.error["message"] == "We know ***: what? the_menu has items?"
+
+
+@pytest.mark.rule("DELIVERY-4", "ERR-4")
+def test_linking_words_of_an_instruction_are_not_masked(fake: MakeFake) -> None:
+    provider, channel = fake()
+    provider.quote = Refused("order_refused", "21 Canary Street is not in our zone")
+    instructions = "The bell is not working: ring at the door"
+    answer = channel.validate("fake.one", **deliver({**HOME, "delivery_instructions": instructions}))
+    assert answer.error["message"] == "*** is not in our zone"
 
 
 @pytest.mark.rule("DELIVERY-4")
