@@ -136,7 +136,7 @@ def _sandbox(settings: Settings, clock: Callable[[], datetime]) -> Mapping[str, 
 
 
 def _charged_orders(ledger: Ledger, clock: Callable[[], datetime]) -> Callable[[], PaidOrders]:
-    """Also where web checkout is not configured: another host on this ledger may have charged an order."""
+    """The orders that any host on this ledger has charged, also where web checkout is not configured."""
 
     @cache
     def charged() -> PaidOrders:
@@ -148,7 +148,7 @@ def _charged_orders(ledger: Ledger, clock: Callable[[], datetime]) -> Callable[[
 
 
 def _follow(ledger: Ledger, service: Service) -> Follow:
-    """Likewise."""
+    """What a new outcome of a submission means for the order that any host on this ledger has charged."""
 
     def follow(submission: Submission) -> Callable[[Any, Submission], None] | None:
         from levelup_ov.checkout.outcomes import SubmittedOrders  # needed only if an outcome changes

@@ -245,7 +245,7 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def plainly(code: str) -> str:
+def meaning_of(code: str) -> str:
     """What a code means, in a few words, where a provider's own words are not kept."""
     words = KINDS[code].meaning.partition(". ")[0].rstrip(".")
     return words[0].lower() + words[1:]

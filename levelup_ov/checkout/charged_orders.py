@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from levelup_ov.checkout.attention import event_of
-from levelup_ov.checkout.failed_orders import SETTLE, SUPPORT, UNPROVEN, case, made_free
+from levelup_ov.checkout.failed_orders import SETTLE, SUPPORT, UNPROVEN, case, made_unpaid
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.domain.failure import Failure
@@ -93,7 +93,7 @@ def _called_off(order: StoredOrder, at: int | None) -> dict[str, Any]:
         return {}
     what = None if order.is_made_again else order.operator_case
     if at is None and order.state == "refunded":
-        what = made_free(order)
+        what = made_unpaid(order)
     elif at is None and order.is_canceled and order.state in ("submitted", "refunding"):
         what = case(UNPROVEN, "the order was canceled, and is made again", uuid=order.uuid, made_again=True)
     return {"called_off_at": at, "operator_case": what}

@@ -84,7 +84,7 @@ def found_placed(order: StoredOrder, answer: str) -> dict[str, str | None]:
     }  # fmt: skip
 
 
-def made_free(order: StoredOrder) -> str:
+def made_unpaid(order: StoredOrder) -> str:
     """The stored case of an order that was canceled and refunded, and is made again."""
     message = "the restaurant makes this order again, and its charge was given back"
     return case(SUBMITTED_AND_REFUNDED, message, uuid=order.uuid, made_again=True)

@@ -27,7 +27,7 @@ from levelup_ov.checkout.failed_orders import (
     case,
     case_of,
     in_progress,
-    made_free,
+    made_unpaid,
     pending,
     refund_impossible,
 )
@@ -298,7 +298,7 @@ class Refunds:
         while order.state in sources:
             left = order.operator_case if order.case_kind == SUBMITTED_AND_REFUNDED else None
             if order.is_made_again:
-                left = made_free(order)
+                left = made_unpaid(order)
                 log.error("submitted_and_refunded", extra={"order": order.id, "state": "refunded"})
             values: dict[str, Any] = {
                 "state": "refunded", "refunded_at": to_ms(reported.refunded_at), "held": None, "operator_case": left,
@@ -309,7 +309,7 @@ class Refunds:
             is_of_no_provider = order.is_to_be_submitted and order.submitted is None
             try:
                 done = self._store.change_order(
-                    order.id, sources, cancellation=order.cancellation, values=values, frees=is_of_no_provider
+                    order.id, sources, cancellation=order.cancellation, values=values, frees_names=is_of_no_provider
                 )
                 if done is not None:
                     return done

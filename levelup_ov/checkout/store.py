@@ -37,7 +37,7 @@ from levelup_ov.domain.checkout import ConnectionState, OrderState
 from levelup_ov.domain.event import Event
 from levelup_ov.domain.money import Cents
 from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.identity import of_charge
+from levelup_ov.ledger.identity import charge_digest
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.ledger.statements import insert
 from levelup_ov.ledger.tables import IDENTITIES, SUBMISSIONS, is_due
@@ -417,14 +417,14 @@ class CheckoutStore:
         is_untold: bool = False,
         values: Mapping[str, Any],
         notify: str | None = None,
-        frees: bool = False,
+        frees_names: bool = False,
     ) -> StoredOrder | None:
         """Change an order that is in one of the states ``sources``; returns it as it is now. None: it was not.
 
         ``held``: and whose lease still has this mark. ``cancellation``: and whose cancellation is still this one.
         ``is_untold``: and of whose charge no request was told.
         ``notify``: what the operator is notified of with it, in addition to a case that it did not have (EVT-8).
-        ``frees``: another key may use its number and its validation from now on, unless a provider has had it.
+        ``frees_names``: another key may use its number and its validation from now on, unless a provider has had it.
 
         :raises UuidTaken: another order has the UUID.
         """
@@ -451,12 +451,12 @@ class CheckoutStore:
                 row = row if row and values.items() <= row._asdict().items() else None
             if row and before:
                 self._report(cursor, StoredOrder(**before._asdict()), StoredOrder(**row._asdict()), notify)
-            if row and frees:
-                self._free(cursor, id)
+            if row and frees_names:
+                self._free_names(cursor, id)
             return row
 
         try:
-            row = self._database.run(once, single=not (is_reported or frees))
+            row = self._database.run(once, single=not (is_reported or frees_names))
         except self._database.engine.dialect.loaded_dbapi.IntegrityError:
             raise UuidTaken(values.get("uuid")) from None
         return StoredOrder(**row._asdict()) if row else None
@@ -495,17 +495,17 @@ class CheckoutStore:
         meal = self._meal(cursor, order.id)
         self._outbox.record(cursor, self._event_of(order, what, meal and meal.provider_order_id))
 
-    def free(self, id: str) -> None:
-        """What ``frees`` does in :meth:`change_order`, for an order whose names a replay has claimed again."""
-        self._database.run(lambda cursor, _: self._free(cursor, id))
+    def free_names(self, id: str) -> None:
+        """What ``frees_names`` does in :meth:`change_order`, for an order whose names a replay has claimed again."""
+        self._database.run(lambda cursor, _: self._free_names(cursor, id))
 
-    def _free(self, cursor: Any, id: str) -> None:
+    def _free_names(self, cursor: Any, id: str) -> None:
         if self._meal(cursor, id) is None:
-            self._database.prepare(_FREE).run(cursor, {"this": id})
+            self._database.prepare(_FREE_NAMES).run(cursor, {"this": id})
 
     def _meal(self, cursor: Any, id: str) -> Any:
         """The provider's order that was placed for an order, if there is one."""
-        return self._database.prepare(_MEAL).first(cursor, {"this": id, "digest": of_charge(id)})
+        return self._database.prepare(_MEAL).first(cursor, {"this": id, "digest": charge_digest(id)})
 
     def unfinished_orders(self, now: int, limit: int) -> list[StoredOrder]:
         """Orders that are unfinished, or that a person must settle, longest waiting first.
@@ -584,7 +584,7 @@ _MEAL = select(_S.provider_order_id).where(
     or_(_S.request_id == bindparam("this"), _S.id.in_(select(_I.submission).where(_I.digest == bindparam("digest")))),
 )
 _NAMES = ("order_number", "grubhub_order_number", "order_validation_id")
-_FREE = delete(IDENTITIES).where(_I.submission == bindparam("this"), _I.kind.in_(_NAMES))
+_FREE_NAMES = delete(IDENTITIES).where(_I.submission == bindparam("this"), _I.kind.in_(_NAMES))
 _NEW_ORDER = ORDERS.insert().returning(_O.id)
 # A parameter with the name of a column could not stand beside a change of that column.
 _CANCELING = _O.cancellation.is_not_distinct_from(bindparam("canceling", type_=Text))

@@ -33,7 +33,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.outcome import mischarge
 from levelup_ov.domain.request import SubmissionRequest
-from levelup_ov.errors import plainly
+from levelup_ov.errors import meaning_of
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.service import RequestContext, Service
@@ -82,7 +82,7 @@ class Submitter:
                 raise refunded(self._refunds.take(order, context))
             if order.submitted is None:
                 with suppress(LedgerUnavailable):
-                    self._store.free(order.id)
+                    self._store.free_names(order.id)
             raise refunded(order)
         if order.state in ("refunding", "refunded"):
             return order
@@ -105,7 +105,7 @@ class Submitter:
         kept = refusal
         if delivery.submission.order.delivery_address is not None:
             # The provider may have quoted the address in a spelling that nothing recognizes (DELIVERY-4).
-            kept = Failure(refusal.code, plainly(refusal.code))
+            kept = Failure(refusal.code, meaning_of(refusal.code))
         raise refunded(self._give_up(taken, kept, context), told=refusal.message)
 
     def settle(self, order: StoredOrder, context: RequestContext, *, held: bool = False) -> StoredOrder:
@@ -165,7 +165,7 @@ class Submitter:
             )
             with suppress(LedgerUnavailable):
                 for submission in self._submitted_before(order):
-                    self._service.submissions.ledger.mischarged(submission.id, order.user_pays)
+                    self._service.submissions.ledger.note_charge(submission.id, order.user_pays)
         return asdict(submitted), is_other_price
 
     def _check_not_submitted(self, order: StoredOrder, failure: Failure) -> None:

@@ -23,8 +23,8 @@ PATIENCE = 10.0
 """Seconds for one order."""
 WORKERS = 8
 """Orders at once; a provider that hangs blocks at most so many."""
-_OF_ONE = ("provider_protocol_error",)
-"""Failures that say nothing about the other orders of the account: its provider answers."""
+_ANSWERED = ("provider_protocol_error",)
+"""Failures with which a provider did answer, so that the other orders of its account may be read."""
 
 log = logging.getLogger(__name__)
 
@@ -82,13 +82,11 @@ def watch(calls: int, every: float, seconds: float) -> None:
 
 def _unwatched() -> int:
     """The number of open orders whose accounts were removed from the configuration; warns of them."""
-    accounts = the_settings().accounts
-    removed = {
-        name: number for name, number in shown(the_service().tracking.open_numbers).items() if name not in accounts
-    }
-    for name, number in removed.items():
-        log.warning("orders_not_watched", extra={"account": name, "orders": number})
-        found = f"{counted(number, 'open order')} not watched"
+    counts, accounts = shown(the_service().tracking.open_counts), the_settings().accounts
+    removed = {name: count for name, count in counts.items() if name not in accounts}
+    for name, count in removed.items():
+        log.warning("orders_not_watched", extra={"account": name, "orders": count})
+        found = f"{counted(count, 'open order')} not watched"
         click.echo(f"{name}: {found}: put the account back into the accounts file until they have ended", err=True)
     return sum(removed.values())
 
@@ -110,7 +108,7 @@ def _ask(service: Service, run: BoundedRun, order: PlacedOrder) -> str:
         lease = timedelta(seconds=2 * PATIENCE)
         status = service.watch_order(order, RequestContext(Deadline(PATIENCE)), lease=lease)
     except Failure as failure:
-        run.failed(order.account, time.monotonic() - began, of_one=failure.code in _OF_ONE)
+        run.failed(order.account, time.monotonic() - began, answered=failure.code in _ANSWERED)
         click.echo(f"{order.submission} {order.location} order={order.order_id}: {failure.code}: {failure.message}")
         return "failed"
     except Exception as error:

@@ -280,7 +280,7 @@ class _WriterLock:
         self._others = threading.BoundedSemaphore(places - 1) if places > 1 else None
 
     def __enter__(self) -> None:
-        others = None if self._others is None or limits.is_recording() else self._others
+        others = None if limits.is_recording() else self._others
         if others is not None:
             self._acquire(others)
         try:

@@ -121,7 +121,7 @@ class EventDeliveries:
         self._fail = prepare(failed.returning(_C.state))
         later = update(OUTBOX).where(receiver, subject, _C.number > bindparam("this", type_=BigInteger), waiting)
         self._hold = prepare(later.values(due_at=wait, state=bindparam("as", type_=Text)))
-        self._follow = prepare(later.values(due_at=now, since=now))
+        self._begin_day = prepare(later.values(due_at=now, since=now))
         oldest = select(_C.number).where(receiver, waiting, is_old).limit(AT_ONCE)
         self._park = prepare(update(OUTBOX).where(_C.number.in_(oldest)).values(state="parked"))
         stale = select(_C.number).where(_C.accepted_at < ago(own, KEPT // _MILLISECOND)).limit(AT_ONCE)
@@ -178,8 +178,8 @@ class EventDeliveries:
             for delivery in delivered:
                 values = {"this": delivery.number, "was": delivery.attempts, "now": self._ledger.now()}
                 if self._accept.run(cursor, values).rowcount and delivery.attempts > 1:
-                    # Only now its own day of retries starts.
-                    self._follow.run(cursor, {**values, "receiver": delivery.receiver, "subject": delivery.subject})
+                    # Only now the day of retries of the next ones starts.
+                    self._begin_day.run(cursor, {**values, "receiver": delivery.receiver, "subject": delivery.subject})
 
         self._database.run(work)
 
@@ -236,7 +236,8 @@ class EventDeliveries:
     def backlog(self) -> tuple[Waiting, ...]:
         """What is waiting or parked, by receiver and state; of at most 20,000.
 
-        What waits for a parked event counts as parked."""
+        What waits for a parked event counts as parked.
+        """
         rows = self._run_all(self._backlog, {})
         return tuple(Waiting(row.receiver, row.state, row.count, max(row.age, 0) * _MILLISECOND) for row in rows)
 

@@ -130,16 +130,16 @@ def identities(
     return tuple(Identity(kind, _digests(keys, location, kind, *values)) for kind, values in present.items())
 
 
-def of_charge(id: str) -> str:
+def charge_digest(id: str) -> str:
     """The digest by which a submission is found that turned out to be the order of a charge with this id (WEB-5).
 
-    It is nothing but the id, so no secret key is needed, and :func:`charge_of` gives it back.
+    It is only the id, so it needs no secret key, and :func:`charge_of` returns the id.
     """
     return id.replace("-", "")
 
 
 def charge_of(digest: str) -> str:
-    """The id of the charge that :func:`of_charge` made a digest of."""
+    """The id of the charge whose :func:`charge_digest` this is."""
     return str(UUID(digest))
 
 

@@ -35,7 +35,7 @@ from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, End
 from levelup_ov.ledger.batches import in_batches
 from levelup_ov.ledger.boot_clock import Observer, this_host
 from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind, charge_of, of_charge
+from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind, charge_digest, charge_of
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.ledger.records import (
     MILLISECOND,
@@ -86,9 +86,10 @@ _VERDICTS: Mapping[State, type[AlreadyPlaced | Unknown | InProgress]] = {
 
 
 Follow = Callable[[Submission], Callable[[Any, Submission], None] | None]
-"""Is told of a submission, as it was, that another outcome is about to be recorded of it.
+"""Called with a submission before another outcome of it is recorded.
 
-Returns what to do in that transaction, with its cursor and the submission as it is then, if anything."""
+Returns what to do in that transaction, with its cursor and the submission as it is then; None: nothing.
+"""
 
 
 class _Seen(Exception):
@@ -118,7 +119,7 @@ class Ledger:
         self._sql = Statements(database, own_clock=self.own_clock)
         self.outbox = Outbox(database, self._now, own_clock=self.own_clock)
         self.follow: Follow | None = None
-        """Is told if an outcome is taken back, and if an unknown submission turns out to be placed."""
+        """Called before an outcome is taken back, and before an unknown submission is recorded as placed."""
         self._host = socket.gethostname()
         self._reference_key: bytes | None = None
         self._integrity_error: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
@@ -238,7 +239,7 @@ class Ledger:
 
         If the request was of an order that is charged, also the one that was found to be the same.
         """
-        values = {"request_id": request_id, "digest": of_charge(request_id), "now": self._now()}
+        values = {"request_id": request_id, "digest": charge_digest(request_id), "now": self._now()}
 
         def work(cursor: Any, _again: bool) -> tuple[Submission, ...]:
             rows = (*self._sql.requested.all(cursor, values), *self._sql.match.all(cursor, values))
@@ -559,10 +560,10 @@ class Ledger:
 
         self.database.run(work)
 
-    def mischarged(self, id: str, charged: int) -> None:
+    def note_charge(self, id: str, charged: int) -> None:
         """Record the cents that were charged elsewhere for a placed order, and that differ from its price (PAY-4)."""
         values = {"this": id, "elsewhere": charged}
-        self.database.run(lambda cursor, _: self._sql.mischarge.run(cursor, values), single=True)
+        self.database.run(lambda cursor, _: self._sql.note_charge.run(cursor, values), single=True)
 
     def holder(self, account: str, provider_order_id: str) -> Submission | None:
         """The submission that has this order of an account (SUB-8)."""
@@ -795,7 +796,7 @@ class Ledger:
             return Reused(next(iter(held.values())))
         found = min(same, key=lambda submission: list(_VERDICTS).index(submission.state))
         if charge is not None and charge != found.request_id:
-            kinds = {**kinds, of_charge(charge): "charge"}
+            kinds = {**kinds, charge_digest(charge): "charge"}
         self._sql.point.run_each(
             cursor,
             [
@@ -851,17 +852,15 @@ class Ledger:
             values.update(self._clock())
             return statement.run(cursor, values).rowcount, again
 
+        def with_events(cursor: Any, again: bool) -> tuple[bool, bool]:
+            return self._report(cursor, change, id, {**values, **self._clock()}, notify, follow), again
+
         values["this"] = id
         changed, again = 0, False
         if follow is None and (notify is None or not reports):
             changed, again = self.database.run_durably(once) if durably else self.database.run(once, single=True)
         if not changed and (reports or follow is not None):
-            changed, again = self.database.run(
-                lambda cursor, again: (
-                    self._report(cursor, change, id, {**values, **self._clock()}, notify, follow),
-                    again,
-                )
-            )
+            changed, again = self.database.run(with_events)
         if changed:
             return
         row = self.database.run(lambda cursor, _: self._read(cursor, id), single=True)
@@ -881,7 +880,7 @@ class Ledger:
         notify: str | None,
         follow: Callable[[Any, Submission], None] | None,
     ) -> bool:
-        """Make a change together with its events and its consequences; False: the row was not in a state for it."""
+        """Make a change together with its events and what follows; False: the row was not in a state for it."""
         reports = self.outbox.is_on and change in self._sql.reported
         is_event = reports and bool(self._sql.reported[change].run(cursor, values).rowcount)
         if not is_event:

@@ -25,7 +25,8 @@ _F, _S = ORDER_FOLLOWERS.c, ORDER_STATUSES.c
 
 
 def _id_of(event: Event) -> uuid.UUID:
-    return uuid.uuid5(uuid.NAMESPACE_OID, f"{event.subject} {event.data['what']}")
+    """Always the same for an event that is recorded only once."""
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"{event.subject} {event.data['what']}") if event.once else uuid.uuid4()
 
 
 def nobody(_event: Event) -> Sequence[str]:
@@ -96,7 +97,7 @@ class Outbox:
     def _write(self, cursor: Any, event: Event, receivers: Sequence[str]) -> None:
         data = {"merchant_id": event.account, "location_id": event.location, **event.data}
         row = {
-            "event": f"evt_{(_id_of(event) if event.once else uuid.uuid4()).hex}",
+            "event": f"evt_{_id_of(event).hex}",
             "kind": event.kind,
             "account": event.account,
             "location": event.location,

@@ -102,8 +102,8 @@ class _Queries:
         begun = ORDER_STATUSES.alias().c
         being_canceled = select(begun.submission).where(begun.canceling_at >= since)
         self.canceling = watched.where(_C.id.in_(being_canceled))
-        self.numbers = (
-            select(_C.account, func.count().label("number"))
+        self.counts = (
+            select(_C.account, func.count().label("orders"))
             .outerjoin(ORDER_STATUSES, _S.submission == _C.id)
             .where(_C.state == "placed", _C.account != LEDGER_ACCOUNT, unfinished)
             .where(_C.id.in_(of_the_day.union(for_later, being_canceled)))
@@ -143,7 +143,7 @@ class Statuses:
         prepare = ledger.database.prepare
         queries = _queries(is_postgresql=self._database.is_postgresql, own_clock=ledger.own_clock)
         self._numbered, self._one = map(prepare, (queries.numbered, queries.one))
-        self._canceling, self._open, self._numbers = map(prepare, (queries.canceling, queries.open, queries.numbers))
+        self._canceling, self._open, self._counts = map(prepare, (queries.canceling, queries.open, queries.counts))
         columns = ("submission", "mark", "boot", "since", "lease")
         self._claim, self._release = prepare(queries.claim, *columns), prepare(queries.release, *columns)
         self._record = prepare(queries.record, *columns, "stage", "word")
@@ -179,11 +179,11 @@ class Statuses:
         in_turn = sorted(found.values(), key=lambda row: row.turn)
         return tuple(map(_order, in_turn[:limit]))
 
-    def numbers(self) -> dict[str, int]:
-        """How many open orders each account has, also those that are not configured any more; a charge is no order."""
+    def counts(self) -> dict[str, int]:
+        """How many open orders each account has, also accounts that are not configured any more, without charges."""
         values = {"now": self._ledger.now()}
-        rows = self._database.run(lambda cursor, _: self._numbers.all(cursor, values), single=True)
-        return {row.account: row.number for row in rows}
+        rows = self._database.run(lambda cursor, _: self._counts.all(cursor, values), single=True)
+        return {row.account: row.orders for row in rows}
 
     def begin_cancellation(self, order: PlacedOrder) -> PlacedOrder:
         """Note that the provider is about to be asked to cancel the order, which ends all claims; the order as it is.

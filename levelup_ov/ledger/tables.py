@@ -82,6 +82,11 @@ SUBMISSIONS = Table(
     Column("finding_closed_at", BigInteger),
     Column("open_until", BigInteger),
 )
+"""Times are milliseconds since 1970 in UTC, for people; amounts are cents; the migrations create the table.
+
+Proofs use ``boot``, ``since`` and ``lease``: the clock of the last change, its time then, and for how many
+milliseconds from then the owner has the row. ``open_until`` is set only for later orders: see :func:`_open_until`.
+"""
 COMPATIBILITY = Table(
     "ledger_compatibility",
     METADATA,
@@ -89,11 +94,6 @@ COMPATIBILITY = Table(
     Column("oldest", Text, nullable=False),
 )
 """Which release a newer schema still serves (see the migration 0005)."""
-"""Times are milliseconds since 1970 in UTC, for people; amounts are cents; the migrations create the table.
-
-Proofs use ``boot``, ``since`` and ``lease``: the clock of the last change, its time then, and for how many
-milliseconds from then the owner has the row. ``open_until`` is of orders for later only: see :func:`_open_until`.
-"""
 SIGHTS = Table(
     "sights",
     METADATA,
@@ -382,7 +382,7 @@ class Statements:
             .values(_finding())
         )
         elsewhere = bindparam("elsewhere", type_=BigInteger)
-        self.mischarge = prepare(update(SUBMISSIONS).where(this, _C.state == "placed").values(charged=elsewhere))
+        self.note_charge = prepare(update(SUBMISSIONS).where(this, _C.state == "placed").values(charged=elsewhere))
         pointer = ("digest", "kind", "submission")
         self.introduce = prepare(identity.on_conflict_do_nothing(index_elements=["digest"]), *pointer)
         self.point = prepare(

@@ -67,9 +67,9 @@ class BoundedRun:
         """Its provider answered."""
         self._failures[account] = 0
 
-    def failed(self, account: str, seconds: float, *, of_one: bool = False) -> None:
-        """Its provider did not answer for ``seconds``; ``of_one``: it did, but with no use for this one."""
+    def failed(self, account: str, seconds: float, *, answered: bool = False) -> None:
+        """Its provider gave nothing of use within ``seconds``; ``answered``: it did answer."""
         if seconds >= SLOW:
             self._failures[account] = FAILURES
-        elif not of_one:
+        elif not answered:
             self._failures[account] = self._failures.get(account, 0) + 1

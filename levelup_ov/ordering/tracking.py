@@ -103,9 +103,9 @@ class OrderTracking:
         """The open orders of an account, as :meth:`levelup_ov.ledger.statuses.Statuses.open` has them."""
         return self._statuses.open(account, every=every, limit=limit)
 
-    def open_numbers(self) -> dict[str, int]:
-        """How many open orders each account has, also those that are not configured any more."""
-        return self._statuses.numbers()
+    def open_counts(self) -> dict[str, int]:
+        """How many open orders each account has, as :meth:`levelup_ov.ledger.statuses.Statuses.counts` has them."""
+        return self._statuses.counts()
 
     def ask(
         self, order: PlacedOrder, ask: Callable[[PlacedOrder], ReportedStatus], *, lease: timedelta

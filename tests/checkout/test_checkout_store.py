@@ -164,9 +164,9 @@ def test_a_refunded_order_frees_all_names_but_its_key(
     assert isinstance(claim, Claimed)
     store.add_order(replace(ORDER, id=claim.id, state="refunding"))
     if again:
-        store.free(claim.id)
+        store.free_names(claim.id)
     else:
-        store.change_order(claim.id, ("refunding",), values={"state": "refunded"}, frees=True)
+        store.change_order(claim.id, ("refunding",), values={"state": "refunded"}, frees_names=True)
     assert [len(ledger.named((each,))) for each in identities] == [1, 0, 0]
     database.close()
 
