@@ -247,4 +247,4 @@ def _busy() -> Failure:
 
 def _place(order: StoredOrder) -> tuple[str, str, str]:
     """The location of an order, its number there, and the key under which it was submitted."""
-    return order.provider_location_id or "", str(number_of(order)), key_of(order)
+    return order.provider_location_id or "", number_of(order) or "", key_of(order)

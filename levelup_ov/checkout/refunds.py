@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from levelup_ov.checkout.cancellation import cancellation_of, dated, is_old, merged
@@ -291,38 +292,36 @@ class Refunds:
 
     def _refunded(self, order: StoredOrder, reported: PastOrder, **more: str | None) -> StoredOrder:
         assert reported.refunded_at is not None
-        sources: tuple[OrderState, ...] = ("refunding", "stuck")
-        # Its provider may turn out to have it at any time.
-        with suppress(LedgerUnavailable):
-            order = self._store.order(order.id) or order
-        while order.state in sources:
-            left = order.operator_case if order.case_kind == SUBMITTED_AND_REFUNDED else None
-            if order.is_made_again:
-                left = made_unpaid(order)
-                log.error("submitted_and_refunded", extra={"order": order.id, "state": "refunded"})
-            values: dict[str, Any] = {
-                "state": "refunded", "refunded_at": to_ms(reported.refunded_at), "held": None, "operator_case": left,
-                "cancellation": None, **more,
-            }  # fmt: skip
-            if (requested := cancellation_of(order)) is not None:
-                values.setdefault("refund_key", merged(order.refund_key, requested.asked))
-            is_of_no_provider = order.is_to_be_submitted and order.submitted is None
-            try:
-                done = self._store.change_order(
-                    order.id, sources, cancellation=order.cancellation, values=values, frees_names=is_of_no_provider
-                )
-                if done is not None:
-                    return done
-                # A cancellation has begun in the meantime, or somebody else has recorded the refund.
-                order = self._store.order(order.id) or order
-            except LedgerUnavailable:
-                if more:
-                    # It depends on what others have recorded.
-                    raise
-                # LevelUp has confirmed it, so it is reported now. The next look records it.
-                log.warning("refund_not_recorded", extra={"order": order.id})
-                return replace(order, **values)
-        return order
+        change = partial(_as_refunded, at=to_ms(reported.refunded_at), more=more)
+        try:
+            done = self._store.change_locked(order.id, change)
+            if done is None:
+                # Somebody else has recorded the refund.
+                return self._store.order(order.id) or order
+        except LedgerUnavailable:
+            if more:
+                # It depends on what others have recorded.
+                raise
+            # LevelUp has confirmed it, so it is reported now. The next look records it.
+            log.warning("refund_not_recorded", extra={"order": order.id})
+            return replace(order, **change(order))
+        if done.is_made_again:
+            log.error("submitted_and_refunded", extra={"order": order.id, "state": done.state})
+        return done
+
+
+def _as_refunded(order: StoredOrder, at: int, more: Mapping[str, str | None]) -> dict[str, Any]:
+    """What to record of a refund, besides ``more``. A case of an order that its provider has stays."""
+    if order.state not in ("refunding", "stuck"):
+        return {}
+    left = order.operator_case if order.case_kind == SUBMITTED_AND_REFUNDED else None
+    values: dict[str, Any] = {
+        "state": "refunded", "refunded_at": at, "held": None, "cancellation": None,
+        "operator_case": made_unpaid(order) if order.is_made_again else left, **more,
+    }  # fmt: skip
+    if (requested := cancellation_of(order)) is not None:
+        values.setdefault("refund_key", merged(order.refund_key, requested.asked))
+    return values
 
 
 def _keys(order: StoredOrder) -> set[str]:

@@ -279,6 +279,11 @@ class StoredOrder:
         return self.state == "charged" and self.look_at is not None
 
     @property
+    def is_unplaced(self) -> bool:
+        """Whether it was to be submitted, and no provider has it, as far as known."""
+        return self.is_to_be_submitted and self.submitted is None
+
+    @property
     def is_to_be_submitted(self) -> bool:
         """Whether it is submitted to a provider once it is charged."""
         return self.provider_location_id is not None
@@ -417,14 +422,12 @@ class CheckoutStore:
         is_untold: bool = False,
         values: Mapping[str, Any],
         notify: str | None = None,
-        frees_names: bool = False,
     ) -> StoredOrder | None:
         """Change an order that is in one of the states ``sources``; returns it as it is now. None: it was not.
 
         ``held``: and whose lease still has this mark. ``cancellation``: and whose cancellation is still this one.
         ``is_untold``: and of whose charge no request was told.
         ``notify``: what the operator is notified of with it, in addition to a case that it did not have (EVT-8).
-        ``frees_names``: another key may use its number and its validation from now on, unless a provider has had it.
 
         :raises UuidTaken: another order has the UUID.
         """
@@ -451,12 +454,10 @@ class CheckoutStore:
                 row = row if row and values.items() <= row._asdict().items() else None
             if row and before:
                 self._report(cursor, StoredOrder(**before._asdict()), StoredOrder(**row._asdict()), notify)
-            if row and frees_names:
-                self._free_names(cursor, id)
             return row
 
         try:
-            row = self._database.run(once, single=not (is_reported or frees_names))
+            row = self._database.run(once, single=not is_reported)
         except self._database.engine.dialect.loaded_dbapi.IntegrityError:
             raise UuidTaken(values.get("uuid")) from None
         return StoredOrder(**row._asdict()) if row else None
@@ -474,15 +475,27 @@ class CheckoutStore:
     def change_within(self, cursor: Any, before: StoredOrder, values: Mapping[str, Any]) -> StoredOrder | None:
         """Change an order that is locked in the transaction of ``cursor``; returns it as it is now.
 
-        None: nothing is to be changed.
+        None: nothing is to be changed. If the order is refunded, and no provider has it, another key may use its number
+        and its validation from then on.
         """
         if not values:
             return None
         statement = self._database.prepare(_change_of_order((before.state,), "any", False, False), *values)
         order = StoredOrder(**statement.first(cursor, {"this": before.id, **values})._asdict())
+        if before.state != "refunded" and order.state == "refunded" and order.is_unplaced:
+            self._free_names(cursor, order.id)
         if self._outbox is not None:
             self._report(cursor, before, order, None)
         return order
+
+    def change_locked(self, id: str, change: Callable[[StoredOrder], Mapping[str, Any]]) -> StoredOrder | None:
+        """Change an order by what ``change`` returns of it while it is locked, as :meth:`change_within` does."""
+
+        def work(cursor: Any, _again: bool) -> StoredOrder | None:
+            before = self.locked(cursor, id)
+            return before and self.change_within(cursor, before, change(before))
+
+        return self._database.run(work)
 
     def _report(self, cursor: Any, before: StoredOrder, order: StoredOrder, notify: str | None) -> None:
         known = [case["kind"] for case in before.open_cases]
@@ -496,7 +509,7 @@ class CheckoutStore:
         self._outbox.record(cursor, self._event_of(order, what, meal and meal.provider_order_id))
 
     def free_names(self, id: str) -> None:
-        """What ``frees_names`` does in :meth:`change_order`, for an order whose names a replay has claimed again."""
+        """Free the number and the validation of a refunded order again, after a replay has claimed them."""
         self._database.run(lambda cursor, _: self._free_names(cursor, id))
 
     def _free_names(self, cursor: Any, id: str) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from levelup_ov.checkout.client import LevelUpSession
 from levelup_ov.checkout.refunds import Refunds
+from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.domain.status import OrderStatus
 from tests.channel import Clock
 from tests.checkout.test_checkout_called_off import call_off
@@ -88,16 +90,12 @@ def test_a_refund_that_was_made_is_found(
     call_off(site, uuid, "cooking")
     makes(monkeypatch)
     with monkeypatch.context() as patch:
-        patch.setattr(LevelUpSession, "order", _no_answer)
+        patch.setattr(LevelUpSession, "order", Mock(side_effect=NO_ANSWER))
         assert site.reconcile()[0] == 1 and state(site, uuid) == "refunding"
         assert "it is not known whether LevelUp has made the refund" in site.command("cases")[1]
     assert site.reconcile()[0] == 1 and state(site, uuid) == "refunded"
     assert site.line.count("/refund") == 1 and "its charge was given back" in site.command("cases")[1]
     assert watched.words() == ["cancellation_unproven", "submitted_and_refunded"]
-
-
-def _no_answer(*_: object) -> None:
-    raise NO_ANSWER
 
 
 def test_a_refund_of_a_part_is_a_case(
@@ -142,6 +140,27 @@ def test_it_is_made_again_while_it_is_being_refunded(
     monkeypatch.setattr(LevelUpSession, "refund", refund)
     assert site.reconcile()[0] == 1 and site.refunded() == [owed]
     assert watched.words() == ["cancellation_unproven", "submitted_and_refunded"]
+
+
+def test_it_is_made_again_while_its_refund_is_recorded(
+    watched: Watched, owed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, refund, read = watched.site, LevelUpSession.refund, CheckoutStore.order
+
+    def refund_it(*arguments: Any) -> Any:
+        monkeypatch.setattr(CheckoutStore, "order", read_before)
+        return refund(*arguments)
+
+    def read_before(*arguments: Any) -> Any:
+        monkeypatch.setattr(CheckoutStore, "order", read)
+        found = read(*arguments)
+        call_off(site, owed, "cooking")
+        return found
+
+    monkeypatch.setattr(LevelUpSession, "refund", refund_it)
+    site.reconcile()
+    call_off(site, owed, "cooking")
+    assert (site.refunded(), state(site, owed), site.command("cases")[0]) == ([owed], "refunded", 1)
 
 
 def test_it_is_made_again_just_before_its_refund(watched: Watched, owed: str, monkeypatch: pytest.MonkeyPatch) -> None:

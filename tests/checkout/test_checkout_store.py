@@ -162,11 +162,11 @@ def test_a_refunded_order_frees_all_names_but_its_key(
         account="a", location="checkout/mer_1", identities=identities, content=("c",), lease=lease
     )  # fmt: skip
     assert isinstance(claim, Claimed)
-    store.add_order(replace(ORDER, id=claim.id, state="refunding"))
+    store.add_order(replace(ORDER, id=claim.id, state="refunding", provider_location_id="sandbox.congress"))
     if again:
         store.free_names(claim.id)
     else:
-        store.change_order(claim.id, ("refunding",), values={"state": "refunded"}, frees_names=True)
+        store.change_locked(claim.id, lambda _: {"state": "refunded"})
     assert [len(ledger.named((each,))) for each in identities] == [1, 0, 0]
     database.close()
 
