@@ -91,7 +91,7 @@ log = logging.getLogger("levelup_ov.request")
 
 
 class Segment(UnicodeConverter):
-    """A part of a path. Nothing has an id with U+0000, which PostgreSQL cannot even look for."""
+    """A part of a path, without U+0000: PostgreSQL cannot look for such an id."""
 
     def __init__(self, map: Map) -> None:
         super().__init__(map)
@@ -194,9 +194,9 @@ def this_request() -> Any:
 
 
 def _this_request() -> tuple[Any, Request]:
-    """The objects behind ``g`` and ``request``: each use of those proxies looks them up again."""
-    proxies: tuple[Any, Any] = g, request
-    return proxies[0]._get_current_object(), proxies[1]._get_current_object()
+    """That object, and the one behind ``request``."""
+    proxy: Any = request
+    return this_request(), proxy._get_current_object()
 
 
 def accepts_json(accepted: Iterable[tuple[str, float]]) -> bool:

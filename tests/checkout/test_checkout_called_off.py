@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -187,7 +188,7 @@ def test_a_status_is_not_known_before_its_case_is(
 ) -> None:
     status_of(monkeypatch, lambda reference: OrderStatus("called-off", reference=reference))
     with monkeypatch.context() as patch:
-        patch.setattr(CheckoutStore, "change_within", _unavailable)
+        patch.setattr(CheckoutStore, "change_within", Mock(side_effect=LedgerUnavailable("no room on the disk")))
         assert "0 changed" in watch(site)
     assert site.command("cases")[0] == 0
     clock.set(LATER)
@@ -258,7 +259,7 @@ def test_a_restaurant_cancels_while_a_cancellation_ends(
             assert cancel(site, uuid).error["code"] == "provider_timeout"
         clock.set(LATER)
     else:
-        monkeypatch.setattr(f"{ADAPTER}.cancel_order", _refused)
+        monkeypatch.setattr(f"{ADAPTER}.cancel_order", Mock(side_effect=Refused("cancellation_refused", "no")))
     change_order, called = CheckoutStore.change_order, list[str]()
 
     def change(store: CheckoutStore, id: str, *rest: Any, **named: Any) -> Any:
@@ -306,14 +307,6 @@ def test_a_status_that_goes_to_and_fro_is_reported_once(
             status_of(patch, lambda reference, found=found: replace(found, reference=reference))  # type: ignore[misc]
             stage(site, uuid)
     assert site.command("cases")[0] == is_dated and watched.words() == ["canceled_not_refunded"]
-
-
-def _refused(*_: object) -> None:
-    raise Refused("cancellation_refused", "no")
-
-
-def _unavailable(*_: object, **__: object) -> None:
-    raise LedgerUnavailable("no room on the disk")
 
 
 @pytest.mark.rule("STAT-6", "EVT-8")

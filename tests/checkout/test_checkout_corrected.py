@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,10 +16,6 @@ from tests.checkout.test_checkout_operator import Watched, watched
 from tests.checkout.test_checkout_submissions import LATER, LOST
 
 __all__ = ["watched"]
-
-
-def _no_answer(*_: Any) -> NoReturn:
-    raise NO_ANSWER
 
 
 def row(site: Site) -> Submission:
@@ -77,7 +73,7 @@ def test_another_settlement_replaces_a_wrong_one(site: Site, merchant: str, user
     body = meal(merchant, user, note=LOST)
     site.charge(body, "K")
     settled(site, "--placed", "999")
-    (charge,) = [site.charged(body, "K")]
+    charge = site.charged(body, "K")
     corrected(site)
     settled(site, "--placed", "1000")
     assert site.reconcile()[0] == 0 and number(site, charge["uuid"]) == "1000"
@@ -88,7 +84,7 @@ def test_no_charge_stays_for_a_meal_that_is_not_there(site: Site, merchant: str,
     body = meal(merchant, user, note=LOST)
     site.charge(body, "K")
     settled(site, "--placed", "555")
-    (uuid,) = [site.charged(body, "K")["uuid"]]
+    uuid = site.charged(body, "K")["uuid"]
     corrected(site)
     settled(site, "--not-placed")
     assert site.reconcile()[0] == 0 and site.refunded() == [uuid]
@@ -132,7 +128,7 @@ def test_a_refunded_order_is_unknown_again(
     site.reconcile()
     corrected(site)
     with monkeypatch.context() as patch:
-        patch.setattr(Service, "look_up", _no_answer)
+        patch.setattr(Service, "look_up", Mock(side_effect=NO_ANSWER))
         assert site.charge(body, "K").error["code"] == "outcome_unknown"
     settled(site, "--not-placed")
     assert site.charge(body, "K").error["code"] == "order_refused" and site.command("cases")[0] == 0

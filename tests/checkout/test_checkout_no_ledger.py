@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.checkout.store import CheckoutStore
-from levelup_ov.errors import Unanswered
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.transport.session import Session
 from tests.channel import Answer, Clock
 from tests.checkout.site import Site, meal
+from tests.checkout.test_checkout_canceled import NO_ANSWER, status_of
 from tests.checkout.test_checkout_cancellations import cancel
 from tests.checkout.test_checkout_submissions import LOST, REFUSED, check_both_or_neither, pass_time
 
@@ -151,11 +152,11 @@ def test_an_earlier_request_may_have_done_it(
 ) -> None:
     uuid = site.charged(meal(merchant, user))["uuid"]
     with monkeypatch.context() as patch:
-        patch.setattr(SandboxAdapter, "show_status", _no_answer)
+        status_of(patch, NO_ANSWER)
         site.line.faults["/refund"] = ["lost"]
         ASKS[asks](site, uuid)
         pass_time(clock)
-        patch.setattr(CheckoutStore, "change_order", _no_room)
+        patch.setattr(CheckoutStore, "change_order", Mock(side_effect=LedgerUnavailable("no room on the disk")))
         assert ASKS[asks](site, uuid).error["code"] == code
     site.line.faults.clear()
     assert ASKS[asks](site, uuid).status == 200 and uuid in site.refunded()
@@ -176,11 +177,3 @@ def test_a_meal_that_is_placed_is_told(site: Site, merchant: str, user: str, mon
         told = site.charged(body, "K")
     assert told["state"] == "submitted" and told["order_submission"]["order_id"]
     assert (len(site.unrefunded()), site.meals()) == (1, 1)
-
-
-def _no_room(*_: object, **__: object) -> None:
-    raise LedgerUnavailable("no room on the disk")
-
-
-def _no_answer(*_: object) -> None:
-    raise Unanswered("provider_timeout", "no answer", sent=True)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -389,17 +390,14 @@ def test_a_meal_beside_checkout_under_a_dropped_key(make_site: MakeSite, clock: 
     body["order_submission"]["order_number"] = "N-1"
     assert submitted_past(site, body).error["code"] == "outcome_unknown"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("levelup_ov.ordering.service.Service.look_up", _unknown)
+        unanswered = Failure("outcome_unknown", "the provider does not answer")
+        patch.setattr("levelup_ov.ordering.service.Service.look_up", Mock(side_effect=unanswered))
         assert site.charge(body, "K").error["code"] == "outcome_unknown"
     make_site(LEVELUP_OV_SECRET_KEYS=f"{new},{old}").charged(order(merchant, user))
     clock.now += timedelta(minutes=2)
     last = make_site(LEVELUP_OV_SECRET_KEYS=new)
     assert last.reconcile()[0] == 0
     assert (last.meals(), len(last.unrefunded()), last.line.count("/refund")) == (1, 2, 0)
-
-
-def _unknown(*_: object) -> None:
-    raise Failure("outcome_unknown", "the provider does not answer")
 
 
 def submitted_past(site: Site, body: Any) -> Answer:
