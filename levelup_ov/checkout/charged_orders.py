@@ -1,6 +1,6 @@
 """Which orders of the ledger web checkout has charged, also for a host on which web checkout is not configured.
 
-An order that was charged is not canceled without its refund (STAT-6), and is a person's if nobody makes it (EVT-8).
+A charged order is not canceled without its refund (STAT-6). If nobody makes it, a person must settle it (EVT-8).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _INSTEAD: Mapping[OrderState, str] = {
     "stuck": SUPPORT,
     "settled": "the operator has settled it",
 }
-"""What to do about a charged order that is to be canceled without its refund, by its state."""
+"""What to say of a charged order that is to be canceled without its refund, by its state."""
 
 log = logging.getLogger(__name__)
 

@@ -255,7 +255,7 @@ class Orders:
         return order
 
     def tell(self, id: str) -> StoredOrder:
-        """The same for a site, which knows of the charge then. :raises Failure: ``order_not_found``."""
+        """:meth:`show` for a site, which has learned of the charge then. :raises Failure: ``order_not_found``."""
         return self._told(self.show(id))
 
     def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
@@ -488,7 +488,7 @@ class Orders:
         return self.show(order.id)
 
     def _told(self, order: StoredOrder) -> StoredOrder:
-        """An order that a site is told of: its charge stays from now on, if it is not being refunded."""
+        """An order of which a site learns: its charge stays from now on, if it is not being refunded."""
         if not order.is_untold:
             return order
         return self._store.change_order(order.id, ("charged",), values={"look_at": None}) or self.show(order.id)

@@ -1,8 +1,8 @@
 """What becomes of a charged order when the ledger learns something else about its submission (SUB-5, WEB-5).
 
-What a person recorded may be taken back, and an order may turn out to be another guest's. Then it is open again whether
-the provider has the order: it is as before it was submitted, so that the next identical request, or the command,
-finishes it. If its charge was given back in the meantime and the provider does have it, it is a person's.
+What a person recorded may be taken back, and an order may turn out to be another guest's. Then it is unknown again
+whether the provider has the order. It is as before it was submitted, so that the next identical request or the command
+finishes it. If the provider has it and its charge was given back in the meantime, a person must settle it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class SubmittedOrders:
         if not order:
             return False
         found = self._submitted_under(order.provider_location_id or "", key_of(order))
-        # Without the secret key of that time, none has its key.
+        # Without the secret key of that time, nothing is found under its key.
         return not found or submission.id in [each.id for each in found]
 
 
@@ -64,6 +64,6 @@ def _changed(order: StoredOrder, submission: Submission) -> dict[str, Any]:
         return {"submitted": None}
     return {
         "state": "submitting", "submitted": None, "held": None, "called_off_at": None,
-        # That was about the order which this one is not.
+        # These were about the other order.
         "cancellation": None, "operator_case": without(UNPROVEN, order),
     }  # fmt: skip

@@ -48,7 +48,7 @@ GIVEN_UP_AFTER = timedelta(days=1)
 LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
 """When to look again for a charge that was ruled out after it was sent, each from the previous look."""
 LONGEST_AGE = timedelta(days=2)
-"""Longer than any charge is kept that no request was told of, even if the clocks of hosts differ."""
+"""Longer than a charge is kept that no request has learned of, even if the clocks of hosts differ."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 _AT_WORK: tuple[OrderState, ...] = ("charging", "submitting", "refunding", "stuck")
@@ -168,7 +168,7 @@ class StoredOrder:
     to charge. ``doubt``: a charge that LevelUp reported once and that differs from the request, as JSON.
     ``operator_case``: why a person must settle it, as JSON; ``settled``: who did, and why. ``looks`` and ``look_at``:
     how often a ruled-out charge was looked for, and when to look next; ``look_at`` of a charge that the command has
-    found, and no request was told of: when it is refunded. ``seen``: UUIDs of other orders at its location.
+    found, and that no request has learned of: when it is refunded. ``seen``: UUIDs of other orders at its location.
     ``tried_at``: when the command last processed it. ``cancellation``: one that was requested, and whose charge is not
     refunded yet, as :mod:`levelup_ov.checkout.cancellation` stores it. ``open_since``: when the command first failed to
     find its charge, or LevelUp first failed to refund it. ``called_off_at``: when its status first said that nobody
@@ -235,7 +235,7 @@ class StoredOrder:
 
     @property
     def is_made_again(self) -> bool:
-        """Whether it is a person's because it was canceled, and its status is another one now."""
+        """Whether a person must settle it because it was canceled, and its status is another one now."""
         return bool(json.loads(self.operator_case or "{}").get("made_again"))
 
     @property
@@ -275,7 +275,7 @@ class StoredOrder:
 
     @property
     def is_untold(self) -> bool:
-        """Whether it is charged, as the command has found, and no request was told so."""
+        """Whether it is charged, which the command has found, and no request has learned of it."""
         return self.state == "charged" and self.look_at is not None
 
     @property
@@ -426,7 +426,7 @@ class CheckoutStore:
         """Change an order that is in one of the states ``sources``; returns it as it is now. None: it was not.
 
         ``held``: and whose lease still has this mark. ``cancellation``: and whose cancellation is still this one.
-        ``is_untold``: and of whose charge no request was told.
+        ``is_untold``: and of whose charge no request has learned.
         ``notify``: what the operator is notified of with it, in addition to a case that it did not have (EVT-8).
 
         :raises UuidTaken: another order has the UUID.

@@ -13,7 +13,7 @@ from levelup_ov.domain.stock import Stock
 from levelup_ov.ledger.menu_watches import SeenMenu
 
 MOST_AWAY = 1000
-"""Sold-out ids that are not on the menu and are still remembered: some never come back."""
+"""How many sold-out ids that have left the menu are remembered, because some never come back."""
 
 
 def stock_digest(stock: Stock) -> str:

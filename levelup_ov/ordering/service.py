@@ -302,9 +302,9 @@ class Service:
         return events
 
     def _known_since(self, account: str, version: str | None) -> float:
-        """When this process first heard of the version that was read last: what was fetched since has it.
+        """Since when this process knows ``version``: an answer that was fetched since then is not older.
 
-        Many locations of an account may share a version, and the answers of which it is one.
+        The locations of an account may share a version, and the answers that have it.
         """
         known, since = self._versions.get(account, (None, 0.0))
         if version is None or version != known:

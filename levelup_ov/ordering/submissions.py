@@ -579,9 +579,9 @@ class Submissions:
             self._note_late(current, facts, placed)
 
     def _settle_other(self, other: Submission, facts: Mapping[str, Any], settlement: Settlement) -> None:
-        """Record an order for ``other``, which took the place of the attempt that placed it, and is not settled.
+        """Record an order for ``other``, the unsettled attempt that took the place of the one that placed it.
 
-        The order is the one that ``other`` is about if they have the same reference.
+        Both are about that order only if they have the same reference.
         """
         # What is only claimed has sent nothing, as far as the ledger knows: no order can be recorded for it.
         if other.reference == facts["reference"] and other.state != "claimed":

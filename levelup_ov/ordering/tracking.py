@@ -173,7 +173,7 @@ def is_change(order: PlacedOrder, status: ReportedStatus) -> bool:
 def _is_late(order: PlacedOrder, status: ReportedStatus) -> bool:
     """Whether nobody makes an order, and its provider says that this status is from before that.
 
-    Other statuses are not compared: a restaurant that takes a step back comes to one with an older time.
+    Other statuses are not compared: if a restaurant takes a step back, that status has an older time.
     """
     if order.stage not in CALLED_OFF or order.changed_at is None or status.changed_at is None:
         return False
