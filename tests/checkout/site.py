@@ -271,7 +271,11 @@ def order(merchant: str, user: str, **members: Any) -> Any:
     }
 
 
-def meal(merchant: str, user: str, *, place: str = PLACE, note: str | None = None, **members: Any) -> Any:
-    """The same, to be submitted to the sandbox."""
+def meal(
+    merchant: str, user: str, *, place: str = PLACE, note: str | None = None, number: str | None = None, **members: Any
+) -> Any:
+    """The same, to be submitted to the sandbox; ``number``: with this order number."""
     submission = {"user": USER, "items": [item("sandwich")], "special_instructions": note}
+    if number is not None:
+        submission["order_number"] = number
     return {**order(merchant, user, **members), "provider_location_id": place, "order_submission": submission}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
 
+from levelup_ov.config import new_secret_key
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import PLACE, Site, meal, order
@@ -70,7 +70,7 @@ def test_an_order_that_was_placed_and_canceled_keeps_its_number(
 @pytest.mark.rule("SUB-4", "META-7")
 @pytest.mark.parametrize("is_known", [True, False])
 def test_a_dropped_secret_key_charges_nothing_again(make_site: MakeSite, clock: Clock, is_known: bool) -> None:
-    old, new = (base64.b64encode(each * 32).decode() for each in (b"a", b"b"))
+    old, new = new_secret_key(), new_secret_key()
     site = make_site(LEVELUP_OV_SECRET_KEYS=old)
     body = order(site.connect_merchant(), site.connect_user(), discount_amount=0)
     site.line.faults["/completed_orders"] = ["lost"] * (0 if is_known else 3)

@@ -58,8 +58,7 @@ def test_a_charged_order_is_canceled_where_it_is_refunded(site: Site, uuid: str,
 @pytest.mark.rule("STAT-6", "EVT-8")
 def test_a_meal_that_was_placed_beside_checkout(watched: Watched, merchant: str, user: str) -> None:
     """It was placed first, and then charged."""
-    site, body = watched.site, meal(merchant, user, discount_amount=0)
-    body["order_submission"]["order_number"] = "N-1"
+    site, body = watched.site, meal(merchant, user, discount_amount=0, number="N-1")
     assert submitted_past(site, body).status == 200
     uuid = site.charged(body)["uuid"]
     answer = canceled_here(site, uuid)

@@ -349,8 +349,7 @@ def test_a_cancellation_needs_no_key_of_that_time(
     old, new = new_secret_key(), new_secret_key()
     first = make_site(LEVELUP_OV_SECRET_KEYS=old)
     merchant, user = first.connect_merchant(), first.connect_user()
-    body = meal(merchant, user, discount_amount=0)
-    body["order_submission"]["order_number"] = "N-1"
+    body = meal(merchant, user, discount_amount=0, number="N-1")
     if placed == "beside checkout":
         assert submitted_past(first, body).status == 200
     elif placed == "at the second attempt":

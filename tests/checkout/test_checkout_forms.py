@@ -109,8 +109,7 @@ def test_a_refund_is_refused_by_all_that_is_said(site: Site, merchant: str, user
 
 @pytest.mark.rule("WEB-6", "SUB-3")
 def test_an_order_number_is_charged_once_for_all_merchants(site: Site, merchant: str, user: str) -> None:
-    body = meal(merchant, user)
-    body["order_submission"]["order_number"] = "N-1"
+    body = meal(merchant, user, number="N-1")
     site.charged(body)
     for email, location in (("owner@beacon.example", 11), ("owner@harbor.example", 21)):
         body["order"] |= {"merchant": site.connect_merchant(email), "location_id": location}

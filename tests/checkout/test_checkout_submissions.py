@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -12,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from levelup_ov.checkout.store import CheckoutStore
+from levelup_ov.config import new_secret_key
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
@@ -85,8 +85,7 @@ def test_the_same_key_does_neither_again(site: Site, merchant: str, user: str) -
 
 @pytest.mark.rule("SUB-3")
 def test_an_order_number_is_an_identity_of_the_whole(site: Site, merchant: str, user: str) -> None:
-    body = meal(merchant, user)
-    body["order_submission"]["order_number"] = "N-1"
+    body = meal(merchant, user, number="N-1")
     first, again = site.charged(body, "K"), site.charged(body, "L")
     assert again == first
     assert (len(site.unrefunded()), site.meals()) == (1, 1)
@@ -285,8 +284,7 @@ def test_a_validation_is_one_identity_at_every_endpoint(site: Site, merchant: st
 
 @pytest.mark.rule("SUB-3", "WEB-5")
 def test_a_submission_beside_checkout_is_not_cooked_twice(site: Site, merchant: str, user: str) -> None:
-    body = meal(merchant, user, discount_amount=0)
-    body["order_submission"]["order_number"] = "N-1"
+    body = meal(merchant, user, discount_amount=0, number="N-1")
     past = submitted_past(site, body)
     assert past.status == 200, past.json
     done = site.charged(body, "K")
@@ -296,8 +294,7 @@ def test_a_submission_beside_checkout_is_not_cooked_twice(site: Site, merchant: 
 
 @pytest.mark.rule("SUB-3", "WEB-5")
 def test_a_submission_after_checkout_is_not_cooked_twice(site: Site, merchant: str, user: str) -> None:
-    body = meal(merchant, user, discount_amount=0)
-    body["order_submission"]["order_number"] = "N-1"
+    body = meal(merchant, user, discount_amount=0, number="N-1")
     done = site.charged(body, "K")
     past = submitted_past(site, body)
     assert (past.status, past.order["order_id"]) == (200, done["order_submission"]["order_id"])
@@ -309,8 +306,7 @@ def test_a_submission_after_checkout_is_not_cooked_twice(site: Site, merchant: s
 def test_a_meal_that_was_canceled_before_is_not_paid(
     site: Site, merchant: str, user: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, is_killed: bool
 ) -> None:
-    body = meal(merchant, user, discount_amount=0)
-    body["order_submission"]["order_number"] = "N-1"
+    body = meal(merchant, user, discount_amount=0, number="N-1")
     path = f"/locations/{PLACE}/orders/{submitted_past(site, body).order['order_id']}"
 
     def canceled() -> None:
@@ -342,8 +338,7 @@ def test_a_crash_after_a_submission_beside_is_resolved(
     site: Site, merchant: str, user: str, killer: Killer, clock: Clock, note: str | None
 ) -> None:
     for step in range(100):
-        body = meal(merchant, user, discount_amount=0, note=note)
-        body["order_submission"]["order_number"] = f"N-{step}"
+        body = meal(merchant, user, discount_amount=0, note=note, number=f"N-{step}")
         assert submitted_past(site, body).status == (200 if note is None else 504)
         killer.arm(step)
         try:
@@ -369,7 +364,7 @@ def test_a_crash_after_a_submission_beside_is_resolved(
 
 @pytest.mark.rule("WEB-5", "META-7")
 def test_a_meal_under_a_dropped_key_is_not_refunded(make_site: MakeSite, clock: Clock) -> None:
-    old, new = (base64.b64encode(each * 32).decode() for each in (b"a", b"b"))
+    old, new = new_secret_key(), new_secret_key()
     site = make_site(LEVELUP_OV_SECRET_KEYS=old)
     merchant, user = site.connect_merchant(), site.connect_user()
     assert site.charge(meal(merchant, user, note=LOST)).error["code"] == "outcome_unknown"
@@ -383,11 +378,10 @@ def test_a_meal_under_a_dropped_key_is_not_refunded(make_site: MakeSite, clock: 
 
 @pytest.mark.rule("WEB-5", "META-7")
 def test_a_meal_beside_checkout_under_a_dropped_key(make_site: MakeSite, clock: Clock) -> None:
-    old, new = (base64.b64encode(each * 32).decode() for each in (b"a", b"b"))
+    old, new = new_secret_key(), new_secret_key()
     site = make_site(LEVELUP_OV_SECRET_KEYS=old)
     merchant, user = site.connect_merchant(), site.connect_user()
-    body = meal(merchant, user, note=LOST, discount_amount=0)
-    body["order_submission"]["order_number"] = "N-1"
+    body = meal(merchant, user, note=LOST, discount_amount=0, number="N-1")
     assert submitted_past(site, body).error["code"] == "outcome_unknown"
     with pytest.MonkeyPatch.context() as patch:
         unanswered = Failure("outcome_unknown", "the provider does not answer")

@@ -115,8 +115,7 @@ def test_a_second_charge_for_a_new_connection_stays_alone(
 @pytest.mark.rule("WEB-4", "WEB-5")
 def test_a_meal_that_is_paid_some_other_way_is_not_charged(site: Site, merchant: str, user: str, clock: Clock) -> None:
     """The site gave up, and placed the same order number without this charge."""
-    body = meal(merchant, user, discount_amount=0)
-    body["order_submission"]["order_number"] = "N-1"
+    body = meal(merchant, user, discount_amount=0, number="N-1")
     site.line.faults["/completed_orders"] = ["lost"] * 3
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     site.line.faults.clear()
