@@ -150,7 +150,7 @@ def _charged_orders(ledger: Ledger, clock: Callable[[], datetime]) -> Callable[[
 def _follow(ledger: Ledger, service: Service) -> Follow:
     """What a new outcome of a submission means for the order that any host on this ledger has charged."""
 
-    def follow(submission: Submission) -> Callable[[Any, Submission], None] | None:
+    def follow(submission: Submission) -> Callable[[Any, Submission], None]:
         from levelup_ov.checkout.outcomes import SubmittedOrders  # needed only if an outcome changes
 
         return SubmittedOrders(ledger, service.submitted_under).follow(submission)

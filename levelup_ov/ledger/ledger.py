@@ -85,10 +85,10 @@ _VERDICTS: Mapping[State, type[AlreadyPlaced | Unknown | InProgress]] = {
 }
 
 
-Follow = Callable[[Submission], Callable[[Any, Submission], None] | None]
+Follow = Callable[[Submission], Callable[[Any, Submission], None]]
 """Called with a submission before another outcome of it is recorded.
 
-Returns what to do in that transaction, with its cursor and the submission as it is then; None: nothing.
+Returns what to do in that transaction, with its cursor and the submission as it is then.
 """
 
 
