@@ -62,7 +62,7 @@ OWNERS: Mapping[str, frozenset[str]] = {
     "http_sf": frozenset({"ucp"}),
     "http_message_signatures": frozenset({"ucp"}),
     "joserfc": frozenset({"ucp"}),
-    "msgspec": frozenset({"schemas", "sessions"}),
+    "msgspec": frozenset({"schemas", "sessions", "ucp"}),
     "smtplib": frozenset({"events"}),
     "pytest": frozenset({"testing"}),
     "authlib": frozenset({"checkout"}),
