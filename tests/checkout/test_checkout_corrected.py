@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -29,6 +30,13 @@ def submissions(site: Site, *arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def lost(site: Site, merchant: str, user: str) -> Any:
+    """An order that was charged under the key K, while it is unknown whether the provider has it."""
+    body = meal(merchant, user, note=LOST)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    return body
+
+
 def settled(site: Site, *said: str) -> None:
     assert submissions(site, "settle", row(site).id, *said, "--by", "Olive", "--yes")[0] == 0
 
@@ -44,8 +52,7 @@ def number(site: Site, uuid: str) -> str | None:
 
 @pytest.mark.rule("SUB-5", "WEB-5")
 def test_a_wrong_number_is_not_told_for_good(site: Site, merchant: str, user: str) -> None:
-    body = meal(merchant, user, note=LOST)
-    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    body = lost(site, merchant, user)
     (uuid,) = site.unrefunded()
     settled(site, "--placed", "999")
     assert site.charged(body, "K")["order_submission"]["order_id"] == "999"
@@ -59,8 +66,7 @@ def test_a_wrong_number_is_not_told_for_good(site: Site, merchant: str, user: st
 
 @pytest.mark.rule("SUB-5", "WEB-5")
 def test_a_replay_finds_the_right_number_too(site: Site, merchant: str, user: str) -> None:
-    body = meal(merchant, user, note=LOST)
-    site.charge(body, "K")
+    body = lost(site, merchant, user)
     settled(site, "--placed", "999")
     site.charged(body, "K")
     corrected(site)
@@ -70,8 +76,7 @@ def test_a_replay_finds_the_right_number_too(site: Site, merchant: str, user: st
 
 @pytest.mark.rule("SUB-5", "WEB-5")
 def test_another_settlement_replaces_a_wrong_one(site: Site, merchant: str, user: str) -> None:
-    body = meal(merchant, user, note=LOST)
-    site.charge(body, "K")
+    body = lost(site, merchant, user)
     settled(site, "--placed", "999")
     charge = site.charged(body, "K")
     corrected(site)
@@ -81,8 +86,7 @@ def test_another_settlement_replaces_a_wrong_one(site: Site, merchant: str, user
 
 @pytest.mark.rule("SUB-5", "WEB-5")
 def test_no_charge_stays_for_a_meal_that_is_not_there(site: Site, merchant: str, user: str) -> None:
-    body = meal(merchant, user, note=LOST)
-    site.charge(body, "K")
+    body = lost(site, merchant, user)
     settled(site, "--placed", "555")
     uuid = site.charged(body, "K")["uuid"]
     corrected(site)
@@ -96,8 +100,8 @@ def test_no_charge_stays_for_a_meal_that_is_not_there(site: Site, merchant: str,
 def test_a_meal_whose_charge_went_back_is_a_case(
     watched: Watched, merchant: str, user: str, by: str, caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
-    site, body = watched.site, meal(merchant, user, note=LOST)
-    site.charge(body, "K")
+    site = watched.site
+    body = lost(site, merchant, user)
     settled(site, "--not-placed")
     assert site.reconcile()[0] == 0
     (uuid,) = site.refunded()
@@ -122,8 +126,7 @@ def test_a_meal_whose_charge_went_back_is_a_case(
 def test_a_refunded_order_is_unknown_again(
     site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    body = meal(merchant, user, note=LOST)
-    site.charge(body, "K")
+    body = lost(site, merchant, user)
     settled(site, "--not-placed")
     site.reconcile()
     corrected(site)
