@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -14,8 +15,13 @@ from levelup_ov.errors import KINDS
 SETTLE = "settle it with `levelup-ov checkout settle`"
 SUBMITTED_AND_REFUNDED = "submitted_and_refunded"
 """The kind of case of an order that its provider has, and whose charge was given back."""
-GIVEN_BACK: tuple[OrderState, ...] = ("refunding", "refunded", "stuck", "settled")
-"""The states of an order whose charge goes back, or was to."""
+_GIVEN_BACK: Mapping[OrderState, str] = {
+    "refunding": "its charge is to be given back",
+    "refunded": "its charge was given back",
+    "stuck": "its charge could not be given back",
+    "settled": "the operator has settled its charge",
+}
+"""The states of an order whose charge goes back, or was to, and what to say of it."""
 UNPROVEN = "cancellation_unproven"
 """The kind of case of an order whose status does not say, or contradicts, that it is canceled."""
 NOTIFIED = "support has been notified"
@@ -75,9 +81,11 @@ def case(kind: str, message: str, **found: Any) -> str:
 
 
 def found_placed(order: StoredOrder, answer: str) -> dict[str, str | None]:
-    """What to record of an order whose charge goes back, or did, and which its provider has, by ``answer``."""
+    """What to record of an order that its provider has, by ``answer``; nothing if its charge was not to go back."""
+    if order.state not in _GIVEN_BACK:
+        return {}
     number = json.loads(answer).get("order_id")
-    message = f"the restaurant has this order as {number}, and its charge was given back"
+    message = f"the restaurant has this order as {number}, and {_GIVEN_BACK[order.state]}"
     # It was placed after all: there is nothing to report to the site but the order.
     return {
         "submitted": answer, "problem": None, "operator_case": case(SUBMITTED_AND_REFUNDED, message, uuid=order.uuid),

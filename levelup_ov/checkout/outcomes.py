@@ -2,18 +2,18 @@
 
 What a person recorded may be taken back, and an order may turn out to be another guest's. Then it is unknown again
 whether the provider has the order. It is as before it was submitted, so that the next identical request or the command
-finishes it. If the provider has it and its charge was given back in the meantime, a person must settle it.
+finishes it. If the provider has it and its charge was to be given back in the meantime, a person must settle it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from levelup_ov.checkout.attention import event_of
 from levelup_ov.checkout.charged_orders import charged_for, key_of
-from levelup_ov.checkout.failed_orders import GIVEN_BACK, UNPROVEN, found_placed, without
+from levelup_ov.checkout.failed_orders import UNPROVEN, found_placed, without
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Submission
@@ -38,8 +38,8 @@ class SubmittedOrders:
 
         def record(cursor: Any, now: Submission) -> None:
             for order in charged_for(cursor, self._ledger, self._store, submission.id, own, submission.order_id):
-                self._store.change_within(cursor, order, _changed(order, now))
-                if now.state == "placed" and order.state in GIVEN_BACK:
+                done = self._store.change_within(cursor, order, _changed(order, now))
+                if done is not None and now.state == "placed":
                     log.error("submitted_and_refunded", extra={"order": order.id, "state": order.state})
 
         return record
@@ -54,10 +54,10 @@ class SubmittedOrders:
         return not found or submission.id in [each.id for each in found]
 
 
-def _changed(order: StoredOrder, submission: Submission) -> dict[str, Any]:
+def _changed(order: StoredOrder, submission: Submission) -> Mapping[str, Any]:
     """What to change of an order whose submission is unknown again, or was unknown and is placed."""
     if submission.state == "placed":
-        return found_placed(order, submission.answer or "{}") if order.state in GIVEN_BACK else {}
+        return found_placed(order, submission.answer or "{}")
     if order.submitted is None:
         return {}
     if order.state != "submitted":

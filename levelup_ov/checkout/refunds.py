@@ -27,6 +27,7 @@ from levelup_ov.checkout.failed_orders import (
     UNPROVEN,
     case,
     case_of,
+    found_placed,
     in_progress,
     made_unpaid,
     pending,
@@ -311,14 +312,18 @@ class Refunds:
 
 
 def _as_refunded(order: StoredOrder, at: int, more: Mapping[str, str | None]) -> dict[str, Any]:
-    """What to record of a refund, besides ``more``. A case of an order that its provider has stays."""
+    """What to record of a refund, besides ``more``. An order that its provider has is a case."""
     if order.state not in ("refunding", "stuck"):
         return {}
-    left = order.operator_case if order.case_kind == SUBMITTED_AND_REFUNDED else None
     values: dict[str, Any] = {
-        "state": "refunded", "refunded_at": at, "held": None, "cancellation": None,
-        "operator_case": made_unpaid(order) if order.is_made_again else left, **more,
+        "state": "refunded", "refunded_at": at, "held": None, "cancellation": None, "operator_case": None, **more,
     }  # fmt: skip
+    if order.is_made_again:
+        values["operator_case"] = made_unpaid(order)
+    elif order.case_kind == SUBMITTED_AND_REFUNDED:
+        values["operator_case"] = order.operator_case
+        if order.submitted is not None:
+            values |= found_placed(replace(order, state="refunded"), order.submitted)
     if (requested := cancellation_of(order)) is not None:
         values.setdefault("refund_key", merged(order.refund_key, requested.asked))
     return values

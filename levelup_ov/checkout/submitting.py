@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from levelup_ov.checkout.attention import What
 from levelup_ov.checkout.charged_orders import key_of
 from levelup_ov.checkout.failed_orders import (
-    GIVEN_BACK,
     found_placed,
     in_progress,
     problem,
@@ -246,7 +246,7 @@ class Submitter:
             return now
         facts = {"order": order.id, "state": now.state}
         log.error("submitted_and_refunded", extra=facts)
-        self._store.change_order(order.id, GIVEN_BACK, values=found_placed(now, written))
+        self._store.change_locked(order.id, partial(found_placed, answer=written))
         raise outcome_unknown("the provider has the order, but its charge was abandoned")
 
     def _give_up(self, order: StoredOrder, failure: Failure, context: RequestContext) -> StoredOrder:

@@ -13,6 +13,7 @@ from tests.channel import Clock
 from tests.checkout.site import Site, meal
 from tests.checkout.test_checkout_canceled import NO_ANSWER
 from tests.checkout.test_checkout_cancellations import cancel
+from tests.checkout.test_checkout_money import refusal
 from tests.checkout.test_checkout_operator import Watched, watched
 from tests.checkout.test_checkout_submissions import LATER, LOST
 
@@ -114,12 +115,38 @@ def test_a_meal_whose_charge_went_back_is_a_case(
     assert (done["state"], done["problem"]) == ("refunded", None)
     assert str(done["order_submission"]["order_id"]) == str(row(site).order_id) == number(site, uuid)
     assert "submitted_and_refunded" in caplog.messages
-    assert site.command("cases")[0] == 1 and site.reconcile()[0] == 1
+    assert "its charge was given back" in site.command("cases")[1] and site.reconcile()[0] == 1
     assert watched.words() == ["submitted_and_refunded"]
     clock.set(LATER)
     assert site.command("settle", uuid, "--by", "Olive", "--why", "the guest has paid there")[0] == 0
     assert site.command("cases")[0] == 0 and site.reconcile()[0] == 0
     assert site.charged(body, "K")["state"] == "refunded"
+
+
+@pytest.mark.rule("SUB-5", "WEB-3", "WEB-5")
+def test_a_meal_is_found_while_its_charge_goes_back(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    lost(site, merchant, user)
+    settled(site, "--not-placed")
+    site.line.faults["/refund"] = ["unreached"]
+    assert site.reconcile()[0] == 1 and len(site.unrefunded()) == 1
+    corrected(site)
+    assert submissions(site, "reconcile")[0] == 0
+    assert "its charge is to be given back" in site.command("cases")[1]
+    clock.set(LATER)
+    assert site.reconcile()[0] == 1 and site.unrefunded() == []
+    assert "its charge was given back" in site.command("cases")[1]
+
+
+@pytest.mark.rule("SUB-5", "WEB-3", "WEB-5")
+def test_a_meal_whose_charge_stays_is_reported_as_that(site: Site, merchant: str, user: str) -> None:
+    lost(site, merchant, user)
+    settled(site, "--not-placed")
+    site.line.faults["/refund"] = [refusal(422, "order", "base")] * 9
+    assert site.reconcile()[0] == 1 and len(site.unrefunded()) == 1
+    corrected(site)
+    assert submissions(site, "reconcile")[0] == 0
+    said = site.command("cases")[1]
+    assert f"has this order as {row(site).order_id}, and its charge could not be given back" in said
 
 
 @pytest.mark.rule("SUB-5", "WEB-5")
