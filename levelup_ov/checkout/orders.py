@@ -531,27 +531,24 @@ class Orders:
                 "order_validation_id": validation_id.value if validation_id else None,
             }
         keys = self._identity_keys
-        identities = identity.identities(
-            scope, content=content, keys=keys, card_number=None, idempotency_key=key, **named
-        )
+
+        def known_at(place: str, keys: Sequence[bytes] = keys, /, **names: str | None) -> tuple[identity.Identity, ...]:
+            return identity.identities(place, content=content, keys=keys, card_number=None, **names)
+
+        identities = [*known_at(scope, idempotency_key=key, **named)]
         # A key counts whichever merchant is paid: a site that mixes them up must not charge twice.
-        same = identity.identities("checkout", content=content, keys=keys, idempotency_key=key)
-        identities = (*identities, *same)
+        identities += known_at("checkout", idempotency_key=key)
         if delivery is not None and any(named.values()):
             # The provider has one order for it, whichever merchant is paid: there must be one charge.
-            place = f"checkout/at/{delivery.provider_location_id}"
-            same = identity.identities(place, content=content, keys=keys, card_number=None, **named)
-            identities = (*identities, *same)
+            identities += known_at(f"checkout/at/{delivery.provider_location_id}", **named)
         if merchant is not None and merchant.levelup_id is not None:
             # A merchant who reconnects gets a new id, and the charge may already exist.
-            whose = f"checkout/levelup/{merchant.levelup_id}"
-            same = identity.identities(whose, content=content, keys=keys, idempotency_key=key)
-            identities = (*identities, *same)
+            identities += known_at(f"checkout/levelup/{merchant.levelup_id}", idempotency_key=key)
         # Once more under a key that the ledger keeps, so that none is made again where a secret key was dropped early.
-        kept = (self._submissions.ledger.reference_key(self._first_kept),)
-        identities = (*identities, *identity.identities(scope, content=content, keys=kept, idempotency_key=key))
+        kept = self._submissions.ledger.reference_key(self._first_kept)
+        identities += known_at(scope, (kept,), idempotency_key=key)
         digests = identity.content_digests(scope, content, keys)
-        return SubmissionKey(LEDGER_ACCOUNT, scope, identities, digests, context.request_id)
+        return SubmissionKey(LEDGER_ACCOUNT, scope, tuple(identities), digests, context.request_id)
 
 
 class _LookUp:
