@@ -80,7 +80,8 @@ class Database:
         """The statement, compiled once and stored permanently: do not create it for each call."""
         key = (statement, *columns)
         if (prepared := self._statements.get(key)) is None:
-            prepared = self._statements[key] = Statement(self.engine.dialect, statement, columns)
+            kept = Statement(self.engine.dialect, statement, columns, is_kept=True)
+            prepared = self._statements[key] = kept
         return prepared
 
     def run(self, work: Callable[[Any, bool], T], *, single: bool = False) -> T:

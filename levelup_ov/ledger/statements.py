@@ -11,7 +11,7 @@ from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Dialect, Table
+from sqlalchemy import Dialect, Table, literal
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.sqlite import Insert
@@ -22,10 +22,11 @@ Parameters = Mapping[str, Any]
 class Statement:
     """A statement in the driver's form, its parameters by name.
 
-    ``columns``: those that an insert or update sets, if the statement itself does not say so.
+    ``columns``: those that an insert or update sets, if the statement itself does not say so. ``is_kept``: it is stored
+    permanently, so its constants are the code's own.
     """
 
-    def __init__(self, dialect: Dialect, statement: Any, columns: Sequence[str] = ()) -> None:
+    def __init__(self, dialect: Dialect, statement: Any, columns: Sequence[str] = (), *, is_kept: bool = False) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=list(columns))
         given = {name: None for name, bind in compiled.binds.items() if bind.required}
         expanded = compiled.construct_expanded_state(given)
@@ -33,6 +34,11 @@ class Statement:
         self._constants = {name: value for name, value in expanded.parameters.items() if name not in given}
         # SQLite's driver finds parameters by position in half the time that it takes by name; psycopg names them.
         self._positions: Sequence[str] | None = expanded.positiontup
+        if is_kept and self._positions is not None:
+            # SQLite plans a statement again for each value that it compares with the condition of a partial index,
+            # which takes longer than running it.
+            self._sql, self._positions = _written(self._sql, self._positions, self._constants, compiled)
+            self._constants = {}
         self._make_row: Callable[..., Any] | None = None
 
     def run(self, cursor: Any, parameters: Parameters) -> Any:
@@ -81,3 +87,17 @@ def insert(table: Table, *, is_postgresql: bool) -> Insert:
 
 def _row_type(columns: Sequence[str]) -> Callable[..., Any]:
     return namedtuple("Row", columns)
+
+
+def _written(sql: str, positions: Sequence[str], constants: Parameters, compiler: Any) -> tuple[str, Sequence[str]]:
+    """The statement with its constants in it, and the names of the other parameters in their order."""
+    first, *rest = sql.split("?")
+    written, others = [first], []
+    for name, part in zip(positions, rest, strict=True):
+        if name in constants:
+            value = constants[name]
+            written += compiler.render_literal_value(value, literal(value).type), part
+        else:
+            others.append(name)
+            written += "?", part
+    return "".join(written), others

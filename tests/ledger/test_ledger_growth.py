@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -117,6 +118,24 @@ def test_a_submission_costs_as_much_after_many(sqlite_url: str, life: Callable[[
     ledger.close()
     few, many = cost
     assert 0 < many < few * 1.25, (few, many)
+
+
+@pytest.mark.parametrize("life", [placed, looked_for, watched])
+def test_a_statement_is_planned_once(sqlite_url: str, life: Callable[[Ledger, str], None]) -> None:
+    ledger = open_ledger(sqlite_url, pool_size=1)
+    planned: list[tuple[object, ...]] = []
+
+    def plan(*access: object) -> int:
+        planned.append(access)
+        return sqlite3.SQLITE_OK
+
+    event.listen(ledger.database.engine, "connect", lambda driver, _: driver.set_authorizer(plan))
+    life(ledger, "first")
+    assert planned
+    planned.clear()
+    life(ledger, "second")
+    ledger.close()
+    assert [access for access in planned if access[0] == sqlite3.SQLITE_READ] == []
 
 
 OLD = f"""
