@@ -6,8 +6,8 @@ anything else and nothing is left to the machine, so that a run is decided by it
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any
 
 from greenlet import greenlet
@@ -53,12 +53,15 @@ class Kernel:
 
     def at(self, when: float, act: Callable[..., None], *arguments: Any) -> None:
         """Have ``act`` called at a time."""
-        self._number += 1
-        heapq.heappush(self._events, (max(when, self.now), self._number, act, arguments))
+        self._number = number = self._number + 1
+        now = self.now
+        heappush(self._events, (when if when > now else now, number, act, arguments))
 
     def after(self, seconds: float, act: Callable[..., None], *arguments: Any) -> None:
         """Have ``act`` called in ``seconds``."""
-        self.at(self.now + seconds, act, *arguments)
+        self._number = number = self._number + 1
+        now = self.now
+        heappush(self._events, (now + seconds if seconds > 0 else now, number, act, arguments))
 
     def spawn(self, process: Process, work: Callable[[], Any]) -> Task:
         """A new task, which starts as soon as others wait."""
@@ -71,9 +74,11 @@ class Kernel:
         """Let others run until :meth:`wake`, whose value is given, or for ``seconds``; then None is given."""
         task = self.current
         assert task is not None
-        task.turn += 1
+        task.turn = turn = task.turn + 1
         if seconds is not None:
-            self.at(self.now + max(seconds, 0), self._resume, task, task.turn, None)
+            self._number = number = self._number + 1
+            now = self.now
+            heappush(self._events, (now + seconds if seconds > 0 else now, number, self._resume, (task, turn, None)))
         return self._hub.switch()
 
     def wake(self, task: Task, value: Any = True) -> None:
@@ -98,7 +103,7 @@ class Kernel:
         """Run until a time, or until nothing is left to happen."""
         events = self._events
         while events and events[0][0] <= until:
-            self.now, _, act, arguments = heapq.heappop(events)
+            self.now, _, act, arguments = heappop(events)
             act(*arguments)
         self.now = max(self.now, until)
 
@@ -116,7 +121,7 @@ class Kernel:
 
     def _resume(self, task: Task, turn: int, value: Any) -> None:
         process = task.process
-        if task.turn != turn or task.dead or process.is_dead:
+        if task.turn != turn or process.is_dead or task.dead:
             return
         if process.frozen_until > self.now:
             self.at(process.frozen_until, self._resume, task, turn, value)

@@ -289,7 +289,9 @@ class Network:
 
     def carry(self, connection: Connection, act: Callable[..., None], *arguments: Any, way: int = 0) -> None:
         """Have something happen at the other end after the way, in sequence."""
-        at = max(self.kernel.now + self.dice.uniform(*LATENCY), connection.next_at[way])
+        at = self.kernel.now + self.dice.uniform(*LATENCY)
+        if at < connection.next_at[way]:
+            at = connection.next_at[way]
         connection.next_at[way] = at
         self.kernel.at(at, act, *arguments)
 

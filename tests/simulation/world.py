@@ -11,13 +11,14 @@ import json
 import logging
 import os
 import random
+import secrets
 import shutil
 import sqlite3
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cache, partial
@@ -25,6 +26,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, cast
 from unittest import mock
+
+from sqlalchemy import event
 
 from adapters.fftp import FftpAdapter
 from adapters.sandbox import SandboxAdapter
@@ -48,6 +51,7 @@ from levelup_ov.transport.deadline import Deadline
 from tests.simulation import faults
 from tests.simulation.kernel import Kernel, Lock, Process, Task
 from tests.simulation.network import Connection, Network
+from tests.simulation.once import computed_once
 from tests.simulation.providers import Answer, Fftp, Provider, Request, Sandbox
 from tests.simulation.repeating import RepeatingFftp, ReplayingFftp
 
@@ -78,6 +82,8 @@ EXPECTED = NOT_CONCLUSIVE | {
 OF_NETWORK = ("now", "sleep", "beside", "resolve", "connect", "is_readable", "limit_sending", "reset")
 """The functions of levelup_ov.transport.net that the network of a world takes the place of."""
 _real_time = time.time
+_tokens = Random()
+"""What the product draws from :mod:`secrets`."""
 
 
 @dataclass
@@ -119,8 +125,29 @@ class Row(NamedTuple):
     account: str
 
 
+class _Memory(sqlite3.Connection):
+    """The connection of all to the database in memory: of both hosts, since no transaction waits within, and of us."""
+
+    def close(self) -> None:
+        """Stay open: a host that closes it is one of several."""
+
+
 class _SimulatedDatabase(Database):
-    """The way into the database, which takes its time and can hang."""
+    """The way into the database, which takes its time and can hang. No trial is about a disk, so none is used."""
+
+    def __init__(self, url: str, memory: _Memory) -> None:
+        self._memory = memory
+        super().__init__(url, pool_size=2)
+
+    def _connect(self) -> None:
+        super()._connect()
+        event.listen(self.engine, "do_connect", lambda *_: self._memory)
+
+    def _check_file(self) -> None:
+        pass
+
+    def force(self) -> None:
+        pass
 
     def forget_waiting(self) -> None:
         """Nobody waits for it any more, as in a new process."""
@@ -157,12 +184,14 @@ class Things:
         shared = Path("/dev/shm")
         self.directory = Path(tempfile.mkdtemp(prefix="simulation-", dir=shared if shared.is_dir() else None))
         url = f"sqlite:///{self.directory}/ledger.db"
-        self._connection = sqlite3.connect(self.directory / "ledger.db")
-        self._connection.execute("PRAGMA page_size = 1024")  # less to write for each commit
-        self._connection.execute("VACUUM")
         upgrade(url)
-        self._connection.execute("PRAGMA foreign_keys = ON")
-        self.databases = {name: _SimulatedDatabase(url, pool_size=2) for name in HOSTS}
+        # It keeps all statements that it has planned.
+        self._connection = sqlite3.connect(":memory:", factory=_Memory, cached_statements=1000)
+        with closing(sqlite3.connect(self.directory / "ledger.db")) as made:
+            made.execute("PRAGMA journal_mode = DELETE")  # memory has no write-ahead log
+            made.backup(self._connection)
+        self._connection.execute("PRAGMA secure_delete = OFF")
+        self.databases = {name: _SimulatedDatabase(url, self._connection) for name in HOSTS}
         self.ledgers = {name: Ledger(self.databases[name]) for name in HOSTS}
         for ledger in self.ledgers.values():
             ledger.reference_key(b"the simulation's references")
@@ -230,7 +259,7 @@ class Things:
     def close(self) -> None:
         for ledger in self.ledgers.values():
             ledger.close()
-        self._connection.close()
+        sqlite3.Connection.close(self._connection)
         shutil.rmtree(self.directory)
 
 
@@ -869,6 +898,7 @@ class World:
         for name in OF_NETWORK:
             setattr(net, name, getattr(self.network, name))
         random.seed(self.seed)
+        _tokens.seed(self.seed)
         self._begin()
         try:
             for trouble in self._trouble:
@@ -1015,6 +1045,7 @@ def simulated(things: Things) -> Iterator[None]:
     """Have the product use the current world's network, which each world puts into place, and its clocks."""
     logging.disable(logging.CRITICAL)
     with (
+        computed_once(),
         mock.patch.multiple(net, **dict.fromkeys(OF_NETWORK)),
         mock.patch.object(session, "tls_context", things.tls),
         # A service is made once in a process, and in a world after each kill: these statements are not.
@@ -1024,6 +1055,7 @@ def simulated(things: Things) -> Iterator[None]:
         mock.patch.object(time, "time_ns", lambda: int(_wall() * 1_000_000_000)),
         mock.patch.object(time, "monotonic", World.now),
         mock.patch.object(os, "urandom", lambda size: random.randbytes(size)),
+        mock.patch.object(secrets, "token_bytes", lambda size: _tokens.randbytes(size)),
     ):
         try:
             yield
