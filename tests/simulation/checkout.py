@@ -35,7 +35,7 @@ from levelup_ov.transport.deadline import Deadline
 from tests.simulation import faults, levelup
 from tests.simulation.levelup import LevelUp, LevelUpRequest
 from tests.simulation.providers import PRICE, Answer, Fftp, Order, Request, Sandbox
-from tests.simulation.world import CLIENTS_END, DEADLINE, EPOCH, LATEST, World, _wall_time
+from tests.simulation.world import CLIENTS_END, DEADLINE, EPOCH, LATEST, World, _wall_time, reconcile_submissions
 
 PAYING = ("create_orders", "read_user_basic_info")
 READING = (*PAYING, "read_user_orders")
@@ -524,8 +524,10 @@ class CheckoutWorld(World):
             self._run_commands(self.dice.choice(("A", "B")))
 
     def _run_commands(self, host: str) -> None:
-        """Run ``checkout reconcile`` and ``orders watch``, as a scheduler does each minute."""
+        """Run the commands that a scheduler runs each minute: for charges, for submissions and for statuses."""
         self.ask(host, self._reconcile, 3600.0)
+        # What the first one leaves: a meal that was told to the site, and not recorded.
+        self.call(host, reconcile_submissions, 3600.0)
         self.call(host, partial(self._watch, host), 3600.0)
 
     def _watch(self, host: str, service: Service) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.simulation.books import faults_of
 from tests.simulation.checkout import CheckoutWorld
+from tests.simulation.checkout_books import faults_of_checkout
 from tests.simulation.checkout_mutants import CHECKOUT_MUTANTS, CHECKOUT_QUICK
 from tests.simulation.faults import LOOKING_UP, PLACING, Exchange
 from tests.simulation.mutants import MUTANTS, QUICK
@@ -109,6 +110,25 @@ def test_a_ledger_that_hangs_after_a_charge_is_in_time(things: Things) -> None:
         world.run()
     assert "hangs" in world.met and "outcome_unknown" in world.answer_codes()
     assert world.late == []
+
+
+@pytest.mark.rule("STAT-6")
+def test_a_meal_that_is_told_and_not_recorded_can_be_canceled(things: Things) -> None:
+    def hangs(it: Exchange) -> None:
+        answer = it.forward()
+        it.world.hang_ledger(7.0)
+        it.say(*answer)
+
+    world = CheckoutWorld("a meal", things)
+    world._trouble, world.planned = [], [("order", "hangs", 0)]
+    for diner in world.diners:
+        diner.wants, diner.back = "meal", ("cancel",)
+    world.levelup.declined.clear()
+    with simulated(things), mock.patch.dict(PLACING, {"hangs": hangs}):
+        world.run()
+    assert "hangs" in world.met and "submission_in_progress" in world.answer_codes()
+    assert {order.state for order in world.orders()} == {"refunded"}
+    assert world.cases == [] and list(faults_of_checkout(world)) == []
 
 
 @pytest.mark.rule("SUB-12")

@@ -33,6 +33,7 @@ from adapters.fftp import FftpAdapter
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.adapter import Account, Adapter
 from levelup_ov.config import load_settings
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import Item, User
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
@@ -872,7 +873,7 @@ class World:
         kernel, pause = self.kernel, 20.0
         while kernel.now < LAST_LOOK:
             kernel.wait(pause)
-            code, left = self.call("A", _reconcile, 3600.0)
+            code, left = self.call("A", reconcile_submissions, 3600.0)
             if not code and not left and all(task.dead or task.process.is_dead for task in self._calls()):
                 due = self.things.next_look()
                 if due is None:
@@ -887,7 +888,7 @@ class World:
         dice = Random(f"{self.seed}/scheduler")
         while not all(task.dead for task in clients):
             self.kernel.wait(dice.uniform(1.0, 61.0))
-            self.call(dice.choice(HOSTS), _reconcile, 600.0)
+            self.call(dice.choice(HOSTS), reconcile_submissions, 600.0)
 
     def _calls(self) -> Iterator[_Call]:
         return (task for task in self.kernel.tasks if isinstance(task, _Call))
@@ -1002,11 +1003,13 @@ class _Call(Task):
             )
 
 
-def _reconcile(service: Service) -> int:
+def reconcile_submissions(service: Service) -> int:
     """What ``levelup-ov submissions reconcile`` does; gives how many are left."""
     ledger = service.submissions.ledger
     left = 0
     for submission in ledger.open_submissions(limit=100):
+        if submission.account == LEDGER_ACCOUNT:
+            continue  # a charge
         if submission.state != "unknown":
             left += 1
             continue
@@ -1016,7 +1019,7 @@ def _reconcile(service: Service) -> int:
             service.reconcile(submission, RequestContext(Deadline(DEADLINE)))
         except Failure:
             left += 1
-    for submission in [each for each in ledger.due_again() if each.account != "again"]:
+    for submission in [each for each in ledger.due_again(besides=LEDGER_ACCOUNT) if each.account != "again"]:
         try:
             service.look_again(submission, RequestContext(Deadline(DEADLINE)))
         except Failure:
