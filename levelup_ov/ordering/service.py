@@ -469,7 +469,7 @@ class Service:
                     raise cancellation_unknown(failure.message) from None
                 check_canceled(status, refusal)
             with suppress(LedgerUnavailable):
-                self.tracking.record(order, status)
+                self.tracking.record_proof(order, status)
         return shown(order, status, routed.zone)
 
     def _cancel(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> Failure | None:

@@ -27,6 +27,9 @@ from levelup_ov.ordering.submissions import in_progress, outcome_unknown
 LONGEST_WORD = 100
 """Characters of a provider's word that are kept."""
 
+_ATTEMPTS = 3
+"""To record a proof: those who claim an order do so once in a while."""
+
 log = logging.getLogger(__name__)
 
 
@@ -164,6 +167,16 @@ class OrderTracking:
             log.warning("order_status_unknown", extra=facts)
         return True
 
+    def record_proof(self, order: PlacedOrder, status: ReportedStatus) -> None:
+        """Record that an order was canceled here, also if somebody has claimed it since it was read.
+
+        What they were answered may be older. When they record it, the row has changed.
+        """
+        for _ in range(_ATTEMPTS):
+            if self.record(order, status):
+                return
+            order = self.of(order.submission) or order
+
 
 def is_change(order: PlacedOrder, status: ReportedStatus) -> bool:
     """Whether a status is another one than the last, and replaces it."""
@@ -181,7 +194,10 @@ def _is_late(order: PlacedOrder, status: ReportedStatus) -> bool:
 
 
 def check_cancelable(order: PlacedOrder, status: ReportedStatus) -> None:
-    """:raises Failure: ``cancellation_refused``: the provider is not asked to cancel the order."""
+    """:raises Failure: ``cancellation_refused``, ``cancellation_unknown``: the provider is not asked to cancel it."""
+    if status.stage is None:
+        # The guest may have the order, and an earlier request may have canceled it.
+        raise cancellation_unknown(f"nothing is known of the status {status.word}")
     if status.stage in TOO_LATE:
         raise Failure("cancellation_refused", f"the order is {status.stage}: {status.word}")
     if order.card:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -75,6 +76,47 @@ def test_an_order_that_is_ready_is_not_canceled(channel: Channel, clock: Clock, 
 
 
 @pytest.mark.rule("STAT-6")
+def test_a_word_that_nobody_knows_may_be_too_late(canceling: MakeCanceling) -> None:
+    adapter, channel = canceling
+    says(adapter, ["in orbit"])
+    answer = cancel(channel, "A-1", "fake.one")
+    assert answer.refusal == (504, "cancellation_unknown", None) and "status in orbit" in answer.error["message"]
+    assert adapter.canceled == []
+
+
+@pytest.mark.rule("STAT-6", "EVT-1")
+def test_an_older_answer_hides_no_cancellation(canceling: MakeCanceling, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`orders watch` asks before the order is canceled, and is answered after that."""
+    adapter, channel = canceling
+    says(adapter, ["on the grill", "binned"])
+    asks, is_canceled = threading.Event(), threading.Event()
+    whole = type(adapter).show_status
+
+    def watch() -> None:
+        channel.app.test_cli_runner().invoke(args=["orders", "watch", "--every", "0"])
+
+    watcher = threading.Thread(target=watch)
+
+    def show_status(self: CancelingAdapter, *rest: Any) -> OrderStatus:
+        if threading.current_thread() is threading.main_thread():
+            return whole(self, *rest)
+        asks.set()
+        assert is_canceled.wait(20)
+        return OrderStatus("on the grill", reference=None)
+
+    def cancel_order(*_: Any) -> None:
+        watcher.start()
+        assert asks.wait(20)
+
+    monkeypatch.setattr(type(adapter), "show_status", show_status)
+    monkeypatch.setattr(type(adapter), "cancel_order", cancel_order)
+    assert cancel(channel, "A-1", "fake.one").order["status"] == "cancelled"
+    is_canceled.set()
+    watcher.join()
+    assert "0 open orders" in channel.app.test_cli_runner().invoke(args=["orders", "list"]).output
+
+
+@pytest.mark.rule("STAT-6")
 def test_a_lost_answer_is_looked_up(channel: Channel) -> None:
     channel.submit(special_instructions="sandbox:lost-cancellation")
     assert cancel(channel).order["status"] == "cancelled"
@@ -113,7 +155,7 @@ def test_a_provider_that_cannot_cancel_is_not_asked(fake: MakeFake) -> None:
         (None, ["on the grill", "binned"], "cancelled"),
         (LOST, ["on the grill", "binned"], "cancelled"),
         (Refused("order_refused", "no"), ["on the grill", "binned"], "cancelled"),
-        (None, ["in orbit", "turned away"], "refused"),
+        (None, ["on the grill", "turned away"], "refused"),
         (Refused("order_refused", "too late"), ["on the grill", "on the grill"], "cancellation_refused"),
         (Refused("order_refused", "too late"), ["on the grill", "in orbit"], "cancellation_refused"),
         (None, ["on the grill", "on the grill"], "cancellation_unknown"),
