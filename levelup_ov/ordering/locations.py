@@ -122,6 +122,12 @@ class Directory:
         decoded = wire_id(account, location_id.removeprefix(f"{account}."))
         return next((id for id in (decoded, location_id) if id in entry.locations), None)
 
+    def current(self, location_id: str) -> RoutedLocation | None:
+        """The location, if it is in a list that need not be read again: no session is needed then."""
+        account = location_id.partition(".")[0]
+        entry = self._entries.get(account)
+        return _in(entry, account, location_id) if entry is not None and _is_current(entry, self._ttl) else None
+
     def location(self, location_id: str, session: Session) -> RoutedLocation:
         """The location with this id, as we published it or as a router decoded it.
 
@@ -129,13 +135,11 @@ class Directory:
         """
         adapter = self.account_of(location_id)
         account = adapter.account.name
-        decoded = wire_id(account, location_id.removeprefix(f"{account}."))
         for max_age in (self._ttl, min(MISS_PAUSE, self._ttl)):
             entry = self._entry(adapter, session, max_age)
-            locations = entry.locations
-            # Decoded first: `50%25` may be the decoded id of one location and the published id of another.
-            if (routed := locations.get(decoded) or locations.get(location_id)) is not None:
+            if (routed := _in(entry, account, location_id)) is not None:
                 return routed
+        decoded = wire_id(account, location_id.removeprefix(f"{account}."))
         if (code := entry.unread.get(decoded) or entry.unread.get(location_id)) is not None:
             # Not 404: the channel would drop a location that is only unreachable.
             raise Unanswered(code, f"this location could not be read: {KINDS[code].meaning}", sent=False)
@@ -145,7 +149,7 @@ class Directory:
         """The list of an account, read again if it is too old, by one request at a time."""
         name = adapter.account.name
         entry, asked_at = self._entries.get(name), time.monotonic()
-        if entry is not None and asked_at - entry.read_at <= (min(max_age, MISS_PAUSE) if entry.unread else max_age):
+        if entry is not None and _is_current(entry, max_age):
             return entry
         lock = self._locks[name]
         if not lock.acquire(timeout=0 if entry is not None else max(session.deadline.remaining(), 0)):
@@ -208,6 +212,16 @@ class Directory:
             return None
         seen_at = {routed.id: min(read_at, time.monotonic()) for routed, read_at in kept}
         return _Entry({routed.id: routed for routed, _ in kept}, max(seen_at.values()), seen_at, {})
+
+
+def _is_current(entry: _Entry, max_age: float) -> bool:
+    return time.monotonic() - entry.read_at <= (min(max_age, MISS_PAUSE) if entry.unread else max_age)
+
+
+def _in(entry: _Entry, account: str, location_id: str) -> RoutedLocation | None:
+    locations = entry.locations
+    # Decoded first: `50%25` may be the decoded id of one location and the published id of another.
+    return locations.get(wire_id(account, location_id.removeprefix(f"{account}."))) or locations.get(location_id)
 
 
 def wire_id(account: str, provider_id: str) -> str:

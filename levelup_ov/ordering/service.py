@@ -365,7 +365,7 @@ class Service:
                 path = "$.metadata.order_validation_id"
                 raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
             attempt.also = last_look
-            return self._place_order(location_id, request, attempt, context)
+            return self._place_order(adapter, location_id, request, attempt, context)
 
         def find_order(submission: Submission) -> Settlement | None:
             if adapter.recovery == "look_up":
@@ -373,7 +373,7 @@ class Service:
             again = Attempt(submission.id, submission.reference, submission.received_at)
             try:
                 again.also = last_look
-                return self._place_order(location_id, request, again, context)
+                return self._place_order(adapter, location_id, request, again, context)
             except Refused as refusal:
                 # A refusal of a call before the placing one does not say what became of an earlier placing call.
                 if not (again.order_may_stand and refusal.proof):
@@ -664,9 +664,14 @@ class Service:
         return key, validation_id is not None and validation_id.expired(now)
 
     def _place_order(
-        self, location_id: str, request: SubmissionRequest, attempt: Attempt, context: RequestContext
+        self,
+        adapter: Adapter,
+        location_id: str,
+        request: SubmissionRequest,
+        attempt: Attempt,
+        context: RequestContext,
     ) -> Settlement:
-        routed = self._routed(location_id, context)
+        routed = self._routed(location_id, context, adapter)
         _check_tender(routed, request.tender)
         order = self._order(routed, request.order, attempt, submits=True)
         if attempt.is_new:
@@ -675,7 +680,8 @@ class Service:
             placed = routed.adapter.submit_order(order, request.tender, session)
             _check_identity(placed, order.reference, routed.adapter, session)
             secrets = [*_secrets(routed.adapter, order, request.tender), *session.secrets]
-            placed = replace(placed, provider_order_id=mask_id(placed.provider_order_id, secrets))
+            if (masked := mask_id(placed.provider_order_id, secrets)) != placed.provider_order_id:
+                placed = replace(placed, provider_order_id=masked)
         return self._settlement(routed, placed, order.user)
 
     def _account_of(self, location_id: str, context: RequestContext) -> Adapter:
@@ -700,8 +706,9 @@ class Service:
 
     def _routed(self, location_id: str, context: RequestContext, adapter: Adapter | None = None) -> RoutedLocation:
         adapter = adapter or self._account_of(location_id, context)
-        with self._session(adapter, context) as session:
-            routed = self._directory.location(location_id, session)
+        if (routed := self._directory.current(location_id)) is None:
+            with self._session(adapter, context) as session:
+                routed = self._directory.location(location_id, session)
         context.location = routed.id
         return routed
 
@@ -767,8 +774,8 @@ class Service:
         )
         if attempt is not None and attempt.is_new:
             # An order that may have been placed already is no longer refused.
-            validation = self._keeper.open_validation_id(routed.id, request.metadata)
-            order = replace(order, shown=validation.shown if validation else None)
+            if (validation := self._keeper.open_validation_id(routed.id, request.metadata)) is not None:
+                order = replace(order, shown=validation.shown)
         if order.fulfillment_type not in routed.adapter.fulfillments or not location.fulfills(order.fulfillment_type):
             words = f"this location does not offer {order.fulfillment_type}"
             raise Failure("fulfillment_not_supported", words, path="$.fulfillment_type")
