@@ -69,8 +69,10 @@ def nest(options: Iterable[Option], *, path: str = "$") -> tuple[Choice, ...]:
     for position, option in enumerate(options):
         key = option.provider_id
         if (known := found.get(key)) is None:
-            ids[key], positions[key] = _ids(key, path, position), position
-            found[key] = option
+            own = tuple(key.split(DELIMITER))
+            # Nearly every id is as simple as this.
+            ids[key] = own if "%" not in key and len(own) in _LENGTHS else _ids(key, path, position)
+            found[key], positions[key] = option, position
         else:
             found[key] = Option(key, known.quantity + option.quantity, {**known.metadata, **option.metadata})
     children: dict[str, list[str]] = {"": []}
