@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any, Literal
 from uuid import UUID
 
@@ -235,4 +236,16 @@ def _digests(keys: Iterable[bytes], location: str, kind: str, *values: bytes) ->
     # from everything else that is made with the same keys.
     parts = (b"levelup_ov submission", location.encode(), kind.encode(), *values)
     message = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
-    return tuple([hmac.digest(key, message, "sha256").hex() for key in keys])
+    return tuple([_digest(key, message) for key in keys])
+
+
+def _digest(key: bytes, message: bytes) -> str:
+    prepared = _prepared(key).copy()
+    prepared.update(message)
+    return prepared.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _prepared(key: bytes) -> hmac.HMAC:
+    """A digest without a message; OpenSSL takes longer to find its algorithm and start than to digest one."""
+    return hmac.new(key, digestmod="sha256")
