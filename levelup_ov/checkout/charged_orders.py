@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from levelup_ov.checkout.attention import event_of
-from levelup_ov.checkout.failed_orders import SETTLE, SUPPORT, UNPROVEN, case, made_unpaid
+from levelup_ov.checkout.failed_orders import SETTLE, SUPPORT, made_again, made_unpaid, not_made_again
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.domain.failure import Failure
@@ -91,11 +91,11 @@ def _called_off(order: StoredOrder, at: int | None) -> dict[str, Any]:
     """
     if (order.called_off_at is None) == (at is None):
         return {}
-    what = None if order.is_made_again else order.operator_case
+    what = not_made_again(order)
     if at is None and order.state == "refunded":
         what = made_unpaid(order)
-    elif at is None and order.is_canceled and order.state in ("submitted", "refunding"):
-        what = case(UNPROVEN, "the order was canceled, and is made again", uuid=order.uuid, made_again=True)
+    elif at is None and order.is_canceled and order.state in ("submitted", "refunding", "stuck"):
+        what = made_again(order, order.operator_case if order.state == "stuck" else None)
     return {"called_off_at": at, "operator_case": what}
 
 

@@ -22,6 +22,8 @@ _GIVEN_BACK: Mapping[OrderState, str] = {
     "settled": "the operator has settled its charge",
 }
 """The states of an order whose charge goes back, or was to, and what to say of it."""
+CLOSED: tuple[OrderState, ...] = ("stuck", "settled")
+"""The states of an order about which a person decides, or has decided: no request changes anything of it."""
 UNPROVEN = "cancellation_unproven"
 """The kind of case of an order whose status does not say, or contradicts, that it is canceled."""
 NOTIFIED = "support has been notified"
@@ -55,9 +57,16 @@ def refund_impossible(order: StoredOrder) -> Failure:
     return Failure("refund_impossible", f"{recorded or why} ({what})")
 
 
-def settled(order: StoredOrder) -> Failure:
-    """The failure for an order that a person has settled."""
-    if json.loads(order.settled or "{}").get("canceled"):
+def closed(order: StoredOrder) -> Failure:
+    """The failure for an order that is in one of the states :data:`CLOSED`."""
+    return refund_impossible(order) if order.state == "stuck" else _settled(order)
+
+
+def _settled(order: StoredOrder) -> Failure:
+    note = json.loads(order.settled or "{}")
+    if note.get("case", {}).get("made_again"):
+        what = "this order was canceled, and is made again"
+    elif note.get("canceled"):
         what = "this order was canceled"
     else:
         what = f"it is not known whether this order was {'charged' if order.submitted is None else 'canceled'}"
@@ -98,6 +107,27 @@ def made_unpaid(order: StoredOrder) -> str:
     return case(SUBMITTED_AND_REFUNDED, message, uuid=order.uuid, made_again=True)
 
 
+def made_again(order: StoredOrder, stuck: str | None = None) -> str:
+    """The stored case of an order that was proven to be canceled, is not refunded, and is made again.
+
+    ``stuck``: its stored case if LevelUp does not refund it; it is kept, for :func:`not_made_again`.
+    """
+    message, more = "the order was canceled, and is made again", dict[str, Any]()
+    if stuck is not None:
+        earlier = json.loads(stuck)
+        message += f"; its refund had failed: {earlier['message']}"
+        more = {"told": earlier.get("told"), "earlier": earlier}
+    return case(UNPROVEN, message, uuid=order.uuid, made_again=True, **more)
+
+
+def not_made_again(order: StoredOrder) -> str | None:
+    """The stored case of an order, without what :func:`made_again` or :func:`made_unpaid` says of it."""
+    if not order.is_made_again:
+        return order.operator_case
+    earlier = case_of(order).get("earlier")
+    return earlier and json.dumps(earlier)
+
+
 def case_of(order: StoredOrder) -> dict[str, Any]:
     """The case of an order that is shown; empty if there is none."""
     return next(iter(order.open_cases), {"kind": "", "message": ""})
@@ -111,5 +141,5 @@ def without(kind: str, order: StoredOrder) -> str | None:
 def settlement_note(by: str, why: str, at: datetime, order: StoredOrder) -> str:
     """Who settled a case, when and why, and what it was."""
     when = at.astimezone(timezone.utc).isoformat(timespec="seconds")
-    canceled = order.is_canceled or order.called_off_at is not None
+    canceled = not order.is_made_again and (order.is_canceled or order.called_off_at is not None)
     return json.dumps({"by": by, "why": why, "at": when, "case": case_of(order), "canceled": canceled})

@@ -28,15 +28,15 @@ from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.failed_orders import (
     CANCELED,
+    CLOSED,
     SETTLE,
     case,
     case_of,
+    closed,
     in_progress,
     pending,
     problem,
-    refund_impossible,
     refunded,
-    settled,
     settlement_note,
 )
 from levelup_ov.checkout.leases import Leases
@@ -234,12 +234,10 @@ class Orders:
         if delivery is not None:
             return self._submitter.deliver(charged, order, delivery, context)
         charged = self._told(charged)
-        if charged.state == "stuck":
-            raise refund_impossible(charged)
+        if charged.state in CLOSED:
+            raise closed(charged)
         if charged.problem is not None and charged.state in ("refunding", "refunded"):
             raise refunded(self._refunds.take(charged, context) if charged.state == "refunding" else charged)
-        if charged.state == "settled":
-            raise settled(charged)
         return charged
 
     def charged_under(self, merchant: str, key: str) -> tuple[Submission, ...]:
@@ -277,9 +275,9 @@ class Orders:
             if order.provider_location_id is None:
                 raise Failure("order_not_found", "this order was not submitted to a provider")
             asked = self._asked(order, key, confirmation)
-            if order.state == "settled":
-                # A person has decided that its charge stays, so the guest keeps the meal.
-                raise settled(order)
+            if order.state in CLOSED:
+                # A person decides, or has decided, about its charge, so the guest keeps the meal.
+                raise closed(order)
             if order.submitted is None:
                 # Nothing was canceled, so nothing is refunded if it has been submitted in the meantime.
                 return self._refund(order, key, confirmation, context)
@@ -307,8 +305,8 @@ class Orders:
             raise outcome_unknown("it is not known yet whether this order was charged", self._leases.left(order.sent))
         if order.state == "not_charged":
             raise Failure("order_not_found", "this order was not charged")
-        if order.state in ("stuck", "settled"):
-            raise refund_impossible(order) if order.state == "stuck" else settled(order)
+        if order.state in CLOSED:
+            raise closed(order)
         values: dict[str, Any] = {
             "state": "refunding", "refund_key": merged(asked, order.refund_key), "look_at": None,
         }  # fmt: skip

@@ -29,6 +29,7 @@ from levelup_ov.checkout.failed_orders import (
     case_of,
     found_placed,
     in_progress,
+    made_again,
     made_unpaid,
     pending,
     refund_impossible,
@@ -118,7 +119,11 @@ class Refunds:
         merchant = self._connections.access_again("merchant", order.merchant, context)
         with self._levelup.calls(context.deadline, context.calls) as calls:
             reported = self._read(calls, merchant, order.uuid or "")
-        if reported is None or reported.refunded_at is None or case_of(order)["kind"] != "refund_refused":
+        if (
+            reported is None
+            or reported.refunded_at is None
+            or case_of(order)["kind"] not in ("refund_refused", UNPROVEN)
+        ):
             return order
         try:
             return self._wholly(order, reported)
@@ -234,8 +239,14 @@ class Refunds:
             kind = "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"
             part = failure.message if isinstance(failure, _InPart) else None
             what = case(kind, failure.message, uuid=order.uuid, told=part)
-            values = {"state": "stuck", "operator_case": what, "held": None, "sent": before.sent}
-            stuck = self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
+
+            def stick(now: StoredOrder) -> dict[str, Any]:
+                if now.state != "refunding" or now.held != order.held:
+                    return {}
+                found = made_again(now, what) if now.is_made_again else what
+                return {"state": "stuck", "operator_case": found, "held": None, "sent": before.sent}
+
+            stuck = self._store.change_locked(order.id, stick)
             log.error(
                 "refund_impossible", extra={"order": order.id, "uuid": order.uuid, "kind": kind, "remedy": SETTLE}
             )

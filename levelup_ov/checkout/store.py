@@ -498,7 +498,7 @@ class CheckoutStore:
         return self._database.run(work)
 
     def _report(self, cursor: Any, before: StoredOrder, order: StoredOrder, notify: str | None) -> None:
-        known = [case["kind"] for case in before.open_cases]
+        known = [each["kind"] for case in before.open_cases for each in (case, case.get("earlier")) if each]
         for what in (notify, *(case["kind"] for case in order.open_cases)):
             if what and what not in known:
                 self._notify(cursor, order, what)

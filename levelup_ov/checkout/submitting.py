@@ -18,12 +18,12 @@ from typing import Any
 from levelup_ov.checkout.attention import What
 from levelup_ov.checkout.charged_orders import key_of
 from levelup_ov.checkout.failed_orders import (
+    CLOSED,
+    closed,
     found_placed,
     in_progress,
     problem,
-    refund_impossible,
     refunded,
-    settled,
 )
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.refunds import Refunds
@@ -74,8 +74,8 @@ class Submitter:
             return order
         if order.problem is not None:
             order = self._look_again(order, context)
-        if order.state in ("stuck", "settled"):
-            raise refund_impossible(order) if order.state == "stuck" else settled(order)
+        if order.state in CLOSED:
+            raise closed(order)
         if order.problem is not None:
             # The site may refund a submitted order itself: then there is no problem to report.
             if order.state == "refunding":

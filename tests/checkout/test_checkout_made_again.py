@@ -14,10 +14,10 @@ from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.domain.status import OrderStatus
 from tests.channel import Clock
-from tests.checkout.test_checkout_called_off import call_off
+from tests.checkout.test_checkout_called_off import FOR_GOOD, call_off
 from tests.checkout.test_checkout_canceled import NO_ANSWER, status_of
 from tests.checkout.test_checkout_cancellations import cancel, uuid
-from tests.checkout.test_checkout_interrupted import LATER, NOTHING, state
+from tests.checkout.test_checkout_interrupted import ADAPTER, LATER, NOTHING, state
 from tests.checkout.test_checkout_operator import Watched, watched
 
 __all__ = ["uuid", "watched"]
@@ -174,6 +174,52 @@ def test_it_is_made_again_just_before_its_refund(watched: Watched, owed: str, mo
     monkeypatch.setattr(Refunds, "take", take)
     assert site.reconcile()[0] == 1 and site.refunded() == []
     assert site.command("cases")[0] == 1
+
+
+@pytest.fixture
+def stuck(watched: Watched, uuid: str, clock: Clock) -> str:
+    """An order that is proven to be canceled, and that LevelUp does not refund."""
+    watched.site.line.faults["/refund"] = [FOR_GOOD]
+    assert cancel(watched.site, uuid).error["code"] == "refund_impossible"
+    clock.set(LATER)
+    assert state(watched.site, uuid) == "stuck"
+    return uuid
+
+
+@pytest.mark.rule("STAT-6", "WEB-3")
+@pytest.mark.parametrize("word", ["cooking", "called-off"])
+def test_a_refund_that_failed_leaves_the_meal_to_a_person(
+    watched: Watched, stuck: str, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    site, asked = watched.site, list[str]()
+    call_off(site, stuck, word)
+    monkeypatch.setattr(f"{ADAPTER}.show_status", lambda *_: asked.append("status"))
+    monkeypatch.setattr(f"{ADAPTER}.cancel_order", lambda *_: asked.append("cancel"))
+    for _ in range(2):
+        assert cancel(site, stuck).refusal == (502, "refund_impossible", None)
+    assert asked == []
+
+
+def test_a_person_learns_that_no_money_has_to_go_back(watched: Watched, stuck: str) -> None:
+    site = watched.site
+    for word in ("cooking", "called-off", "cooking", "waiting"):
+        call_off(site, stuck, word)
+        status, said = site.command("cases")
+        assert status == 1 and ("is made again; its refund had failed: LevelUp" in said) == (word != "called-off")
+        assert site.reconcile()[0] == 1
+    assert watched.words() == ["refund_refused", "cancellation_unproven"] and site.refunded() == []
+    assert site.command("settle", stuck, "--by", "Olive", "--why", "the guest gets the meal")[0] == 0
+    assert cancel(site, stuck).error["message"].startswith("this order was canceled, and is made again (")
+    assert site.reconcile() == NOTHING
+
+
+def test_a_person_refunds_at_levelup_what_is_made_again(watched: Watched, stuck: str, clock: Clock) -> None:
+    site = watched.site
+    call_off(site, stuck, "cooking")
+    with site.levelup.store.writing() as transaction:
+        transaction.refund(stuck, clock())
+    assert site.reconcile()[0] == 1 and state(site, stuck) == "refunded"
+    assert watched.words() == ["refund_refused", "cancellation_unproven", "submitted_and_refunded"]
 
 
 def test_an_undisturbed_cancellation_asks_no_second_time(
