@@ -433,7 +433,8 @@ class Service:
         """STAT-6: the order with its status, which proves that it is canceled; arguments as in :meth:`order_status`.
 
         ``begin`` is called before the provider is asked for anything, and again just before it is asked to cancel.
-        If it raises a failure, nothing more is sent. Without it, an order with a charge to refund is not canceled.
+        If it raises a failure, nothing more is sent. Without it, an order with a charge to refund is not canceled; that
+        is looked up as often.
 
         :raises Failure: ``cancellation_refused``, ``cancellation_unknown``, or why nothing was sent.
         """
@@ -448,8 +449,8 @@ class Service:
                 routed, order = self._placed_order(
                     adapter, location_id, order_id, idempotency_key, submitted_for, context
                 )
-                if begin is None and self.tracking.paid_orders is not None:
-                    self.tracking.paid_orders().check_not_charged(order)
+                if begin is None:
+                    self.tracking.check_not_charged(order)
                 status = self._ask_status(routed, order, context)
             except Unanswered as failure:
                 if failure.code != "provider_protocol_error":
@@ -458,9 +459,11 @@ class Service:
                 raise cancellation_unknown(failure.message) from None
             if status.stage not in CALLED_OFF:
                 check_cancelable(order, status)
-                # This host may have been suspended since.
+                # This host may have been suspended since, and a meal may just have been charged.
                 if begin is not None:
                     begin()
+                else:
+                    self.tracking.check_not_charged(order)
                 order = self.tracking.begin_cancellation(order)
                 refusal = self._cancel(routed, order, context)
                 try:

@@ -128,6 +128,11 @@ class OrderTracking:
         self.record(claimed, status)
         return status
 
+    def check_not_charged(self, order: PlacedOrder) -> None:
+        """:raises Failure: ``cancellation_refused``: whoever cancels the order must also refund its charge."""
+        if self.paid_orders is not None:
+            self.paid_orders().check_not_charged(order)
+
     def begin_cancellation(self, order: PlacedOrder) -> PlacedOrder:
         """Note that the provider is about to be asked to cancel an order; the order as it is now (STAT-7)."""
         return self._statuses.begin_cancellation(order)

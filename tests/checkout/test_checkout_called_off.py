@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from adapters.sandbox import SandboxAdapter
 from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Refused
@@ -70,6 +71,27 @@ def test_a_meal_that_was_placed_beside_checkout(watched: Watched, merchant: str,
     call_off(site, uuid, "cooking")
     assert site.command("cases")[0] == 0 and cancel(site, uuid).status == 200
     assert canceled_here(site, uuid).json["order"]["status"] == "cancelled"
+
+
+@pytest.mark.rule("STAT-6", "WEB-5")
+def test_a_meal_is_charged_while_it_is_to_be_canceled(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its status is asked for before the provider is asked to cancel."""
+    body = meal(merchant, user, discount_amount=0)
+    body["order_submission"]["order_number"] = "N-1"
+    number = submitted_past(site, body).order["order_id"]
+    whole = SandboxAdapter.show_status
+
+    def status(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        assert site.charged(body)["state"] == "submitted"
+        return whole(*arguments)
+
+    monkeypatch.setattr(SandboxAdapter, "show_status", status)
+    path = f"/locations/{PLACE}/orders/{number}"
+    assert site.channel.send("POST", f"{path}/cancellation").refusal == (422, "cancellation_refused", None)
+    assert site.channel.get(path).order["status"] == "placed" and site.command("cases")[0] == 0
 
 
 @pytest.mark.rule("STAT-6", "WEB-5", "EVT-8")
