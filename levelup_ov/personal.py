@@ -258,9 +258,10 @@ class Withheld:
         """The message of ``failure``; another one if the provider worded it."""
         return WITHHELD if isinstance(failure, Refused) or isinstance(failure.__cause__, Refused) else failure.message
 
-    def mask(self, word: str) -> str:
-        """A status in the provider's words; masked if it has more than three of them, or a digit."""
-        return word if _STATUS.fullmatch(word) else MASK
+
+def mask_status(word: str) -> str:
+    """A provider's status that no adapter's table has; masked if it has more than three words, or a digit (STAT-2)."""
+    return word if _STATUS.fullmatch(word) else MASK
 
 
 def _pieces(text: str) -> Iterator[_Piece]:

@@ -57,7 +57,7 @@ from levelup_ov.ordering.tracking import (
     shown,
 )
 from levelup_ov.ordering.written_menus import WrittenMenu, WrittenMenus
-from levelup_ov.personal import PersonalWords, Withheld
+from levelup_ov.personal import PersonalWords, Withheld, mask_status
 from levelup_ov.redaction import clean, mask_id, scrub
 from levelup_ov.transport import net
 from levelup_ov.transport.connections import OwnConnections
@@ -537,13 +537,13 @@ class Service:
         raise Failure("provider_busy", "others ask for the status of this order", retry_after=1)
 
     def _ask_status(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
-        adapter, personal = routed.adapter, _unknown(routed)
-        with self._session(adapter, context, own=True, personal=personal) as session, reading():
+        adapter = routed.adapter
+        with self._session(adapter, context, own=True, personal=_unknown(routed)) as session, reading():
             status = adapter.show_status(routed.location, order.provider_order_id, order.reference, session)
             _check_identity(status, order.reference, adapter, session)
             stage, word = adapter.order_status.get(status.word), status.word
-            if personal is not None and stage is None:
-                word = personal.mask(word)
+            if stage is None:
+                word = mask_status(word)
             word = scrub(word, [*_secrets(adapter, None, None), *session.secrets])[:LONGEST_WORD]
             word = UNSTORABLE.sub("\ufffd", word)
         return ReportedStatus(stage, word, status.changed_at, status.expected_ready_at)

@@ -14,6 +14,7 @@ from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.statuses import Statuses
+from levelup_ov.observability import JsonFormatter
 from tests.channel import Answer, Channel, Clock
 from tests.contract.conftest import FAKE_TOKEN, MakeFake
 from tests.contract.fakes import CancelingAdapter, ReportingAdapter
@@ -250,6 +251,23 @@ def test_a_word_is_short_and_holds_no_secret(reporting: tuple[ReportingAdapter, 
         provider.status = OrderStatus(word, reference=None)
         answer = status(channel, "A-1", "fake.one").order
         assert (answer["status"], answer["provider_status"]) == (None, known)
+
+
+@pytest.mark.rule("STAT-2", "EVT-2")
+def test_no_sentence_of_a_person_is_a_status(
+    reporting: tuple[ReportingAdapter, Channel], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also of a provider that takes no deliveries."""
+    provider, channel = reporting
+    channel.submit("fake.one")
+    for word, known in (
+        ("held for Zebulon, call 617-555-0177", "***"), ("call 0177", "***"), ("waiting for a guest", "***"),
+        ("in the oven", "in the oven"), ("ON_HOLD", "ON_HOLD"), ("re-fired", "re-fired"),
+    ):  # fmt: skip
+        provider.status = OrderStatus(word, reference=None)
+        assert status(channel, "A-1", "fake.one").order["provider_status"] == known
+    logged = " ".join(JsonFormatter().format(each) for each in caplog.records)
+    assert "in the oven" in logged and "Zebulon" not in logged and "0177" not in logged
 
 
 @pytest.mark.rule("STAT-1")
