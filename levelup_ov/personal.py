@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import html
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from urllib.parse import unquote_to_bytes
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import DeliveryAddress, User
@@ -41,9 +41,11 @@ _DEPTH = 6
 _BESIDE = 3
 """Characters between two words that belong together."""
 _PIECE = re.compile(r"[^\W\d_]+|\d+")
-_ESCAPED = re.compile(r"%[0-9a-fA-F]{2}|\\[/\"\\untr]|&(?:#|[A-Za-z]{2,8};)|[\u00c2-\u00f4][^\x00-\x7f]")
-_PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2})+")
-_JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([/\"\\ntr]))")
+_BYTE = re.compile(r"(?:%|\\x)([0-9a-fA-F]{2})|=([89A-F][0-9A-F])|\\([23][0-7]{2})")
+"""A byte as addresses, programs and e-mail write it; of the last two only one that is not ASCII: ``price=10``."""
+_BYTE_RUN = re.compile(rf"(?:{_BYTE.pattern})+")
+_CHARACTER = re.compile(r"\\(?:u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8})|([/\"\\ntr]))")
+_ESCAPED = re.compile(rf"{_BYTE.pattern}|{_CHARACTER.pattern}|&(?:#|[A-Za-z]{{2,8}};)|[\u00c2-\u00f4][^\x00-\x7f]")
 _BYTES = {bytes([byte]).decode(charset): byte for charset in ("latin-1", "cp1252") for byte in range(128, 256)
           if charset == "latin-1" or byte not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}  # fmt: skip
 """What bytes look like in the older charsets."""
@@ -117,7 +119,7 @@ class PersonalWords:
         for _ in range(_DEPTH):
             if not _ESCAPED.search(plain):
                 break
-            plain = _JSON_ESCAPE.sub(_unescape, html.unescape(_PERCENT.sub(_unquote, plain)))
+            plain = _CHARACTER.sub(_unescape, html.unescape(_BYTE_RUN.sub(_unquote, plain)))
             plain = _MISREAD.sub(_reread, plain)
         plain = _LOST.sub(self._restored, plain)
         masked = self._without(plain)
@@ -318,7 +320,8 @@ def _within(piece: _Piece, spans: Iterable[tuple[int, int]]) -> bool:
 
 
 def _unquote(match: re.Match[str]) -> str:
-    raw = unquote_to_bytes(match[0])
+    found = _BYTE.finditer(match[0])
+    raw = bytes(int(each[3], 8) if each[3] else int(each[1] or each[2], 16) for each in found)
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -333,8 +336,8 @@ def _reread(match: re.Match[str]) -> str:
 
 
 def _unescape(match: re.Match[str]) -> str:
-    if not match[1]:
-        return {"n": "\n", "t": "\t", "r": "\r"}.get(match[2], match[2])
-    code = int(match[1], 16)
+    if match[4]:
+        return {"n": "\n", "t": "\t", "r": "\r"}.get(match[4], match[4])
+    code = int(match[1] or match[2] or match[3], 16)
     # Half of a surrogate pair is not text.
-    return match[0] if 0xD800 <= code <= 0xDFFF else chr(code)
+    return match[0] if 0xD800 <= code <= 0xDFFF or code > sys.maxunicode else chr(code)

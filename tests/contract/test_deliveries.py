@@ -159,6 +159,8 @@ QUOTED = [
     "ROBIN.EXAMPLE", "Example, Robin", "(617) 555 0142", "+1 617.555.0142", "6 1 7 5 5 5 0 1 4 2",
     "robin%40example.com", "21CanaryAveMA", "%2525252521%2525252520Ca%25252525C3%25252525B1ary",
     "&lt;ROBIN@EXAMPLE.COM&gt;",
+    "Ca\\xf1ary", "b'Ca\\xc3\\xb1ary'", "Ca\\303\\261ary", "Ca=C3=B1ary", "Ca=F1ary", "Ca\\u{f1}ary",
+    "Ca\\U000000f1ary", "Ca\\\\xf1ary", "\\x43a\\u{00F1}ary",
     "Ca\u00c3\u00b1ary", "Ca\u00c3\u0192\u00c2\u00b1ary",
     "21%20Ca%F1ary", "Ca?ary", "Ca\ufffdary St", "Ca_ary", "CA??ARY",
 ]  # fmt: skip
@@ -188,6 +190,7 @@ def test_no_spelling_of_an_address_or_a_guest_passes(fake: MakeFake, quoted: str
         "Deliveries need an order of at least $21.14; this one has $4.71. Try again at 2:11.",
         "the provider's price does not add up: its parts add up to 21 cents, its total is 4711 cents",
         "Item 3 is sold out (100% sure \\o/ &c.), caf\u00e9 au lait too",
+        "total=4812 at=BAD, C:\\x4\\u{110000}\\U0011ffff, 5\\8 of it\\099",
     ],
 )
 def test_a_refusal_without_an_address_stays_as_it_is(fake: MakeFake, words: str) -> None:
