@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from levelup_ov.checkout.attention import event_of
-from levelup_ov.checkout.failed_orders import SETTLE, SUPPORT, made_again, made_unpaid, not_made_again
+from levelup_ov.checkout.failed_orders import SETTLE, SUPPORT, made_again, made_unpaid, of_no_meal
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.domain.failure import Failure
@@ -91,7 +91,7 @@ def _called_off(order: StoredOrder, at: int | None) -> dict[str, Any]:
     """
     if (order.called_off_at is None) == (at is None):
         return {}
-    what = not_made_again(order)
+    what = of_no_meal(order)
     if at is None and order.state == "refunded":
         what = made_unpaid(order)
     elif at is None and order.is_canceled and order.state in ("submitted", "refunding", "stuck"):

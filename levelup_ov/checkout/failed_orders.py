@@ -110,7 +110,7 @@ def made_unpaid(order: StoredOrder) -> str:
 def made_again(order: StoredOrder, stuck: str | None = None) -> str:
     """The stored case of an order that was proven to be canceled, is not refunded, and is made again.
 
-    ``stuck``: its stored case if LevelUp does not refund it; it is kept, for :func:`not_made_again`.
+    ``stuck``: its stored case if LevelUp does not refund it; it is kept, for :func:`of_no_meal`.
     """
     message, more = "the order was canceled, and is made again", dict[str, Any]()
     if stuck is not None:
@@ -120,8 +120,10 @@ def made_again(order: StoredOrder, stuck: str | None = None) -> str:
     return case(UNPROVEN, message, uuid=order.uuid, made_again=True, **more)
 
 
-def not_made_again(order: StoredOrder) -> str | None:
-    """The stored case of an order, without what :func:`made_again` or :func:`made_unpaid` says of it."""
+def of_no_meal(order: StoredOrder) -> str | None:
+    """The stored case of an order, without what is a case only because the restaurant makes it."""
+    if order.state == "refunded" and order.case_kind == SUBMITTED_AND_REFUNDED:
+        return None
     if not order.is_made_again:
         return order.operator_case
     earlier = case_of(order).get("earlier")

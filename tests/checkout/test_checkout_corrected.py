@@ -123,6 +123,18 @@ def test_a_meal_whose_charge_went_back_is_a_case(
     assert site.charged(body, "K")["state"] == "refunded"
 
 
+@pytest.mark.rule("STAT-6", "STAT-7", "EVT-8")
+def test_a_meal_that_nobody_makes_or_pays_is_no_case(site: Site, merchant: str, user: str) -> None:
+    lost(site, merchant, user)
+    settled(site, "--not-placed")
+    assert site.reconcile()[0] == 0
+    corrected(site)
+    assert submissions(site, "reconcile")[0] == 0 and site.command("cases")[0] == 1
+    (uuid,) = site.refunded()
+    assert cancel(site, uuid).error["code"] == "already_refunded"
+    assert site.command("cases")[0] == 0 and site.reconcile()[0] == 0
+
+
 @pytest.mark.rule("SUB-5", "WEB-3", "WEB-5")
 def test_a_meal_is_found_while_its_charge_goes_back(site: Site, merchant: str, user: str, clock: Clock) -> None:
     lost(site, merchant, user)
