@@ -1,6 +1,6 @@
 """Simulated time: tasks that take turns, each in a process that can be frozen or killed, and one queue of events.
 
-A task is a greenlet. It runs until it waits; then time jumps to the next event. Nothing runs at the same time as
+A task runs in a greenlet until it waits; then time jumps to the next event. Nothing runs at the same time as
 anything else and nothing is left to the machine, so that a run is decided by its seed alone.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
 
-from greenlet import greenlet
+from greenlet import GreenletExit, greenlet
 
 
 class Process:
@@ -27,17 +27,60 @@ class Process:
         """Called at each point; may freeze or kill the process."""
 
 
-class Task(greenlet):
+class Task:
     """Something that runs in a process."""
 
-    def __init__(self, process: Process, work: Callable[[], Any], hub: greenlet) -> None:
-        super().__init__(work, hub)
+    def __init__(self, process: Process, work: Callable[[], Any]) -> None:
         self.process = process
         self.turn = 0
+        self.dead = False
+        """Whether it has ended."""
+        self._work = work
+        self._worker: _Worker | None = None
         self.has_marked = False
         """Whether what it sends next is a placing call."""
         self.is_placing = False
         """Whether it has come as far as that."""
+
+    def switch(self, value: Any) -> None:
+        """Start it, or end its wait with ``value``; returns when it waits again, or has ended."""
+        if self._worker is not None:
+            self._worker.switch(value)
+            return
+        self._worker = worker = _RESTING.pop() if _RESTING else _Worker()
+        worker.gr_context = None  # what the task before has set
+        worker.switch(self)
+
+    def throw(self) -> None:
+        """End it where it waits."""
+        if self._worker is None:
+            self.dead = True
+        else:
+            self._worker.throw()
+
+    def carry_out(self) -> None:
+        """Do what it is for."""
+        try:
+            self._work()
+        except GreenletExit:
+            pass
+        finally:
+            self.dead = True
+
+
+class _Worker(greenlet):
+    """Runs one task after the other, because a new greenlet costs as much as what a task does in it."""
+
+    def run(self, task: Task) -> None:  # type: ignore[override]
+        parent = self.parent
+        while True:
+            task.carry_out()
+            del task
+            _RESTING.append(self)
+            task = parent.switch()
+
+
+_RESTING: list[_Worker] = []
 
 
 class Kernel:
@@ -65,7 +108,7 @@ class Kernel:
 
     def spawn(self, process: Process, work: Callable[[], Any]) -> Task:
         """A new task, which starts as soon as others wait."""
-        task = Task(process, work, self._hub)
+        task = Task(process, work)
         self.tasks.append(task)
         self.at(self.now, self._resume, task, 0, None)
         return task
@@ -127,7 +170,7 @@ class Kernel:
             self.at(process.frozen_until, self._resume, task, turn, value)
             return
         self.current = task
-        task.switch(value) if turn else task.switch()
+        task.switch(value)
         self.current = None
 
 

@@ -970,7 +970,7 @@ class _Call(Task):
     def __init__(
         self, world: World, host: str, work: Callable[[Service], Any], client: Task, guest: str | None
     ) -> None:
-        super().__init__(world.processes[host], self._serve, world.kernel._hub)
+        super().__init__(world.processes[host], self._serve)
         self.guest = guest
         self.has_claimed = False
         self.world = world
