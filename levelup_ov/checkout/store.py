@@ -328,20 +328,14 @@ class CheckoutStore:
         Old unfinished connections are deleted.
         """
         now = connection.created_at
-        given_up = and_(
-            _C.kind == connection.kind,
-            _C.state.in_(("pending", "granted", "refused")),
-            _C.created_at < now - GIVEN_UP_AFTER // _MILLISECOND,
-            # A person may take days to answer a permissions request.
-            _C.request_id.is_(None),
-        )
+        given_up = {"whose": connection.kind, "before": now - GIVEN_UP_AFTER // _MILLISECOND}
         with self._database.connection() as transaction:
-            transaction.execute(delete(STATES).where(STATES.c.expires_at < now))
-            transaction.execute(delete(CONNECTIONS).where(given_up))
-            transaction.execute(CONNECTIONS.insert(), _values(connection))
+            transaction.execute(_OLD_STATES, {"now": now})
+            transaction.execute(_GIVEN_UP, given_up)
+            transaction.execute(_NEW_CONNECTION, _values(connection))
             if state is not None:
                 values = {"digest": state, "connection": connection.id, "kind": connection.kind}
-                transaction.execute(STATES.insert(), {**values, "expires_at": expires_at})
+                transaction.execute(_NEW_STATE, {**values, "expires_at": expires_at})
 
     def take_state(self, digest: str, kind: Kind, now: int) -> Connected | None:
         """The connection of an OAuth state, which can be used only once.
@@ -349,14 +343,10 @@ class CheckoutStore:
         None: the state is forged, used, too old, or of the other kind.
         """
         with self._database.connection() as transaction:
-            taken = transaction.execute(
-                delete(STATES)
-                .where(STATES.c.digest == digest, STATES.c.kind == kind)
-                .returning(STATES.c.connection, STATES.c.expires_at)
-            ).first()
+            taken = transaction.execute(_TAKEN_STATE, {"this": digest, "whose": kind}).first()
             if taken is None or taken.expires_at <= now:
                 return None
-            return _connected(transaction.execute(select(CONNECTIONS).where(_C.id == taken.connection)).first())
+            return _connected(transaction.execute(_CONNECTION, {"this": taken.connection}).first())
 
     def connection(self, id: str) -> Connected | None:
         """The connection with this id."""
@@ -385,9 +375,9 @@ class CheckoutStore:
 
     def change_connection(self, id: str, sources: Sequence[ConnectionState], **values: Any) -> bool:
         """Change a connection that is in one of the states ``sources``; returns whether it was."""
-        change = update(CONNECTIONS).where(_C.id == id, _C.state.in_(sources)).values(values)
+        change = _change_of_connection(tuple(sources))
         with self._database.connection() as transaction:
-            return transaction.execute(change).rowcount == 1
+            return transaction.execute(change, {"this": id, **values}).rowcount == 1
 
     def reseal(self, id: str, old: str, new: str) -> None:
         """Replace a sealed token if it is still ``old``."""
@@ -551,12 +541,10 @@ class CheckoutStore:
 
     def first_sight(self, token: str, boot: str, now: int) -> int:
         """When a mark was first seen on this boot: ``now``, if it is new."""
-        columns = SIGHTS.c
-        seen = select(columns.since).where(columns.token == token, columns.boot == boot)
-        row = insert(SIGHTS, is_postgresql=self._database.is_postgresql).values(token=token, boot=boot, since=now)
+        new = _new_sight(is_postgresql=self._database.is_postgresql)
         with self._database.connection() as transaction:
-            transaction.execute(row.on_conflict_do_nothing(index_elements=["token", "boot"]))
-            since: int = transaction.execute(seen).scalar_one()
+            transaction.execute(new, {"token": token, "boot": boot, "since": now})
+            since: int = transaction.execute(_SINCE, {"mark": token, "start": boot}).scalar_one()
         return since
 
 
@@ -567,6 +555,21 @@ HAS_CASE = _O.id.in_(
     select(_CASE.id).where(_CASE.operator_case.is_not(None)).union(select(_OFF.id).where(_IS_CALLED_OFF))
 )
 """Whether a person must settle an order."""
+_OLD_STATES = delete(STATES).where(STATES.c.expires_at < bindparam("now"))
+_GIVEN_UP = delete(CONNECTIONS).where(
+    _C.kind == bindparam("whose"),
+    _C.state.in_(("pending", "granted", "refused")),
+    _C.created_at < bindparam("before"),
+    # A person may take days to answer a permissions request.
+    _C.request_id.is_(None),
+)
+_NEW_CONNECTION, _NEW_STATE = CONNECTIONS.insert(), STATES.insert()
+_TAKEN_STATE = (
+    delete(STATES)
+    .where(STATES.c.digest == bindparam("this"), STATES.c.kind == bindparam("whose"))
+    .returning(STATES.c.connection, STATES.c.expires_at)
+)
+_SINCE = select(SIGHTS.c.since).where(SIGHTS.c.token == bindparam("mark"), SIGHTS.c.boot == bindparam("start"))
 _CONNECTION = select(CONNECTIONS).where(_C.id == bindparam("this"))
 _CONNECTIONS_OF = select(CONNECTIONS).where(_C.id.in_((bindparam("merchant"), bindparam("user"))))
 _CONNECTED_AS = (
@@ -602,6 +605,16 @@ _NEW_ORDER = ORDERS.insert().returning(_O.id)
 # A parameter with the name of a column could not stand beside a change of that column.
 _CANCELING = _O.cancellation.is_not_distinct_from(bindparam("canceling", type_=Text))
 _HELD = {"any": true(), "free": _O.held.is_(None), "by": _O.held == bindparam("by")}
+
+
+@cache
+def _change_of_connection(sources: tuple[ConnectionState, ...]) -> Executable:
+    return update(CONNECTIONS).where(_C.id == bindparam("this"), _C.state.in_(sources))
+
+
+@cache
+def _new_sight(*, is_postgresql: bool) -> Executable:
+    return insert(SIGHTS, is_postgresql=is_postgresql).on_conflict_do_nothing(index_elements=["token", "boot"])
 
 
 @cache

@@ -504,7 +504,8 @@ class CheckoutWorld(World):
                     asked = True
                     self._ask_again()
                     continue
-                due = [order.look_at for order in self.orders() if order.state == "not_charged" and order.look_at]
+                looks = self._rows("checkout_orders", "WHERE state = 'not_charged'")
+                due = [row["look_at"] for row in looks if row["look_at"]]
                 if not due:
                     return
                 # By the clock of the host that runs the command, which may have been set.
