@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 import weakref
 from collections import deque
@@ -27,7 +28,7 @@ from levelup_ov.ledger.engine import (
     patiently,
     sqlite_file,
 )
-from levelup_ov.ledger.statements import Statement
+from levelup_ov.ledger.statements import Parameters, Statement
 
 T = TypeVar("T")
 
@@ -84,22 +85,40 @@ class Database:
             prepared = self._statements[key] = kept
         return prepared
 
-    def run(self, work: Callable[[Any, bool], T], *, single: bool = False) -> T:
+    def run(self, work: Callable[[Any, bool], T], *, single: bool = False, reads: bool = False) -> T:
         """Run ``work`` with a cursor of the driver, in a transaction; an exception rolls it back.
 
         It runs again if the database asks for it or the connection was dead. Its second argument then says so,
-        because the first try may have been committed. ``single``: one statement, which needs no transaction.
+        because the first try may have been committed. ``single``: one statement, which needs no transaction; on
+        PostgreSQL it has one, so that it does nothing once nobody waits for it any more, unless it only ``reads``.
 
         :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be reached or written.
         """
         try:
-            return self._transact(work, False, single)
+            return self._transact(work, False, single, reads)
         except Exception as error:
             with failures(self.engine):
                 if not _is_passing(error):
                     raise
         with failures(self.engine):
-            return self._transact(work, True, single)
+            return self._transact(work, True, single, reads)
+
+    def first(self, statement: Statement, parameters: Parameters) -> tuple[Any, ...] | None:
+        """The values of the first row that one ``statement`` selects; for reads that are many.
+
+        It does not find that SQLite's file was replaced: the next change does.
+
+        :raises levelup_ov.ledger.engine.LedgerUnavailable: the database cannot be reached.
+        """
+        if self._kept is not None:
+            with failures(self.engine), tracing.ledger("sqlite"), self._turn, suppress(sqlite3.Error):
+                # Another thread may have lost it.
+                if (kept := self._kept) is not None:
+                    with closing(kept.cursor()) as cursor:
+                        self._wait_no_longer(cursor)
+                        return statement.first_values(cursor, parameters)
+        # PostgreSQL, or not connected yet, or what failed is tried again, and reported.
+        return self.run(lambda cursor, _: statement.first_values(cursor, parameters), single=True, reads=True)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -176,7 +195,7 @@ class Database:
         if self._log is not None:
             self._log.close()
 
-    def _transact(self, work: Callable[[Any, bool], T], again: bool, single: bool) -> T:
+    def _transact(self, work: Callable[[Any, bool], T], again: bool, single: bool, reads: bool) -> T:
         with tracing.ledger(self.engine.dialect.name), limits.transaction(PATIENCE), self._turn:
             pooled = self._kept or self._take()
             if not self.is_postgresql:
@@ -184,7 +203,11 @@ class Database:
             try:
                 # Otherwise the garbage collector closes it, in any thread, which waits for what SQLite is doing then.
                 with closing(pooled.cursor()) as cursor:
-                    if not self.is_postgresql:
+                    if self.is_postgresql:
+                        # Without it, the driver sends BEGIN and COMMIT, and waits for both.
+                        if reads:
+                            pooled.driver_connection.autocommit = True  # type: ignore[union-attr]
+                    else:
                         self._wait_no_longer(cursor)
                         if not single:
                             begin_sqlite(cursor)
@@ -196,6 +219,8 @@ class Database:
                 raise
             finally:
                 if self._kept is None:
+                    if self.is_postgresql and reads:
+                        _restore_transactions(pooled)
                     pooled.close()
                     self._returned.set()
 
@@ -266,6 +291,15 @@ class Database:
         # As SQLite resolved it: the URL may contain a link or a URI.
         with self.connection() as connection:
             return connection.scalar(text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
+
+
+def _restore_transactions(pooled: PoolProxiedConnection) -> None:
+    """Let the next user of this connection have transactions; if that fails, there is none."""
+    try:
+        if pooled.is_valid:
+            pooled.driver_connection.autocommit = False  # type: ignore[union-attr]
+    except Exception as error:
+        pooled.invalidate(error)
 
 
 class _WriterLock:

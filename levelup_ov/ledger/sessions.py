@@ -131,12 +131,12 @@ class StoredSessions:
 
     def find(self, id: str) -> StoredSession | None:
         """The session with this id."""
-        row = self._database.run(lambda cursor, _: self._row.first_values(cursor, {"this": id}), single=True)
+        row = self._database.first(self._row, {"this": id})
         return StoredSession(*row) if row else None
 
     def find_key(self, digest: str) -> StoredKey | None:
         """The key with this digest."""
-        row = self._database.run(lambda cursor, _: self._key.first_values(cursor, {"this": digest}), single=True)
+        row = self._database.first(self._key, {"this": digest})
         return StoredKey(*row) if row else None
 
     def change(

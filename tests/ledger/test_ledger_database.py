@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import DBAPIError
 
 from levelup_ov.app import create_app
@@ -484,6 +484,30 @@ def test_a_pool_without_a_free_connection(url: str, monkeypatch: pytest.MonkeyPa
             busy.enter_context(engine.connect())
         with pytest.raises(LedgerUnavailable, match="busy"):
             claim(ledger)
+    ledger.close()
+
+
+@pytest.mark.rule("SUB-2")
+def test_a_transaction_after_a_read_is_undone(url: str) -> None:
+    """Whether the read succeeded or not: both may use the same connection."""
+    ledger = open_ledger(url)
+    database = ledger.database
+    names = select(ledger_sql.KEYS.c.name)
+    reads = [database.prepare(each) for each in (names, names.where(text("there_is_no_such_column")))]
+
+    def insert_and_fail(cursor: Any, _again: bool) -> None:
+        cursor.execute("INSERT INTO ledger_keys (name, value) VALUES ('undone', '')")
+        raise RuntimeError
+
+    for read in reads * 3:
+        with suppress(LedgerUnavailable):
+            database.first(read, {})
+        with pytest.raises(RuntimeError):
+            database.run(insert_and_fail)
+        with pytest.raises(RuntimeError), database.connection() as connection:
+            connection.exec_driver_sql("INSERT INTO ledger_keys (name, value) VALUES ('undone', '')")
+            raise RuntimeError
+    assert rows(url, "SELECT name FROM ledger_keys WHERE name = 'undone'") == []
     ledger.close()
 
 

@@ -220,6 +220,14 @@ def test_a_content_is_sealed_in_the_form_of_all_seals(make_front: MakeFront) -> 
         assert refusal(front.read, made) == "session_not_found"
 
 
+@pytest.mark.rule("UCP-14")
+def test_a_session_is_not_lost_with_its_file(front: Front) -> None:
+    made = front.create()
+    (front.data / "ledger.db").unlink()
+    assert refusal(front.create) == refusal(front.complete, made) == "ledger_unavailable"
+    assert front.meals() == 0
+
+
 @pytest.fixture
 def on_postgresql(make_front: MakeFront, postgres: PostgresServer) -> Iterator[Front]:
     name = postgres.create_database()

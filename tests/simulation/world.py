@@ -166,12 +166,12 @@ class _SimulatedDatabase(Database):
                 kernel.current.has_marked = kernel.current.is_placing = True
         return result
 
-    def _transact(self, work: Callable[[Any, bool], Any], again: bool, single: bool) -> Any:
+    def _transact(self, work: Callable[[Any, bool], Any], again: bool, single: bool, reads: bool) -> Any:
         world = World.current
         if world is None or world.kernel.current is None:
-            return super()._transact(work, again, single)
+            return super()._transact(work, again, single, reads)
         world.before_transaction(self)
-        result = super()._transact(work, again, single)
+        result = super()._transact(work, again, single, reads)
         if isinstance(world.kernel.current, _Call):
             world.kernel.current.has_claimed = True
         world.kernel.point("ledger after")
