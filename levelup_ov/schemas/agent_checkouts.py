@@ -204,7 +204,7 @@ class PersonText(Text):
     documented = {"maxLength": LONGEST_PERSON}
 
     def read(self, value: Any) -> str:
-        text = super().read(value)
+        text = value if type(value) is str and value.isprintable() else super().read(value)
         if len(text) > LONGEST_PERSON or (not text.isprintable() and _CONTROL.search(text)):
             raise ValueError(f"expected at most {LONGEST_PERSON} characters, without control characters")
         return text

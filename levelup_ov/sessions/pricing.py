@@ -132,7 +132,7 @@ def _item_of(line: Line) -> Item:
 
 def user_of(buyer: Buyer | None) -> User:
     """The user of an order; a placeholder as long as the buyer lacks something."""
-    if buyer is None or any(lacking(buyer)):
+    if buyer is None or lacking(buyer):
         return PLACEHOLDER
     return User((buyer.first_name or "").strip(), (buyer.last_name or "").strip(), buyer.phone, buyer.email)
 

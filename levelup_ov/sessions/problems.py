@@ -86,11 +86,18 @@ def undeliverable(basket: Basket) -> Iterator[Problem]:
         yield Problem("delivery_address_incomplete", "the delivery needs an address", "delivery_address")
 
 
-def lacking(buyer: Buyer | None) -> Iterator[Problem]:
+def lacking(buyer: Buyer | None) -> tuple[Problem, ...]:
     """What a buyer lacks for an order."""
     buyer = buyer or Buyer()
-    for name, words in (("first_name", "a first name"), ("last_name", "a last name")):
-        if not (getattr(buyer, name) or "").strip():
-            yield Problem(BUYER_INCOMPLETE, f"the order needs {words}", f"buyer.{name}")
-    if not (buyer.phone or "").strip() and not (buyer.email or "").strip():
-        yield Problem(BUYER_INCOMPLETE, "the order needs a phone number or an e-mail address", "buyer.phone")
+    given = buyer.first_name, buyer.last_name, buyer.phone, buyer.email
+    first, last, phone, email = [(each or "").strip() for each in given]
+    if first and last and (phone or email):
+        return ()
+    wanted = (
+        (first, "a first name", "first_name"),
+        (last, "a last name", "last_name"),
+        (phone or email, "a phone number or an e-mail address", "phone"),
+    )
+    return tuple(
+        Problem(BUYER_INCOMPLETE, f"the order needs {words}", f"buyer.{name}") for has, words, name in wanted if not has
+    )
