@@ -1,10 +1,12 @@
-"""Checkout sessions against what they are made of: ``python -m bench.sessions [--rounds N] 2>/dev/null``.
+"""Checkout sessions against what they are made of.
+
+``python -m bench.sessions [--rounds N] [--postgresql] 2>/dev/null``
 
 A create against the contract's validation of the same basket, which makes the same call to the provider; a read against
-two Flask routes that read one row with an answer of the same size: one bare, one that also knows its caller by a key
-and writes the log line that every request has here. The first read of a session opens and writes what the next ones
-find written. All in one process and in turns, by their CPU time without the
-provider's; a ratio is the median of the rounds' ratios. The service has the settings of production.
+two Flask routes that read one row of the same system with an answer of the same size: one bare, one that also knows its
+caller by a key and writes the log line that every request has here. The first read of a session opens and writes what
+the next ones find written. All in one process and in turns, by their CPU time without the provider's and PostgreSQL's;
+a ratio is the median of the rounds' ratios. The service has the settings of production.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -60,10 +62,20 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=30)
-    rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory(prefix="bench-sessions-") as directory, provider() as where:
-        service = _service(Path(directory), where)
-        print("\n".join(_ratios(_calls(service, Path(directory), rounds), rounds)))
+    parser.add_argument("--postgresql", action="store_true", help="the ledger there, and not in SQLite")
+    options = parser.parse_args()
+    rounds, ledger = options.rounds, {}
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-sessions-")))
+        rows = f"sqlite:///{directory}/bare.db"
+        if options.postgresql:
+            from tests.servers.postgres import PostgresServer, binaries  # with all that tests need
+
+            server = stack.enter_context(PostgresServer(binaries()))
+            ledger = {"DATABASE_URL": server.url(server.create_database()), "LEVELUP_OV_LEDGER": ""}
+            rows = server.url(server.create_database()).replace("postgresql:", "postgresql+psycopg:")
+        service = _service(directory, stack.enter_context(provider()), ledger)
+        print("\n".join(_ratios(_calls(service, rows, rounds), rounds)))
 
 
 def _ratios(calls: Mapping[str, Callable[[], None]], rounds: int) -> Iterator[str]:
@@ -82,7 +94,7 @@ def _ratios(calls: Mapping[str, Callable[[], None]], rounds: int) -> Iterator[st
         yield f"{one} {median(took[one]):.0f} us, {other} {median(took[other]):.0f} us of CPU: {ratio:.2f}"
 
 
-def _calls(service: Flask, directory: Path, rounds: int) -> Mapping[str, Callable[[], None]]:
+def _calls(service: Flask, rows: str, rounds: int) -> Mapping[str, Callable[[], None]]:
     validation = json.dumps({"order_validation": BASKET}).encode()
     creation = json.dumps(_checkout()).encode()
     agent = {"HTTP_X_API_KEY": AGENT_KEY, "HTTP_UCP_AGENT": 'profile="https://agents.example/profile.json"'}
@@ -101,7 +113,7 @@ def _calls(service: Flask, directory: Path, rounds: int) -> Mapping[str, Callabl
     made = create()
     path = f"{SESSIONS}/{json.loads(made)['id']}"
     unread = iter([f"{SESSIONS}/{json.loads(create())['id']}" for _ in range((rounds + 1) * BATCH)])
-    bare, alike = _bare(directory, made.decode()), _with_key_and_log(_bare(directory, made.decode()))
+    bare, alike = _bare(rows, made.decode()), _with_key_and_log(_bare(rows, made.decode()))
     return {
         "validation": lambda: _ignore(
             call(service, "POST", "/locations/bench.main/order_validations", validation, channel)
@@ -118,11 +130,12 @@ def _ignore(_answer: bytes) -> None:
     """Only its cost counts."""
 
 
-def _bare(directory: Path, answer: str) -> Flask:
-    engine = create_engine(f"sqlite:///{directory}/bare.db")
+def _bare(rows: str, answer: str) -> Flask:
+    engine = create_engine(rows)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, answer TEXT)"))
-        connection.execute(text("INSERT OR REPLACE INTO answers VALUES (1, :answer)"), {"answer": answer})
+        connection.execute(text("DELETE FROM answers"))
+        connection.execute(text("INSERT INTO answers VALUES (1, :answer)"), {"answer": answer})
     app = Flask("bare")
     read = text("SELECT answer FROM answers WHERE id = :id")
 
@@ -190,7 +203,7 @@ def provider() -> Iterator[str]:
             running.terminate()
 
 
-def _service(directory: Path, provider: str) -> Flask:
+def _service(directory: Path, provider: str, ledger: Mapping[str, str]) -> Flask:
     accounts = directory / "accounts.toml"
     accounts.write_text(
         f'[accounts.bench]\nprovider = "bench"\nname = "Bench"\n[accounts.bench.settings]\nbase_url = "{provider}"\n'
@@ -203,6 +216,7 @@ def _service(directory: Path, provider: str) -> Flask:
             "LEVELUP_OV_ACCOUNTS": str(accounts),
             "LEVELUP_OV_ADAPTERS": "bench=bench.sessions:PricingAdapter",
             "LEVELUP_OV_DATA_DIR": str(directory / "data"),
+            **ledger,
         }
     )
     settings.data_dir.mkdir(exist_ok=True)
