@@ -5,7 +5,6 @@ The same input always has the same result, so no trial can tell: keys, digests, 
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
@@ -13,6 +12,7 @@ from typing import Any
 from unittest import mock
 
 from levelup_ov import personal, redaction, sealing
+from levelup_ov.ledger import identity
 from levelup_ov.ordering import metadata, service
 from levelup_ov.transport import session
 
@@ -33,8 +33,9 @@ def computed_once() -> Iterator[None]:
     scrubbed = lru_cache(_KEPT)(redaction.scrub)
     with (
         mock.patch.object(sealing, "derive", derive),
+        mock.patch.object(sealing, "AESGCM", cache(sealing.AESGCM)),
         mock.patch.object(metadata, "derive", derive),
-        mock.patch.object(hmac, "digest", lru_cache(_KEPT)(hmac.digest)),
+        mock.patch.object(identity, "_digest", lru_cache(_KEPT)(identity._digest)),
         mock.patch.object(redaction, "_Values", lru_cache(_KEPT)(redaction._Values)),
         mock.patch.object(session, "scrub", lambda text, secrets=(): scrubbed(text, tuple(secrets))),
         mock.patch.object(service, "PersonalWords", lru_cache(_KEPT)(_Words)),

@@ -186,7 +186,7 @@ class Things:
         self.directory = Path(tempfile.mkdtemp(prefix="simulation-", dir=shared if shared.is_dir() else None))
         url = f"sqlite:///{self.directory}/ledger.db"
         upgrade(url)
-        # It keeps all statements that it has planned.
+        # It keeps all statements that it has prepared.
         self._connection = sqlite3.connect(":memory:", factory=_Memory, cached_statements=1000)
         with closing(sqlite3.connect(self.directory / "ledger.db")) as made:
             made.execute("PRAGMA journal_mode = DELETE")  # memory has no write-ahead log
