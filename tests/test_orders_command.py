@@ -163,6 +163,18 @@ def test_hosts_share_the_orders_of_a_run(make_host: Callable[[], Flask], sandbox
 
 
 @pytest.mark.rule("STAT-5")
+def test_a_clock_that_is_set_back_hides_no_order(make_fakes: Callable[..., Flask], environ: dict[str, str]) -> None:
+    app = make_fakes("one")
+    Channel(app).submit("one.one")
+    assert "1 checked" in run(app, "watch").stderr
+    ahead = timedelta(hours=2) // timedelta(milliseconds=1)
+    with closing(sqlite3.connect(Path(environ["LEVELUP_OV_DATA_DIR"]) / "ledger.db")) as ledger, ledger:
+        ledger.execute(f"UPDATE order_statuses SET asked_at = asked_at + {ahead}")
+    assert "1 checked" in run(app, "watch").stderr
+    assert "0 checked" in run(app, "watch").stderr
+
+
+@pytest.mark.rule("STAT-5")
 def test_an_account_gets_its_share_of_calls(make_fakes: Callable[..., Flask]) -> None:
     app = make_fakes("busy", "calm")
     for account, orders in (("busy", 5), ("calm", 1)):

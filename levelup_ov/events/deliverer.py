@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from levelup_ov.events.receivers import AGENT, CHANNEL, OPERATOR, Receiver, Receivers, is_agent
-from levelup_ov.events.sending import PATIENCE, Send, SendFailed
+from levelup_ov.events.sending import LONGEST_WAIT, PATIENCE, Send, SendFailed
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.event_deliveries import AT_ONCE, EventDeliveries, EventDelivery
 
@@ -40,7 +40,7 @@ LONGEST_BACKOFF = 600.0
 LONGEST_CLOSED = 60.0
 """Seconds until a receiver that failed is tried again, at most."""
 TIDY_EVERY = 600.0
-"""Seconds between two deletions of what was accepted long ago."""
+"""Seconds between two deletions of what was accepted long ago, and two looks for what waits too long."""
 TIDY_ON = 1.0
 """The same while there is more."""
 
@@ -120,6 +120,7 @@ class Deliverer:
         :raises LedgerUnavailable: the ledger cannot be read or written.
         """
         end = self._now() + seconds
+        self._recall()
         while not self._stopped.is_set():
             self._wake.clear()
             if is_late := self._now() >= end:
@@ -277,8 +278,12 @@ class Deliverer:
                     remedy = "configure the receiver again, then `levelup-ov events replay --parked`"
                     facts = {"receiver": name, "problem": "not_configured", "more": parked, "remedy": remedy}
                     log.error("events_parked", extra=facts)
-            is_done = max(self._deliveries.purge(), self._deliveries.purge_parked(AGENT)) < AT_ONCE
+            deleted = max(self._deliveries.purge(), self._deliveries.purge_parked(AGENT))
+            is_done = max(deleted, self._recall()) < AT_ONCE
             self._tidy_at = self._now() + (TIDY_EVERY if is_done else TIDY_ON)
+
+    def _recall(self) -> int:
+        return self._deliveries.recall(timedelta(seconds=max(LONGEST_BACKOFF, LONGEST_WAIT)))
 
     def _is_idle(self) -> bool:
         with self._lock:

@@ -122,6 +122,8 @@ class EventDeliveries:
         later = update(OUTBOX).where(receiver, subject, _C.number > bindparam("this", type_=BigInteger), waiting)
         self._hold = prepare(later.values(due_at=wait, state=bindparam("as", type_=Text)))
         self._begin_day = prepare(later.values(due_at=now, since=now))
+        far = select(_C.number).where(waiting, _C.due_at > wait).limit(AT_ONCE)
+        self._recall = prepare(update(OUTBOX).where(_C.number.in_(far)).values(due_at=now))
         oldest = select(_C.number).where(receiver, waiting, is_old).limit(AT_ONCE)
         self._park = prepare(update(OUTBOX).where(_C.number.in_(oldest)).values(state="parked"))
         stale = select(_C.number).where(_C.accepted_at < ago(own, KEPT // _MILLISECOND)).limit(AT_ONCE)
@@ -209,6 +211,10 @@ class EventDeliveries:
     def park(self, receiver: str) -> int:
         """Park what has waited for :data:`GIVEN_UP` for a receiver that is down or gone, at most :data:`AT_ONCE`."""
         return self._run_count(self._park, {"receiver": receiver})
+
+    def recall(self, longest: timedelta) -> int:
+        """Make due, at most :data:`AT_ONCE`, what is to wait longer than ``longest``: the clock has been set back."""
+        return self._run_count(self._recall, {"wait": longest // _MILLISECOND})
 
     def purge(self) -> int:
         """Delete what was accepted longer than :data:`KEPT` ago, at most :data:`AT_ONCE`; returns how many."""

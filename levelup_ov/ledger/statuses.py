@@ -82,7 +82,9 @@ class _Queries:
         )
         self.one = placed.where(_C.id == bindparam("this"))
         unfinished = or_(_S.stage.is_(None), _S.stage.not_in(sorted(FINAL)))
-        due = or_(_S.asked_at.is_(None), _S.asked_at <= ago(own_clock, bindparam("every", type_=BigInteger)))
+        every = bindparam("every", type_=BigInteger)
+        # A time in the future is that of a clock which has been set back.
+        due = or_(_S.asked_at.is_(None), _S.asked_at <= ago(own_clock, every), _S.asked_at > ago(own_clock, 0))
         # Not first for good: an order whose status cannot be read must not keep the others waiting.
         turn = case((_S.asked_at >= func.coalesce(_S.canceling_at, 0), _S.asked_at), else_=0).label("turn")
         watched = (

@@ -18,6 +18,7 @@ from levelup_ov.events.deliverer import Deliverer
 from levelup_ov.events.receivers import Receiver, Receivers
 from levelup_ov.ledger.event_deliveries import EventDeliveries, EventDelivery
 from levelup_ov.ledger.outbox import Outbox
+from tests.channel import Clock
 from tests.events.conftest import URL, Inbox, deliverer
 from tests.transport.wire import Peer, peer, read_request
 
@@ -142,3 +143,18 @@ def test_an_error_of_our_own_stops_nothing(
     deliverer(app).drain(5)
     assert len(inbox.requests) == 1
     assert [(each.state, each.problem) for each in deliveries.find(subject="a")] == [("waiting", "internal")]
+
+
+@pytest.mark.rule("EVT-5", "SUB-13")
+def test_a_clock_that_is_set_back_delays_no_event(
+    serve: Serve, app: Flask, outbox: Outbox, deliveries: EventDeliveries, inbox: Inbox, clock: Clock
+) -> None:
+    clock.set("2030-06-03T20:00Z")
+    outbox.add(Event("menu.changed", "sandbox", "sandbox.congress", "a", {}))
+    inbox.answers = [503]
+    deliverer(app).drain(0.01)
+    assert [each.state for each in deliveries.find()] == ["waiting"]
+    clock.set("2030-06-03T16:00Z")
+    # The host that saw it fail waits a little.
+    serve().test_cli_runner().invoke(args=["events", "send"])
+    assert [each.state for each in deliveries.find()] == ["accepted"]
