@@ -342,6 +342,23 @@ class Orders:
             raise Failure("refund_impossible", f"a person must settle it: {what['message']}")
         return order
 
+    def find(self, id: str, context: RequestContext) -> StoredOrder | None:
+        """An order that was to be submitted, for somebody who only asks: finished as :meth:`reconcile` does.
+
+        None: it was not charged.
+
+        :raises Failure: it is not known now, or why it was refunded.
+        """
+        with limits.within(context.deadline.remaining()):
+            order = self._finish(self.show(id), context)
+        if order.state == "not_charged":
+            return None
+        if order.state in CLOSED:
+            raise closed(order)
+        if order.problem is not None:
+            raise refunded(order)
+        return order
+
     def _finish(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         if order.case_kind == "charge_unproven" and self._leases.is_recent(order.sent):
             return order

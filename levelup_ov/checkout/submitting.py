@@ -127,7 +127,7 @@ class Submitter:
             raise
         if answer is not None:
             return self._submitted(taken, answer)
-        why = Failure("order_refused", "the order was charged, but never reached the provider")
+        why = Failure("charge_refunded", "the order was charged, but never reached the provider")
         return self._give_up(taken, why, context)
 
     def _submit(

@@ -84,18 +84,18 @@ class OrderPlacer:
             order = replace(order, mischarged=_mischarged(self._service.submitted_under(row.location, key)))
         return order
 
-    def find(
-        self, row: StoredSession, content: Content, last_look: Callable[[], None], context: RequestContext
-    ) -> OrderAtProvider | None:
+    def find(self, row: StoredSession, content: Content, context: RequestContext) -> OrderAtProvider | None:
         """The order of a session whose completion was interrupted; None: none was started, or none was placed.
 
-        A charge that was started is continued, which may place its order.
+        Nothing is placed, because nobody asks for that. A charge without an order is refunded.
 
         :raises Failure: it is not known now, or why a charge was refunded.
         """
         if content.levelup is not None:
-            begun = self._charges(row, content.levelup)
-            return self._charge(row, content, content.levelup, last_look, context) if begun else None
+            for charge in self._charges(row, content.levelup):
+                if (order := self._orders.find(charge.id, context)) is not None:
+                    return _placed(_submitted(order), key_of(order))
+            return None
         for submission in self._service.submitted_under(row.location, _key(row)):
             if submission.state == "placed":
                 found = _placed(json.loads(submission.answer or "{}"), _key(row))

@@ -289,12 +289,12 @@ class Sessions:
         """Determine what became of a session that is being completed."""
         row, content, is_free = read.row, read.content, self._leases.has_ended(read.row.held)
         if content.levelup is not None:
-            # To reconcile it, the charge may have to be made again, by one request only.
+            # The charge may have to be refunded, by one request only.
             if not is_free or (taken := self._take(row, content)) is None:
                 return _shown(row, content)
             row = taken
         try:
-            placed = self._placing.find(row, content, lambda: self._check_ours(row), context)
+            placed = self._placing.find(row, content, context)
         except Failure as failure:
             if not is_free and failure.code in UNDECIDED:
                 return replace(_shown(row, content), problems=(problem_of(failure),))

@@ -93,7 +93,7 @@ def test_no_charge_stays_for_a_meal_that_is_not_there(site: Site, merchant: str,
     corrected(site)
     settled(site, "--not-placed")
     assert site.reconcile()[0] == 0 and site.refunded() == [uuid]
-    assert site.charge(body, "K").error["code"] == "order_refused" and number(site, uuid) is None
+    assert site.charge(body, "K").error["code"] == "charge_refunded" and number(site, uuid) is None
 
 
 @pytest.mark.rule("SUB-5", "WEB-5", "EVT-8")
@@ -173,4 +173,4 @@ def test_a_refunded_order_is_unknown_again(
         patch.setattr(Service, "look_up", Mock(side_effect=NO_ANSWER))
         assert site.charge(body, "K").error["code"] == "outcome_unknown"
     settled(site, "--not-placed")
-    assert site.charge(body, "K").error["code"] == "order_refused" and site.command("cases")[0] == 0
+    assert site.charge(body, "K").error["code"] == "charge_refunded" and site.command("cases")[0] == 0

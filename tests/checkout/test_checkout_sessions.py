@@ -60,15 +60,34 @@ def test_a_refused_charge_orders_nothing(front: Front, site: Site, pay: LevelUpT
     assert front.complete(made).state == "completed"
 
 
-@pytest.mark.parametrize("again", ["read", "complete"])
-def test_a_lost_charge_is_found(front: Front, site: Site, pay: LevelUpTender, again: str) -> None:
+@pytest.mark.rule("UCP-7", "UCP-13")
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_lost_charge_is_found(front: Front, site: Site, pay: LevelUpTender, reads: bool) -> None:
     site.line.faults["completed_orders"] = ["lost"] * 3
     made = front.create()
     assert front.complete(made, pay).state == "complete_in_progress"
     site.line.faults.clear()
     front.later(minutes=5)
-    done = front.read(made) if again == "read" else front.complete(made, pay)
+    if reads:
+        # Nobody asks for the order.
+        read = front.read(made)
+        assert (read.state, codes(read)) == ("ready_for_complete", [("charge_refunded", None)])
+        assert (site.unrefunded(), front.meals()) == ([], 0)
+    done = front.complete(made, pay)
     assert done.state == "completed" and (len(site.unrefunded()), front.meals()) == (1, 1)
+
+
+@pytest.mark.rule("UCP-7", "UCP-13", "SUB-5")
+def test_a_read_orders_nothing(front: Front, site: Site, pay: LevelUpTender) -> None:
+    """A person has settled the submission: the provider has no order."""
+    made, ledger = front.create(basket(note="sandbox:lost-answer")), front.service.submissions.ledger
+    assert front.complete(made, pay).state == "complete_in_progress"
+    meals = front.meals()
+    (lost,) = ledger.find(account="sandbox")
+    front.service.submissions.settle(lost, None, "Olive")
+    read = front.read(made)
+    assert (read.state, codes(read)) == ("ready_for_complete", [("charge_refunded", None)])
+    assert (site.unrefunded(), front.meals()) == ([], meals)
 
 
 @pytest.mark.rule("UCP-13")
@@ -117,9 +136,9 @@ def test_killed_between_steps_charges_once(
         with pytest.raises(Killed):
             front.complete(made, pay)
     front.later(minutes=5)
-    charged = bool(site.unrefunded())
-    found = front.read(made)
-    assert found.state == ("completed" if charged else "ready_for_complete")
+    is_placed = front.meals() == 1
+    assert front.read(made).state == ("completed" if is_placed else "ready_for_complete")
+    assert len(site.unrefunded()) == front.meals() == is_placed
     assert front.complete(made, pay).state == "completed"
     assert (len(site.unrefunded()), front.meals()) == (1, 1)
 
@@ -132,7 +151,7 @@ def test_another_tender_waits_for_the_first(front: Front, site: Site, pay: Level
     site.line.faults.clear()
     front.later(minutes=5)
     done = front.complete(made, card())
-    assert done.state == "completed" and (len(site.unrefunded()), front.meals()) == (1, 1)
+    assert done.state == "completed" and (len(site.unrefunded()), front.meals()) == (0, 1)
 
 
 @pytest.mark.rule("SUB-5", "UCP-13")

@@ -123,7 +123,7 @@ def test_a_meal_that_is_paid_some_other_way_is_not_charged(site: Site, merchant:
     clock.set(FOUND)
     assert site.reconcile()[0] == 0
     assert (site.unrefunded(), len(site.refunded()), site.meals()) == ([], 1, 1)
-    assert site.charge(body, "K").refusal == (422, "order_refused", None)
+    assert site.charge(body, "K").refusal == (422, "charge_refunded", None)
 
 
 @pytest.mark.rule("WEB-4")
