@@ -8,12 +8,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 from levelup_ov.checkout.store import StoredOrder
-from levelup_ov.domain.checkout import OrderState
+from levelup_ov.domain.checkout import CaseKind, OrderState
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS
 
 SETTLE = "settle it with `levelup-ov checkout settle`"
-SUBMITTED_AND_REFUNDED = "submitted_and_refunded"
+SUBMITTED_AND_REFUNDED: CaseKind = "submitted_and_refunded"
 """The kind of case of an order that its provider has, and whose charge was given back."""
 _GIVEN_BACK: Mapping[OrderState, str] = {
     "refunding": "its charge is to be given back",
@@ -24,7 +24,7 @@ _GIVEN_BACK: Mapping[OrderState, str] = {
 """The states of an order whose charge goes back, or was to, and what to say of it."""
 CLOSED: tuple[OrderState, ...] = ("stuck", "settled")
 """The states of an order about which a person decides, or has decided: no request changes anything of it."""
-UNPROVEN = "cancellation_unproven"
+UNPROVEN: CaseKind = "cancellation_unproven"
 """The kind of case of an order whose status does not say, or contradicts, that it is canceled."""
 NOTIFIED = "support has been notified"
 SUPPORT = f"the charge could not be given back; {NOTIFIED}"
@@ -84,7 +84,7 @@ def in_progress(message: str) -> Failure:
     return Failure("submission_in_progress", message, retry_after=1)
 
 
-def case(kind: str, message: str, **found: Any) -> str:
+def case(kind: CaseKind, message: str, **found: Any) -> str:
     """The stored form of why a person must settle an order: ``kind`` for machines, ``message`` for people."""
     return json.dumps({"kind": kind, "message": message, **found})
 

@@ -38,7 +38,7 @@ from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
-from levelup_ov.domain.checkout import OrderState
+from levelup_ov.domain.checkout import CaseKind, OrderState
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import KINDS, Unanswered
@@ -48,7 +48,7 @@ from levelup_ov.ordering.service import RequestContext
 
 NOT_NOW = ("manager_confirmation_required", "merchant_token_refused", "provider_credentials_refused")
 """Refusals of a refund that may end; a person's after a day."""
-AGED = ("refund_refused", "refund_unproven")
+AGED: tuple[CaseKind, ...] = ("refund_refused", "refund_unproven")
 """The kinds of case of a refund that is not made after a day: LevelUp refuses it for now, or proves nothing."""
 
 log = logging.getLogger(__name__)
@@ -236,7 +236,7 @@ class Refunds:
         # The request may have ended: somebody has to learn that the charge stays.
         no_meal = is_owed or order.is_canceled
         if isinstance(failure, _InPart) or isinstance(failure, _ForGood) and no_meal:
-            kind = "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"
+            kind: CaseKind = "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"
             part = failure.message if isinstance(failure, _InPart) else None
             what = case(kind, failure.message, uuid=order.uuid, told=part)
 
@@ -282,12 +282,14 @@ class Refunds:
         begun, now = cancellation_of(order), self._clock()
         since = dated(order.open_since or (begun.since if begun else None), now)
         values: dict[str, Any] = {"open_since": since}
+        kind: CaseKind
         if failure.code in CUT_OFF:
             kind, told = "not_connected", failure.message
         elif is_old(since, now):
             kind = "refund_refused" if failure.code in NOT_NOW else "refund_unproven"
             # It is reported once, although LevelUp may answer now this, now that.
-            kind, told = order.case_kind if order.case_kind in AGED else kind, "LevelUp has not confirmed the refund"
+            kind = next((aged for aged in AGED if aged == order.case_kind), kind)
+            told = "LevelUp has not confirmed the refund"
         else:
             return values
         message = f"this charge has to go back: {failure.message}"

@@ -33,7 +33,7 @@ from sqlalchemy import (
     update,
 )
 
-from levelup_ov.domain.checkout import ConnectionState, OrderState
+from levelup_ov.domain.checkout import CaseKind, ConnectionState, OrderState
 from levelup_ov.domain.event import Event
 from levelup_ov.domain.money import Cents
 from levelup_ov.ledger.database import Database
@@ -54,7 +54,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 _AT_WORK: tuple[OrderState, ...] = ("charging", "submitting", "refunding", "stuck")
 _CHARGED: tuple[OrderState, ...] = ("submitting", "submitted", "refunding")
 """The states of an order that its provider may have, and whose charge is not refunded."""
-CALLED_OFF_ELSEWHERE = "canceled_not_refunded"
+CALLED_OFF_ELSEWHERE: CaseKind = "canceled_not_refunded"
 """The kind of case of a charged order that nobody makes, while no cancellation was requested here."""
 
 METADATA = MetaData()

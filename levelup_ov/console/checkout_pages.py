@@ -14,7 +14,7 @@ from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.store import ACTIONS, StoredOrder
 from levelup_ov.config import Settings
-from levelup_ov.console import timeline
+from levelup_ov.console import needs, timeline
 from levelup_ov.console.parameters import PAGE, PATIENCE, id_of
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.domain.failure import Failure
@@ -47,7 +47,7 @@ def add_checkout(pages: Blueprint, settings: Settings, browser: OrdersBrowser, o
         order = _found(id, browser)
         return render_template(
             "console/checkout_order.html", order=order, steps=timeline.of_order(order, browser.actions(order)),
-            case=case_of(order), obstacle=_obstacle(order),
+            case=case_of(order), advice=needs.ADVICE[needs.kind_of(order)], obstacle=_obstacle(order),
         )  # fmt: skip
 
     @pages.route("/checkout/<id>/reconcile", methods=["GET", "POST"])

@@ -10,6 +10,7 @@ from datetime import timedelta
 from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.console.numbers import totals
+from levelup_ov.domain.attention import REMEDIES
 from levelup_ov.events.receivers import is_agent
 from levelup_ov.ledger.event_deliveries import Waiting
 from levelup_ov.ledger.records import Backlog, Submission
@@ -38,6 +39,30 @@ _LOGS, _STATES, _CHECKOUT = (
     "operating.html#submissions-and-their-states",
     "operating.html#web-checkout",
 )
+_SETTLED, _REFUSED = "checkout.html#what-a-person-settles", "bad_days.html#a-refund-that-is-refused-for-good"
+
+
+def _remedy(kind: str, title: str, guide: str) -> Advice:
+    """The console and the operator's mail say the same."""
+    words = REMEDIES[kind]
+    return Advice(title, f"{words[0].upper()}{words[1:]}.", guide)
+
+
+_CASES: Mapping[str, Advice] = {
+    kind: _remedy(kind, f"Web checkout: {title}", guide)
+    for kind, title, guide in (
+        ("refund_refused", "refunds that LevelUp refuses", _REFUSED),
+        ("refunded_in_part", "refunds of another amount", _REFUSED),
+        ("refund_unproven", "refunds that are not proven", _REFUSED),
+        ("not_connected", "no longer connected", _SETTLED),
+        ("charge_unproven", "orders that may be charged", _SETTLED),
+        ("charge_of_another_order", "the charge of another order", _SETTLED),
+        ("stray_charge", "orders that were ruled out and may be charged", _SETTLED),
+        ("cancellation_unproven", "cancellations that are not proven", _SETTLED),
+        ("canceled_not_refunded", "canceled, and not refunded", _SETTLED),
+        ("submitted_and_refunded", "at the restaurant, though the charge was to be refunded", _SETTLED),
+    )
+}
 ADVICE: Mapping[str, Advice] = {
     "ledger": Advice(
         "The ledger cannot be used",
@@ -54,31 +79,14 @@ ADVICE: Mapping[str, Advice] = {
         "Let a scheduler run `levelup-ov submissions reconcile` every minute, and look at its exit status.",
         _STATES,
     ),
-    "charge_mismatch": Advice(
-        "Charged another amount than requested",
-        "The order exists. Settle the difference with the provider.",
-        _LOGS,
+    "charge_mismatch": _remedy("charge_mismatch", "Charged another amount than requested", _LOGS),
+    "order_exists_but_ruled_out": _remedy(
+        "order_exists_but_ruled_out", "An order exists that was reported as not placed", _LOGS
     ),
-    "order_exists_but_ruled_out": Advice(
-        "An order exists that was reported as not placed",
-        "Ask the provider to cancel it, or give the guest its number.",
-        _LOGS,
-    ),
-    "two_orders_for_one_submission": Advice(
-        "Two orders for one submission",
-        "Ask the provider to cancel one of the two, and to refund what was paid for it.",
-        _LOGS,
-    ),
-    "card_may_be_charged": Advice(
-        "A card may be charged without an order",
-        "Look for a charge of the reference at the provider, and refund it.",
-        _LOGS,
-    ),
-    "case": Advice(
-        "Web checkout: a person has to settle these",
-        "Give the money back, then record it with `levelup-ov checkout settle`.",
-        "bad_days.html#a-refund-that-is-refused-for-good",
-    ),
+    "two_orders_for_one_submission": _remedy("two_orders_for_one_submission", "Two orders for one submission", _LOGS),
+    "card_may_be_charged": _remedy("card_may_be_charged", "A card may be charged without an order", _LOGS),
+    **_CASES,
+    "case": Advice("Web checkout: settle these", "`levelup-ov checkout cases` lists them.", _SETTLED),
     "provider_credentials_refused": Advice(
         "Credentials are refused",
         "Correct the variable that the accounts file names, and restart.",
@@ -108,10 +116,10 @@ ADVICE: Mapping[str, Advice] = {
 _OUTCOMES = ("provider_credentials_refused", "menu_invalid", "provider_protocol_error", "internal_error")
 _SHOWN_OTHERWISE = (
     "charge_mismatch", "order_exists_but_ruled_out", "two_orders_for_one_submission", "card_may_be_charged",
-    "refund_impossible", "order_needs_settling", "events_parked",
+    "refund_impossible", "order_needs_settling", "submitted_and_refunded", "events_parked",
 )  # fmt: skip
 _OF_CHECKOUT = (
-    "charge_exists_but_ruled_out", "two_charges_for_one_order", "charge_of_another_order", "submitted_and_refunded",
+    "charge_exists_but_ruled_out", "two_charges_for_one_order", "charge_of_another_order",
     "levelup_app_credentials_refused",
 )  # fmt: skip
 
@@ -158,7 +166,12 @@ def of_outbox(outbox: Sequence[Waiting]) -> Iterator[Need]:
 def of_checkout(cases: Sequence[StoredOrder]) -> Iterator[Need]:
     """The cases of web checkout."""
     for order in cases:
-        yield Need("case", case_of(order)["message"] or order.state, "checkout_order", {"id": order.id})
+        yield Need(kind_of(order), case_of(order)["message"] or order.state, "checkout_order", {"id": order.id})
+
+
+def kind_of(order: StoredOrder) -> str:
+    """The key of :data:`ADVICE` for its case; another release may have recorded one that is not known here."""
+    return order.case_kind if order.case_kind in _CASES else "case"
 
 
 def of_metrics(hour: LastHour) -> Iterator[Need]:

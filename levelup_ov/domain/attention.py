@@ -9,9 +9,10 @@ REMEDIES: Mapping[str, str] = {
     "order_exists_but_ruled_out": "the channel knows the order as not placed: ask the provider to cancel the order, "
     "or tell the guest its number",
     "two_orders_for_one_submission": "ask the provider to cancel one of the two, and to refund what was paid for it",
-    "cancellation_unproven": f"it is unknown whether this order was canceled: ask the restaurant, and {_SETTLE}",
-    "canceled_not_refunded": "the restaurant canceled an order whose charge stays: ask whether it makes another one, "
-    f"then refund the charge with POST /checkout/orders/UUID/cancellation, or {_SETTLE}",
+    "cancellation_unproven": "it is unknown whether the restaurant makes this order: ask there; if it does not, see "
+    f"that the charge is given back; then {_SETTLE}",
+    "canceled_not_refunded": "the restaurant canceled an order whose charge stays: ask whether it makes another one; "
+    f"if not, refund the charge with POST /checkout/orders/UUID/cancellation; if so, {_SETTLE}",
     "card_may_be_charged": "no order was made: look for a charge of this reference at the provider and refund it",
     "order_disputed": "the order that the guest was told about is another guest's: ask the provider whether there is "
     "one for this reference, and settle it with `levelup-ov submissions settle`",
@@ -22,10 +23,11 @@ REMEDIES: Mapping[str, str] = {
     "charge_of_another_order": "LevelUp answers with the charge of another order: ask it whether this one was charged, "
     f"and {_SETTLE}",
     "charge_unproven": f"it is unknown whether this order was charged: ask LevelUp, and {_SETTLE}",
-    "not_connected": "LevelUp refuses the token of the merchant or user: have them connect again, or ask LevelUp about "
-    f"the charge and {_SETTLE}",
+    "not_connected": "LevelUp refuses the token of the merchant or user: have them connect again, and it continues by "
+    f"itself, or ask LevelUp about the charge and {_SETTLE}",
     "refund_refused": f"a charge without an order cannot be refunded: give the money back, and {_SETTLE}",
-    "refund_unproven": f"it is unknown whether a charge was refunded: ask LevelUp, give the money back, and {_SETTLE}",
+    "refund_unproven": "it is unknown whether a charge was refunded: ask LevelUp; if it was not, give the money back; "
+    f"then {_SETTLE}",
     "refunded_in_part": f"LevelUp gave back another amount than was charged: give back the rest, and {_SETTLE}",
     "stray_charge": f"an order that was ruled out may have been charged: ask LevelUp, and {_SETTLE}",
     "submitted_and_refunded": f"the restaurant has an order whose charge was to be given back: call it, and {_SETTLE}",

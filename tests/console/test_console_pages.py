@@ -7,17 +7,22 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from flask import Flask
 from markupsafe import escape
 
 from levelup_ov.blueprints.status import Result
+from levelup_ov.checkout.failed_orders import case
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.console.needs import ADVICE
 from levelup_ov.console.numbers import quantile
 from levelup_ov.console.timeline import of_submission
+from levelup_ov.domain.attention import REMEDIES
+from levelup_ov.domain.checkout import CaseKind
 from levelup_ov.ledger.browsing import Life, ReadingDatabase
 from levelup_ov.ledger.engine import LedgerUnavailable, upgrade
 from levelup_ov.ledger.event_deliveries import Waiting
@@ -144,12 +149,18 @@ def test_events_that_are_not_delivered_are_named(
     assert "bell: 5 parked" in page and "shop: 4" not in page
 
 
+def paragraph(guide: str) -> str:
+    """The text of the docs that a link to the guide leads to; empty if there is none."""
+    name, _, anchor = guide.partition("#")
+    page = (ROOT / "docs" / name.replace(".html", ".rst")).read_text(encoding="utf-8")
+    _, *parts = re.split(r"^(.+)\n(?:=|-)+$", page, flags=re.MULTILINE)
+    anchors = [re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") for title in parts[::2]]
+    return dict(zip(anchors, parts[1::2], strict=True)).get(anchor, "")
+
+
 def test_guide_links_lead_to_paragraphs_that_exist() -> None:
     for advice in ADVICE.values():
-        name, _, anchor = advice.guide.partition("#")
-        page = (ROOT / "docs" / name.replace(".html", ".rst")).read_text(encoding="utf-8")
-        titles = re.findall(r"^(.+)\n(?:=|-)+$", page, re.MULTILINE)
-        assert anchor in {re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") for title in titles}, advice
+        assert paragraph(advice.guide), advice
 
 
 def test_lists_are_paged_and_narrowed(console: Flask, olive: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,11 +315,11 @@ def test_orders_of_web_checkout_are_shown(make_app: Callable[..., Flask], monkey
     monkeypatch.setattr("levelup_ov.console.checkout_pages.PAGE", 2)
     app = make_app(**VARIABLES, **CHECKOUT)
     store = CheckoutStore(ledger_of(app).database)
-    case = '{"kind": "refund_impossible", "message": "LevelUp <refuses> it"}'
+    refused = case("refund_refused", "LevelUp <refuses> it")
     settled = '{"by": "Olive", "why": "by transfer", "at": "2026-11-29T10:00:00+00:00", "case": {}}'
     for order in (
         order_of_checkout(1),
-        order_of_checkout(2, state="stuck", operator_case=case, problem='{"code": "c", "message": "closed"}'),
+        order_of_checkout(2, state="stuck", operator_case=refused, problem='{"code": "c", "message": "closed"}'),
         order_of_checkout(3, state="refunded", refunded_at=1_790_000_100_000),
         order_of_checkout(4, state="settled", settled=settled),
     ):
@@ -322,10 +333,43 @@ def test_orders_of_web_checkout_are_shown(make_app: Callable[..., Flask], monkey
     assert following is not None and "-000000000001" in olive.open(following[1]).text
     assert "No order is submitting" in olive.open("/checkout", state="submitting").text
     shown = olive.open(f"/checkout/{order_of_checkout(2).id}").text
-    assert "c: closed" in shown and ADVICE["case"].title not in shown and "$11.50" in shown
+    assert "c: closed" in shown and ADVICE["refund_refused"].title not in shown and "$11.50" in shown
     assert "2026-09-21 14:15:00" in olive.open("/checkout/uuid-3").text
     assert "Settled by Olive" in olive.open("/checkout/uuid-4").text
     assert olive.open("/checkout/none").status_code == 404
+
+
+TO_BE_PAID_BACK = {"refund_refused", "refunded_in_part", "refund_unproven"}
+
+
+@pytest.mark.rule("EVT-8")
+@pytest.mark.parametrize("kind", get_args(CaseKind))
+def test_a_case_is_shown_with_what_the_mail_says(make_app: Callable[..., Flask], kind: CaseKind) -> None:
+    app = make_app(**VARIABLES, **CHECKOUT)
+    order = order_of_checkout(1, operator_case=case(kind, "what was found"))
+    if kind == "canceled_not_refunded":
+        order = order_of_checkout(1, state="submitted", called_off_at=1_790_000_100_000)
+    CheckoutStore(ledger_of(app).database).add_order(order)
+    olive = Operator(app)
+    olive.sign_in(KEYS["olive"])
+    for path in ("", f"/checkout/{order.id}"):
+        page = olive.open(path).text
+        shown = unescape(re.sub("<[^>]+>", "", page))
+        assert REMEDIES[kind].replace("`", "")[1:] in shown
+        assert ("give the money back" in shown or "give back the rest" in shown) == (kind in TO_BE_PAID_BACK)
+        (guide,) = set(re.findall(r'href="https://docs.example/ov/([^"]*)"', page))
+        assert f"``{kind}``" in paragraph(guide)
+
+
+def test_a_case_that_another_release_recorded_is_shown(make_app: Callable[..., Flask]) -> None:
+    app = make_app(**VARIABLES, **CHECKOUT)
+    later = '{"kind": "of_tomorrow", "message": "what was found"}'
+    CheckoutStore(ledger_of(app).database).add_order(order_of_checkout(1, operator_case=later))
+    olive = Operator(app)
+    olive.sign_in(KEYS["olive"])
+    for path in ("", f"/checkout/{order_of_checkout(1).id}"):
+        page = olive.open(path).text
+        assert "what was found" in page and ADVICE["case"].guide in page
 
 
 def test_an_internal_error_is_a_page_with_its_request(
