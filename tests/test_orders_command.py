@@ -153,6 +153,16 @@ def test_a_ready_time_without_a_zone_loses_no_order(make_fakes: Callable[..., Fl
 
 
 @pytest.mark.rule("STAT-5")
+def test_an_order_number_forges_no_line(make_fakes: Callable[..., Flask]) -> None:
+    app = make_fakes("odd")
+    provider(app, "odd").placed = Placed("7\r\nx odd.one order=8 \x1b[2J\u202e", "technical-1", reference=None)
+    Channel(app).submit("odd.one")
+    for command in (["orders", "watch"], ["orders", "list"], ["submissions", "list", "--state", "placed"]):
+        (line,) = app.test_cli_runner().invoke(args=command).stdout.splitlines()
+        assert r"order=7\r\nx odd.one order=8 \x1b[2J\u202e" in line
+
+
+@pytest.mark.rule("STAT-5")
 def test_hosts_share_the_orders_of_a_run(make_host: Callable[[], Flask], sandbox: Engine) -> None:
     one, two = make_host(), make_host()
     for _ in range(3):

@@ -14,7 +14,7 @@ from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.cli.configured import check_ledger_writable, shown, the_checkout, the_settings
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
-from levelup_ov.domain.words import counted
+from levelup_ov.domain.words import counted, one_line
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.transport.deadline import Deadline
 
@@ -67,7 +67,7 @@ def cases() -> None:
     """
     found = shown(the_checkout().orders.operator_cases, CannotRead)
     for order in found:
-        click.echo(f"{order.id} {order.state} uuid={order.uuid} {case_of(order)['message']}")
+        click.echo(f"{order.id} {order.state} uuid={order.uuid} {one_line(case_of(order)['message'])}")
     click.echo(counted(len(found), "case"), err=True)
     if found:
         raise SystemExit(1)
@@ -111,7 +111,7 @@ def _reconcile(orders: Orders, settings: Settings, limit: int, seconds: int) -> 
         for position, done in enumerate(as_completed(working), start=1):
             order, (finished, outcome) = working[done], done.result()
             left += not finished
-            click.echo(f"[{position}/{len(found)}] {order.id} {order.merchant}: {outcome}")
+            click.echo(f"[{position}/{len(found)}] {order.id} {order.merchant}: {one_line(outcome)}")
     click.echo(f"{len(found) - left} finished, {left} still unfinished", err=True)
     if left:
         raise SystemExit(1)

@@ -12,7 +12,7 @@ import click
 
 from levelup_ov.cli.configured import check_ledger_writable, shown, the_service, the_settings
 from levelup_ov.domain.failure import Failure
-from levelup_ov.domain.words import counted
+from levelup_ov.domain.words import counted, one_line
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.bounded_runs import BoundedRun, in_turns
 from levelup_ov.ordering.service import RequestContext, Service
@@ -109,7 +109,7 @@ def _ask(service: Service, run: BoundedRun, order: PlacedOrder) -> str:
         status = service.watch_order(order, RequestContext(Deadline(PATIENCE)), lease=lease)
     except Failure as failure:
         run.failed(order.account, time.monotonic() - began, answered=failure.code in _ANSWERED)
-        click.echo(f"{order.submission} {order.location} order={order.order_id}: {failure.code}: {failure.message}")
+        click.echo(one_line(f"{_named(order)}: {failure.code}: {failure.message}"))
         return "failed"
     except Exception as error:
         # One order must not stop the others.
@@ -121,7 +121,7 @@ def _ask(service: Service, run: BoundedRun, order: PlacedOrder) -> str:
     if not is_change(order, status):
         return "unchanged"
     stage = f"{status.stage or 'unknown'} ({status.word})"
-    click.echo(f"{order.submission} {order.location} order={order.order_id}: {stage}")
+    click.echo(one_line(f"{_named(order)}: {stage}"))
     return "changed"
 
 
@@ -129,4 +129,8 @@ def _line(order: PlacedOrder) -> str:
     placed = order.placed_at.isoformat(timespec="seconds")
     status = "not known yet" if order.word is None else f"{order.stage or 'unknown'} ({order.word})"
     since = f" since {order.changed_at.isoformat(timespec='seconds')}" if order.changed_at else ""
-    return f"{placed} {order.submission} {order.location} order={order.order_id} {status}{since}"
+    return one_line(f"{placed} {_named(order)} {status}{since}")
+
+
+def _named(order: PlacedOrder) -> str:
+    return f"{order.submission} {order.location} order={order.order_id}"

@@ -16,7 +16,7 @@ from levelup_ov.domain.attention import REMEDIES
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
-from levelup_ov.domain.words import counted
+from levelup_ov.domain.words import counted, one_line
 from levelup_ov.ledger.corrections import Corrections
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.operator_actions import actions_of
@@ -151,7 +151,7 @@ def reconcile(limit: int, seconds: float) -> None:
             left += 1
             outcome = f"still unknown: {type(error).__name__}"
         total = len(unknown) + len(again)
-        click.echo(f"[{position}/{total}] {submission.id} {submission.location}: {outcome}")
+        click.echo(f"[{position}/{total}] {submission.id} {submission.location}: {one_line(outcome)}")
     left += run.skipped
     resolved = everything + len(again) - left
     if run.skipped:
@@ -293,15 +293,15 @@ def _fences(submission: Submission) -> bool:
 
 
 def _plain(value: Any) -> str:
-    """A recorded value for people: times in UTC to the second, ``-`` for nothing, strings as they are, else JSON."""
+    """A recorded value for people: times in UTC to the second, ``-`` for nothing, strings on one line, else JSON."""
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).isoformat(timespec="seconds")
     if isinstance(value, str):
-        return value
+        return one_line(value)
     return "-" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _line(submission: Submission) -> str:
-    order = "" if submission.order_id is None else f" order={submission.order_id}"
+    order = "" if submission.order_id is None else f" order={one_line(submission.order_id)}"
     claimed = _plain(submission.claimed_at)
     return f"{claimed} {submission.id} {submission.location} {submission.state}{order} request={submission.request_id}"

@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 
 from levelup_ov.domain.attention import REMEDIES
+from levelup_ov.domain.words import one_line
 from levelup_ov.ledger.event_deliveries import EventDelivery
 
 
@@ -23,12 +24,12 @@ def mail(delivery: EventDelivery) -> tuple[str, str]:
     lines = [
         f"{what}: {REMEDIES.get(what, 'see the operating guide')}.",
         "",
-        *(f"{name.replace('_', ' ')}: {value}" for name, value in data.items() if value is not None),
+        *(f"{name.replace('_', ' ')}: {one_line(value)}" for name, value in data.items() if value is not None),
         f"noticed at: {instant(delivery.created_at)}",
         f"event: {delivery.id}",
         "",
         "The ledger has more: levelup-ov submissions list --number "
-        f"{data.get('reference') or data.get('order_id') or ''}",
+        f"{one_line(data.get('reference') or data.get('order_id') or '')}",
         *(["For web checkout: levelup-ov checkout cases"] if "levelup_uuid" in data else []),
     ]
     return f"{what} at {delivery.location}", "\n".join(lines)
