@@ -56,6 +56,12 @@ def test_a_charged_order_is_canceled_where_it_is_refunded(site: Site, uuid: str,
     assert canceled_here(site, uuid).json["order"]["status"] == "cancelled"
 
 
+def placed_beside(site: Site, merchant: str, user: str) -> tuple[dict[str, Any], Any]:
+    """A meal that was placed past web checkout: the body of its charge, and its number."""
+    body = meal(merchant, user, discount_amount=0, number="N-1")
+    return body, submitted_past(site, body).order["order_id"]
+
+
 @pytest.mark.rule("STAT-6", "EVT-8")
 def test_a_meal_that_was_placed_beside_checkout(watched: Watched, merchant: str, user: str) -> None:
     """It was placed first, and then charged."""
@@ -78,9 +84,7 @@ def test_a_meal_is_charged_while_it_is_to_be_canceled(
     site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its status is asked for before the provider is asked to cancel."""
-    body = meal(merchant, user, discount_amount=0)
-    body["order_submission"]["order_number"] = "N-1"
-    number = submitted_past(site, body).order["order_id"]
+    body, number = placed_beside(site, merchant, user)
     whole = SandboxAdapter.show_status
 
     def status(*arguments: Any) -> Any:
@@ -99,9 +103,8 @@ def test_a_meal_is_charged_while_its_cancellation_is_recorded(
     watched: Watched, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     """It was placed first. Its status has been read, and is not in the ledger yet."""
-    site, body = watched.site, meal(merchant, user, discount_amount=0)
-    body["order_submission"]["order_number"] = "N-1"
-    number = submitted_past(site, body).order["order_id"]
+    site = watched.site
+    body, number = placed_beside(site, merchant, user)
     site.call_off(clock())
     whole = Statuses.record
 
