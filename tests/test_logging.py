@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,8 +80,9 @@ def lines(log: io.StringIO) -> list[dict[str, Any]]:
         forms = {canary, quote(canary, safe=""), quote_plus(canary)}
         if len(canary) > 5:
             forms |= {base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")}
-        for form in forms:
-            assert form not in text, f"{form} in the log"
+        for form in forms:  # a random id or a time may hold four digits: only a number of its own counts
+            found = re.search(rf"(?<![0-9a-f]){form}(?![0-9a-f])", text) if form == CVV else form in text
+            assert not found, f"{form} in the log"
     return [json.loads(line) for line in text.splitlines()]
 
 
