@@ -28,7 +28,7 @@ from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.ledger.records import Submission
 from tests.faults import agents, engine, events
 from tests.faults.channel import CARD, DECLINED_CARD, NOT_CONCLUSIVE, Plan, Story, plan, submit
-from tests.faults.network import Done
+from tests.faults.network import PLACING, Done
 from tests.faults.processes import line, process, say
 from tests.faults.providers import PROVIDERS
 from tests.faults.proxy import NONE
@@ -53,6 +53,8 @@ EXPECTED_CODES = frozenset(
 )  # fmt: skip
 """What a client may get here: neither a fault of ours nor a reused key. (Credentials: a 401 cut short.)"""
 SLOW_NAMES = ROOT / "tests" / "faults" / "slow_names"
+
+_DELIVERED_TWICE = {f"{kind}: delivered twice" for kind in PLACING}
 
 
 @dataclass
@@ -86,6 +88,8 @@ class Report:
     lost: int = 0
     anothers: int = 0
     not_held: int = 0
+    delivered_twice: int = 0
+    """Orders that a provider without reliable keys made of one call that the network delivered twice."""
     codes: Counter[str] = field(default_factory=Counter)
     events: dict[str, int] = field(default_factory=dict)
 
@@ -106,6 +110,7 @@ class Report:
             f"answers: {codes}",
             f"second orders {self.second}, lost {self.lost}, given another's number {self.anothers}, "
             f"answered placed that the provider does not hold {self.not_held}",
+            *[f"made of a call delivered twice {count}" for count in [self.delivered_twice] if count],
             *[
                 f"events: {', '.join(f'{name} {count}' for name, count in each.items())}"
                 for each in [self.events]
@@ -190,7 +195,7 @@ def run(
         say(network, "report")
         done: Done = json.loads(line(network))
         rows = _rows(ledger)
-        report = _books(stories, kitchen.orders(), rows, done, trouble, remembers=not fails_over)
+        report = _books(stories, kitchen.orders(), rows, done, trouble, remembers=not fails_over, merges=kitchen.merges)
         if any("not reconciled" in each for each in report.violations):
             report.violations.append(f"the last submissions reconcile: {said}")
         report.violations += _leaks(stack.log(), rows, directory)
@@ -239,14 +244,21 @@ def _books(
     trouble: Trouble,
     *,
     remembers: bool,
+    merges: bool,
 ) -> Report:
-    """Compare the three accounts of what happened. ``remembers``: whether the ledger has kept all that was written."""
+    """Compare the three accounts of what happened.
+
+    ``remembers``: whether the ledger has kept all that was written. ``merges``: whether the provider makes one order of
+    a call that arrives twice.
+    """
     report = Report({"all": Row()})
     complain = report.violations.append
+    recorded = {row.reference: row for row in rows if row.state == "placed"}
+    if not merges:
+        cooked, report.delivered_twice = _once(cooked, recorded, done)
     by_marker: defaultdict[str, list[engine.Cooked]] = defaultdict(list)
     for order in cooked:
         by_marker[order.marker].append(order)
-    recorded = {row.reference: row for row in rows if row.state == "placed"}
     held = {(order.place, order.ticket) for order in cooked}
     for row in rows:
         if row.state not in ("placed", "not_placed"):
@@ -293,6 +305,32 @@ def _books(
             report.rows[name].add(outcome)
     report.total.attempts = sum(row.attempts for row in report.rows.values())
     return report
+
+
+def _once(
+    cooked: Sequence[engine.Cooked], recorded: Mapping[str, Submission], done: Done
+) -> tuple[Sequence[engine.Cooked], int]:
+    """The orders without those that no caller can prevent, and how many these are.
+
+    Where a provider may forget a key, a placing call that is delivered twice may become two orders of one reference.
+    """
+    twice = {marker: sum(call in _DELIVERED_TWICE for call in calls) for marker, calls in done["calls_of"].items()}
+    kept: list[engine.Cooked] = []
+    seen: set[tuple[str, str]] = set()
+    # The order that the ledger knows comes first.
+    for order in sorted(cooked, key=lambda each: not _known(each, recorded)):
+        same = order.marker, order.reference
+        if same in seen and twice.get(order.marker, 0) > 0:
+            twice[order.marker] -= 1
+        else:
+            kept.append(order)
+        seen.add(same)
+    return kept, len(cooked) - len(kept)
+
+
+def _known(order: engine.Cooked, recorded: Mapping[str, Submission]) -> bool:
+    row = recorded.get(order.reference)
+    return row is not None and row.order_id == order.ticket
 
 
 def _contradictions(
