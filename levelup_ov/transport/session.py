@@ -695,7 +695,7 @@ def _retry_after(value: str) -> float | None:
         return float(value[:9])
     try:
         return max((parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds(), 0)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

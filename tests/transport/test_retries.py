@@ -127,7 +127,12 @@ def test_a_pause_longer_than_the_time_left_is_not_started() -> None:
         assert len(provider.requests) == 1
 
 
-@pytest.mark.parametrize("header", ["", "soon", "-1", "1.5", "²", "9" * 400, "nan", "Sun, 06 Nov 1994"])
+BEYOND_ALL_NUMBERS = ("Mon, 01 Jan 2026 00:00:00 +99999999999999999", f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT")
+
+
+@pytest.mark.parametrize(
+    "header", ["", "soon", "-1", "1.5", "²", "9" * 400, "nan", "Sun, 06 Nov 1994", *BEYOND_ALL_NUMBERS]
+)
 def test_no_retry_after_does_harm(header: str) -> None:
     with peer(answering(reply(status=429, Retry_After=header))) as provider:
         with pytest.raises(Unanswered) as caught:
