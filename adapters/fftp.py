@@ -340,9 +340,12 @@ def _check_lines(held: JSONObject, body: Mapping[str, Any], call: str) -> None:
 
 
 def _check_total(refusal: PriceDiffers, total: int) -> None:
-    """:raises Unanswered: ``provider_protocol_error``: the refusal is about an order with a different total."""
+    """:raises Unanswered: ``provider_protocol_error``: the refusal is not about this total."""
     if refusal.sent_total not in (None, total):
         words = "the provider refuses an order of another total: $.detail.client_total_cents is not ours"
+        raise broken_protocol(words)
+    if refusal.correct_total == total:
+        words = "the provider refuses a total and says that it is right: $.detail.correct_total_cents is ours"
         raise broken_protocol(words)
 
 

@@ -360,7 +360,7 @@ class LevelUpSession:
             repeatable=True,
         )
         answer = reply.object().member("proposed_order")
-        uuid = answer.identifier("uuid")
+        uuid = answer.text("uuid")
         if not UUID.fullmatch(uuid):
             raise broken_protocol("LevelUp proposes an order under something that is not a UUID (uuid)")
         return Proposal(uuid, answer.cents("discount_amount"))
@@ -398,7 +398,7 @@ class LevelUpSession:
         answer = _expected(reply).member("order")
         _check_currency(answer)
         return Charge(
-            one_case(answer.identifier("uuid")),
+            one_case(answer.text("uuid")),
             answer.cents("spend_amount"),
             answer.cents("tip_amount", 0),
             answer.cents("total_amount"),

@@ -20,7 +20,7 @@ from levelup_ov.checkout.authorization import (
 )
 from levelup_ov.checkout.client import CardPage, LevelUpClient, LevelUpLocation, PermissionsRequest, Profile
 from levelup_ov.checkout.proof import PastOrder
-from levelup_ov.checkout.store import CheckoutStore, Connected, Kind
+from levelup_ov.checkout.store import CheckoutStore, Connected, Kind, RequestTaken
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import broken_protocol
@@ -150,11 +150,18 @@ class Connections:
         return self.show(kind, id)
 
     def request_permissions(self, email: str, permissions: Sequence[str], context: RequestContext) -> Connected:
-        """Ask a user for permissions by e-mail."""
+        """Ask a user for permissions by e-mail.
+
+        :raises Failure: among others ``provider_protocol_error``: LevelUp names a request that another connection has.
+        """
         with self._levelup.calls(context.deadline, context.calls) as calls:
             request = calls.request_permissions(email, permissions)
         connection = replace(self._new("user", permissions), request_id=request.id)
-        self._store.add_connection(connection)
+        try:
+            self._store.add_connection(connection)
+        except RequestTaken:
+            # It may be another person's, or this one's for other permissions.
+            raise broken_protocol("LevelUp names a permissions request that another connection has (id)") from None
         return self._answered(connection, request, context)
 
     def poll(self, id: str, context: RequestContext) -> Connected:

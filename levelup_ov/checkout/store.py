@@ -32,6 +32,7 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from levelup_ov.domain.checkout import CaseKind, ConnectionState, OrderState
 from levelup_ov.domain.event import Event
@@ -293,6 +294,10 @@ class UuidTaken(Exception):
     """LevelUp's UUID belongs to another of our orders."""
 
 
+class RequestTaken(Exception):
+    """LevelUp's id of a permissions request belongs to another of our connections."""
+
+
 class CheckoutStore:
     """The tables in ``database``; raises ``LedgerUnavailable`` if they cannot be used.
 
@@ -326,13 +331,18 @@ class CheckoutStore:
         """Store a new connection; ``state`` is the digest of its OAuth state, if any.
 
         Old unfinished connections are deleted.
+
+        :raises RequestTaken: another connection has its permissions request.
         """
         now = connection.created_at
         given_up = {"whose": connection.kind, "before": now - GIVEN_UP_AFTER // _MILLISECOND}
         with self._database.connection() as transaction:
             transaction.execute(_OLD_STATES, {"now": now})
             transaction.execute(_GIVEN_UP, given_up)
-            transaction.execute(_NEW_CONNECTION, _values(connection))
+            try:
+                transaction.execute(_NEW_CONNECTION, _values(connection))
+            except IntegrityError:
+                raise RequestTaken(connection.request_id) from None
             if state is not None:
                 values = {"digest": state, "connection": connection.id, "kind": connection.kind}
                 transaction.execute(_NEW_STATE, {**values, "expires_at": expires_at})

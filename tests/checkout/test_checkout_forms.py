@@ -30,6 +30,7 @@ def test_further_charges_that_are_not_as_asked(site: Site, merchant: str, user: 
         {"gift_card_total_amount": -1},
         {"uuid": " "},
         {"uuid": 17.5},
+        {"uuid": 12345},
         {"uuid": True},
         {"currency_code": "CAD"},
         {"currency": ["USD"]},
@@ -119,7 +120,7 @@ def test_an_order_number_is_charged_once_for_all_merchants(site: Site, merchant:
 
 @pytest.mark.rule("WEB-1")
 def test_nothing_is_charged_for_a_proposal_without_a_uuid(site: Site, merchant: str, user: str) -> None:
-    for uuid in ("../refund", "", " ", None, True, "a" * 65):
+    for uuid in ("../refund", "", " ", None, True, 12345, "a" * 65):
         site.line.changes["/proposed_orders"] = [{"uuid": uuid}]
         assert site.charge(order(merchant, user)).refusal[:2] == (502, "provider_protocol_error"), uuid
     assert not site.line.count("/completed_orders")

@@ -729,6 +729,16 @@ def test_a_poll_and_a_profile_are_those_asked_for(site: Site, user: str) -> None
     assert site.call("GET", f"/users/{user}/profile").refusal[:2] == (502, "provider_protocol_error")
 
 
+def test_a_request_of_another_connection_connects_nobody(site: Site) -> None:
+    first = site.request_permissions("ada@example.com")["id"]
+    site.line.changes["/permissions_requests"] = [{"id": 1}]
+    body = {"permissions_request": {"email": "dora@example.com", "permissions": ["create_orders"]}}
+    answer = site.call("POST", "/users/permissions_requests", body)
+    assert answer.refusal[:2] == (502, "provider_protocol_error")
+    site.answer_request(1)
+    assert site.post(f"/users/{first}/poll")["user"]["state"] == "connected"
+
+
 # Which host works on what.
 
 

@@ -176,11 +176,14 @@ def test_another_guests_order_is_not_ours(
 
 
 @pytest.mark.rule("SUB-5", "SUB-8")
-def test_a_refusal_of_another_total_proves_nothing(fftp: responses.RequestsMock, session: Session) -> None:
-    late = {"detail": {**PRICED["detail"], "client_total_cents": 650}}
-    server(fftp, lambda: (409, late))
+@pytest.mark.parametrize("member", ["client_total_cents", "correct_total_cents"])
+def test_a_refusal_that_is_not_of_our_total_proves_nothing(
+    fftp: responses.RequestsMock, session: Session, member: str
+) -> None:
+    totals = {"client_total_cents": {"client_total_cents": 650}, "correct_total_cents": {"client_total_cents": 1000}}
+    server(fftp, lambda: (409, {"detail": {**PRICED["detail"], **totals[member]}}))
 
-    with pytest.raises(Unanswered, match="client_total_cents"):
+    with pytest.raises(Unanswered, match=member):
         ADAPTER.submit_order(order(), LevelUp(), session)
 
     assert session.placing
@@ -427,6 +430,7 @@ def test_minutes_that_were_not_shown_are_refused(
     wanted = order(shown=Shown(NOW, None, NOW + timedelta(minutes=15)))
     if not refused:
         fftp.post(ORDERS, status=409, json=PRICED)
+        fftp.post(ORDERS, status=409, json={"detail": {**PRICED["detail"], "correct_total_cents": 1100}})
 
     with pytest.raises(Failure) as failure:
         ADAPTER.submit_order(wanted, LevelUp(), session)
