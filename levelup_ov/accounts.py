@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -26,6 +27,9 @@ from levelup_ov.domain.money import WITHOUT_CENTS
 from levelup_ov.domain.secret import Secret
 from levelup_ov.redaction import clean, scrub
 from levelup_ov.registry import Registry, RegistryError
+
+# pytz would open the files of all 600 zones before it says whether there is one; its package has them all.
+os.environ.setdefault("PYTZ_SKIPEXISTSCHECK", "1")
 
 EMBEDDED_ACCOUNTS = """
 [accounts.sandbox]

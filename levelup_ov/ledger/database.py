@@ -78,7 +78,7 @@ class Database:
         _OPENED.add(self)
 
     def prepare(self, statement: Any, *columns: str) -> Statement:
-        """The statement, compiled once and stored permanently: do not create it for each call."""
+        """The statement, stored permanently and compiled when it is first run: do not create it for each call."""
         key = (statement, *columns)
         if (prepared := self._statements.get(key)) is None:
             kept = Statement(self.engine.dialect, statement, columns, is_kept=True)

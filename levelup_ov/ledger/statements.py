@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Dialect, Table, literal
 
@@ -19,37 +20,38 @@ if TYPE_CHECKING:
 Parameters = Mapping[str, Any]
 
 
+class _Form(NamedTuple):
+    """What a driver gets: ``constants`` are further parameters, ``positions`` the names of all that have no name."""
+
+    sql: str
+    constants: Parameters
+    positions: Sequence[str] | None
+
+
 class Statement:
     """A statement in the driver's form, its parameters by name.
 
     ``columns``: those that an insert or update sets, if the statement itself does not say so. ``is_kept``: it is stored
-    permanently, so its constants are the code's own.
+    permanently, so its constants are the code's own. It is compiled when it is first needed: a process runs few of all.
     """
 
     def __init__(self, dialect: Dialect, statement: Any, columns: Sequence[str] = (), *, is_kept: bool = False) -> None:
-        compiled = statement.compile(dialect=dialect, column_keys=list(columns))
-        given = {name: None for name, bind in compiled.binds.items() if bind.required}
-        expanded = compiled.construct_expanded_state(given)
-        self._sql = expanded.statement
-        self._constants = {name: value for name, value in expanded.parameters.items() if name not in given}
-        # SQLite's driver finds parameters by position in half the time that it takes by name; psycopg names them.
-        self._positions: Sequence[str] | None = expanded.positiontup
-        if is_kept and self._positions is not None:
-            # SQLite plans a statement again for each value that it compares with the condition of a partial index,
-            # which takes longer than running it.
-            self._sql, self._positions = _written(self._sql, self._positions, self._constants, compiled)
-            self._constants = {}
+        self._compile = partial(_compiled, dialect, statement, columns, is_kept)
         self._make_row: Callable[..., Any] | None = None
+
+    @cached_property
+    def _form(self) -> _Form:
+        return self._compile()
 
     def run(self, cursor: Any, parameters: Parameters) -> Any:
         """Execute it; returns the cursor."""
-        return cursor.execute(self._sql, self._given(parameters))
+        return cursor.execute(self._form.sql, self._given(parameters))
 
     def run_each(self, cursor: Any, parameters: Sequence[Parameters]) -> int:
         """Execute it for each of ``parameters``; returns how many rows were changed."""
         if not parameters:
             return 0
-        cursor.executemany(self._sql, list(map(self._given, parameters)))
+        cursor.executemany(self._form.sql, list(map(self._given, parameters)))
         return int(cursor.rowcount)
 
     def all(self, cursor: Any, parameters: Parameters) -> list[Any]:
@@ -69,8 +71,9 @@ class Statement:
         return values
 
     def _given(self, parameters: Parameters) -> Parameters | Sequence[Any]:
-        named = {**self._constants, **parameters} if self._constants else parameters
-        return named if self._positions is None else [named[name] for name in self._positions]
+        _, constants, positions = self._form
+        named = {**constants, **parameters} if constants else parameters
+        return named if positions is None else [named[name] for name in positions]
 
 
 def insert(table: Table, *, is_postgresql: bool) -> Insert:
@@ -83,6 +86,21 @@ def insert(table: Table, *, is_postgresql: bool) -> Insert:
     from sqlalchemy.dialects import sqlite
 
     return sqlite.insert(table)
+
+
+def _compiled(dialect: Dialect, statement: Any, columns: Sequence[str], is_kept: bool) -> _Form:
+    compiled = statement.compile(dialect=dialect, column_keys=list(columns))
+    given = {name: None for name, bind in compiled.binds.items() if bind.required}
+    expanded = compiled.construct_expanded_state(given)
+    constants = {name: value for name, value in expanded.parameters.items() if name not in given}
+    # SQLite's driver finds parameters by position in half the time that it takes by name; psycopg names them.
+    positions: Sequence[str] | None = expanded.positiontup
+    if not is_kept or positions is None:
+        return _Form(expanded.statement, constants, positions)
+    # SQLite plans a statement again for each value that it compares with the condition of a partial index,
+    # which takes longer than running it.
+    written, others = _written(expanded.statement, positions, constants, compiled)
+    return _Form(written, {}, others)
 
 
 def _row_type(columns: Sequence[str]) -> Callable[..., Any]:

@@ -72,7 +72,7 @@ def test_no_page_reads_the_whole_table(ledger: Ledger, reading: ReadingDatabase,
     def explain(query: Any, **parameters: Any) -> list[Any]:
         statement = Statement(reading.database.engine.dialect, query)
         explained = "EXPLAIN " if is_postgresql else "EXPLAIN QUERY PLAN "
-        statement._sql = explained + statement._sql
+        statement._form = statement._form._replace(sql=explained + statement._form.sql)
         plans.extend(str(row[-1]) for row in reading.read(lambda cursor: statement.run(cursor, parameters).fetchall()))
         return []
 

@@ -166,7 +166,7 @@ def test_postgresql_reads_few_of_many_rows(postgresql_url: str, monkeypatch: pyt
 
     def explained(self: Statement, cursor: Any, parameters: Mapping[str, Any]) -> Any:
         explain = copy.copy(self)
-        explain._sql = "EXPLAIN " + self._sql
+        explain._form = self._form._replace(sql="EXPLAIN " + self._form.sql)
         plans.extend(line for (line,) in run(explain, cursor, parameters).fetchall())
         return run(self, cursor, parameters)
 
