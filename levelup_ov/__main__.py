@@ -23,7 +23,7 @@ def main(context: click.Context) -> None:
 
 
 def _application() -> Any:
-    # `run` becomes gunicorn, which loads all of this. To load it here too would nearly double the time of a start.
+    # `run` leaves this to gunicorn, which makes the application itself.
     from levelup_ov.app import create_app
 
     return create_app()

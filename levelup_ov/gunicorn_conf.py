@@ -125,8 +125,10 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """The workers share everything loaded so far: keep the garbage collector from touching it."""
-    gc.collect()
+    if (service := getattr(server.app.wsgi(), "extensions", {}).get("levelup_ov")) is not None:
+        service.load_ahead()
     gc.freeze()
+    gc.enable()
     if _settings.development:
         keys = [key.reveal() for key in _settings.api_keys]
         key = DEVELOPMENT_API_KEY if DEVELOPMENT_API_KEY in keys else None

@@ -32,8 +32,8 @@ LOADED_WITH = {
 """The modules that a process loads only with certain settings."""
 
 
-def loaded(directory: Path, provider: str, settings: str, **further: str) -> list[str]:
-    """The modules of a process with one account."""
+def environment(directory: Path, provider: str, settings: str, **further: str) -> dict[str, str]:
+    """That of a process with one account."""
     accounts = directory / "accounts.toml"
     accounts.write_text(f'[accounts.one]\nprovider = "{provider}"\nname = "Deli"\nsettings = {{{settings}}}\n')
     environ = {
@@ -48,6 +48,12 @@ def loaded(directory: Path, provider: str, settings: str, **further: str) -> lis
     }
     if "DATABASE_URL" in further:
         del environ["LEVELUP_OV_LEDGER"]
+    return environ
+
+
+def loaded(directory: Path, provider: str, settings: str, **further: str) -> list[str]:
+    """The modules of a process with one account."""
+    environ = environment(directory, provider, settings, **further)
     ran = subprocess.run([sys.executable, "-c", LOADED], env=environ, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout.split()
@@ -75,12 +81,25 @@ def test_a_setting_loads_what_it_needs(tmp_path: Path) -> None:
 
 
 def test_run_leaves_the_loading_to_gunicorn() -> None:
-    shown = "import os, sys; os.execv = lambda *_: print(*sys.modules)"
+    shown = "import runpy, sys; runpy.run_module = lambda *_, **__: print(*sys.modules)"
     code = f"{shown}; from levelup_ov.__main__ import main; main(['run'])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     modules = ran.stdout.split()
     assert "levelup_ov.cli.run" in modules, ran.stderr
     assert [name for name in ("levelup_ov.config", "levelup_ov.app", "flask", "sqlalchemy") if name in modules] == []
+
+
+def test_run_is_gunicorn_in_the_working_directory(tmp_path: Path) -> None:
+    command = tmp_path / "bin" / "levelup-ov"
+    command.parent.mkdir()
+    command.write_text("from levelup_ov.__main__ import main\nmain()\n")
+    (tmp_path / "kitchens.py").write_text("from adapters.fftp import FftpAdapter as Kitchens\n")
+    arguments = [sys.executable, str(command), "run", "--check-config", "--print-config"]
+    environ = environment(tmp_path, "kitchens", REMOTE, LEVELUP_OV_ADAPTERS="kitchens=kitchens:Kitchens")
+    subprocess.run([sys.executable, "-m", "levelup_ov", "ledger", "upgrade"], env=environ, cwd=tmp_path, check=True, timeout=60)
+    ran = subprocess.run(arguments, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "gunicorn_worker.Worker" in ran.stdout
 
 
 def test_production_loads_no_page(tmp_path: Path) -> None:

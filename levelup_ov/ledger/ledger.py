@@ -202,6 +202,10 @@ class Ledger:
         except _Seen:
             return self.database.run(lambda cursor, _: once(cursor, True))
 
+    def load_ahead(self, keys: int) -> None:
+        """Compile what a submission runs under this many secret keys, so that processes share it after a fork."""
+        self._sql.compile_frequent(digests=2 * keys)
+
     def reference_key(self, first: bytes) -> bytes:
         """The key that references are made with (SUB-11): the ``first`` one that somebody named, from then on.
 

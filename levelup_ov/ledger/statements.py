@@ -36,12 +36,16 @@ class Statement:
     """
 
     def __init__(self, dialect: Dialect, statement: Any, columns: Sequence[str] = (), *, is_kept: bool = False) -> None:
-        self._compile = partial(_compiled, dialect, statement, columns, is_kept)
+        self._make_form = partial(_compiled, dialect, statement, columns, is_kept)
         self._make_row: Callable[..., Any] | None = None
 
     @cached_property
     def _form(self) -> _Form:
-        return self._compile()
+        return self._make_form()
+
+    def compile(self) -> None:
+        """Compile it now, for instance before a fork."""
+        self._form  # noqa: B018
 
     def run(self, cursor: Any, parameters: Parameters) -> Any:
         """Execute it; returns the cursor."""

@@ -403,6 +403,13 @@ class Statements:
         self.purge = prepare(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(bindparam("most", type_=BigInteger)))))
         self.forget = prepare(delete(SUBMISSIONS).where(this, _C.state == "claimed"))
 
+    def compile_frequent(self, digests: int) -> None:
+        """Compile those that a new submission and a repetition run; for ``digests`` see the insertion."""
+        ending = (self.changes[name] for name in ("begin_sending", "place", "fail"))
+        looking = (self.key, self.keep_key, self.match, self.in_doubt)
+        for statement in (self.insert_unless_in_doubt(digests), self.introduce, *ending, *looking):
+            statement.compile()
+
     def insert_unless_in_doubt(self, digests: int) -> Statement:
         """Inserts a row unless a similar one may have been placed.
 

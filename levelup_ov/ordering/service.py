@@ -163,6 +163,12 @@ class Service:
         self._versions: dict[str, tuple[str | None, float]] = {}
         self.menu_watches = MenuWatches(ledger)
 
+    def load_ahead(self) -> None:
+        """Before a fork: what serving needs, and no command, so that the processes share it."""
+        self.submissions.ledger.load_ahead(len(self._settings.secret_keys))
+        if any(adapter.base_url.startswith("https:") for adapter in self._settings.accounts.values()):
+            self.transport.load_authorities()
+
     def merchants(self) -> list[Merchant]:
         """EP-1."""
         return self._directory.merchants()

@@ -15,6 +15,7 @@ import io
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -439,23 +440,42 @@ class TLSSessions:
         self._sessions[sock.server_hostname or ""] = session
 
 
-class _ResumingContext(ssl.SSLContext):
+class VerifyingContext(ssl.SSLContext):
+    """Verifies servers, and resumes their sessions. It parses the CA bundle when it is first needed.
+
+    That takes 25 ms and a megabyte, which commands and providers without TLS need not pay.
+    """
+
+    _trusting = threading.Lock()
+    _trusts = False
+
+    def trust_authorities(self) -> None:
+        """Load the CA bundle, unless it is loaded; before that, no certificate is valid."""
+        with self._trusting:
+            if not self._trusts:
+                self.load_verify_locations(certifi.where())
+                self._trusts = True
+
+    def wrap_bio(self, *args: Any, **how: Any) -> ssl.SSLObject:
+        self.trust_authorities()
+        return super().wrap_bio(*args, **how)
+
     def wrap_socket(  # type: ignore[override]
         self, sock: Any, *, server_hostname: Any = None, **how: Any
     ) -> ssl.SSLSocket:
+        self.trust_authorities()
         exchange = current_exchange.get(None)
         if exchange is not None and exchange.tls_sessions is not None:
             how["session"] = exchange.tls_sessions.of(server_hostname)
         return super().wrap_socket(sock, server_hostname=server_hostname, **how)
 
 
-def tls_context() -> ssl.SSLContext:
-    """A shared verifying context, because building one parses the whole CA bundle."""
+def tls_context() -> VerifyingContext:
+    """A context to share, because each parses the CA bundle for itself."""
     # As ssl.create_default_context() does, which cannot create a subclass.
-    context = _ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = VerifyingContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.version_info >= (3, 13):
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
-    context.load_verify_locations(certifi.where())
     context.set_alpn_protocols(["http/1.1"])
     return context
 

@@ -182,6 +182,10 @@ class Transport:
         self._breakers: dict[tuple[str, str], Breaker] = {}
         self._lock = threading.Lock()
 
+    def load_authorities(self) -> None:
+        """Load now what certificates are verified by; otherwise the first connection over TLS does."""
+        self._tls.trust_authorities()
+
     def pool(self, account: str, host: str) -> BaseAdapter:
         """The account's own connections."""
         if host in self._in_process:
