@@ -1,7 +1,7 @@
 """From ``exec`` to the first answer: ``python -m bench.start [--against COMMIT] [--rounds N] [--json FILE]``.
 
-Settings of production, one worker, SQLite with the ledger at head, and bytecode that is compiled before. The first answer
-is that of an order validation with one provider call, so that whatever a request loads is counted. CPU is that of
+Settings of production, one worker, SQLite with the ledger at head, and bytecode that is compiled before. The first
+answer is that of an order validation with one provider call, so that whatever a request loads is counted. CPU is of
 gunicorn's master and its worker until then. Each build is started by its own documented command, and by gunicorn.
 """
 

@@ -96,7 +96,8 @@ def test_run_is_gunicorn_in_the_working_directory(tmp_path: Path) -> None:
     (tmp_path / "kitchens.py").write_text("from adapters.fftp import FftpAdapter as Kitchens\n")
     arguments = [sys.executable, str(command), "run", "--check-config", "--print-config"]
     environ = environment(tmp_path, "kitchens", REMOTE, LEVELUP_OV_ADAPTERS="kitchens=kitchens:Kitchens")
-    subprocess.run([sys.executable, "-m", "levelup_ov", "ledger", "upgrade"], env=environ, cwd=tmp_path, check=True, timeout=60)
+    upgrade = [sys.executable, "-m", "levelup_ov", "ledger", "upgrade"]
+    subprocess.run(upgrade, env=environ, cwd=tmp_path, check=True, timeout=60)
     ran = subprocess.run(arguments, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "gunicorn_worker.Worker" in ran.stdout

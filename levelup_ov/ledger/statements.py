@@ -45,7 +45,7 @@ class Statement:
 
     def compile(self) -> None:
         """Compile it now, for instance before a fork."""
-        self._form  # noqa: B018
+        self._form
 
     def run(self, cursor: Any, parameters: Parameters) -> Any:
         """Execute it; returns the cursor."""
