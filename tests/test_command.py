@@ -123,6 +123,25 @@ def test_short_helps_fit_a_terminal() -> None:
         assert not re.findall(r"^ .*\.\.\.$", shown.output, re.MULTILINE)
 
 
+def test_the_list_says_what_each_command_says_of_itself() -> None:
+    shown = CliRunner().invoke(main, ["--help"], terminal_width=200).output
+    listed = dict(re.findall(r"^  ([a-z-]+) +(.+)$", shown.partition("Commands:")[2], re.MULTILINE))
+    context = click.Context(main)
+    own = {name: main.get_command(context, name) for name in main.list_commands(context)}
+    assert listed == {name: command.get_short_help_str(200) for name, command in own.items() if command}
+
+
+def test_the_list_loads_no_command() -> None:
+    code = (
+        "import sys; from levelup_ov.__main__ import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    modules = ran.stdout.splitlines()[-1].split()
+    assert [name for name in modules if name.startswith(("levelup_ov.", "sqlalchemy"))] == [
+        "levelup_ov.cli", "levelup_ov.__main__",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("misspelled", "meant"),
     [

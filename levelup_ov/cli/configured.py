@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from flask.cli import ScriptInfo
 
-from levelup_ov.checkout import Checkout
-from levelup_ov.config import Settings
 from levelup_ov.config_mistakes import ConfigError
 from levelup_ov.domain.failure import Failure
 from levelup_ov.event_settings import EVENTS
-from levelup_ov.events import Deliverer
-from levelup_ov.ordering.service import Service
+
+if TYPE_CHECKING:
+    # The application loads what it is configured for; web checkout brings OAuth's library, for instance.
+    from levelup_ov.checkout import Checkout
+    from levelup_ov.config import Settings
+    from levelup_ov.events import Deliverer
+    from levelup_ov.ordering.service import Service
 
 T = TypeVar("T")
 

@@ -249,7 +249,7 @@ def test_a_new_submission_reads_nothing(ledger: Ledger, monkeypatch: pytest.Monk
     original = ledger_module.Statement.run
 
     def counted(self: Any, cursor: Any, parameters: Any) -> Any:
-        run.append(self._sql.split()[0])
+        run.append(self._form.sql.split()[0])
         return original(self, cursor, parameters)
 
     monkeypatch.setattr(ledger_module.Statement, "run", counted)
