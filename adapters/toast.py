@@ -89,8 +89,13 @@ _REFUSALS = (
 
 A 404 is read as if it ended with *not found*.
 """
-_DUPLICATE = re.compile(r"external ?id", re.IGNORECASE)
-"""An order with this id exists: not a refusal, but a question for :meth:`ToastAdapter.find_order`."""
+_DUPLICATE = re.compile(
+    r"external ?id|\bduplicate\b.*\border\b|\border\b.*\balready (exists|placed|received|submitted)\b", re.IGNORECASE
+)
+"""An order with this id exists: not a refusal, but a question for :meth:`ToastAdapter.find_order`.
+
+Toast documents no words for it.
+"""
 
 _OF_GATEWAYS = ("error", "path", "timestamp")
 """Members of a 404 from servers in front of Toast, for an unknown address."""
@@ -205,7 +210,14 @@ class ToastAdapter(Adapter):
         body["externalId"] = self._external_id(order.reference or "")
         guid = order.location.provider_id
         body["checks"][0]["payments"] = [payment(self._own["payment_type"][guid], quote, order)]
-        reply = self._call(session, "POST", "/orders/v2/orders", guid, body=body, places_order=True)
+        try:
+            reply = self._call(session, "POST", "/orders/v2/orders", guid, body=body, places_order=True)
+        except NotFound as refusal:
+            if not _OF_AN_ORDER.fullmatch(refusal.message):
+                raise
+            # Not a refusal of this call: Toast answers this for an order that is requested by its id.
+            words = f"the provider answers POST /orders/v2/orders with a 404 about an order: {refusal.message}"
+            raise broken_protocol(words) from None
         placed = read_placed(reply.object(), body["externalId"], quote.charged, "POST /orders/v2/orders")
         check_selections(reply.object(), body, "POST /orders/v2/orders")
         check_destination(reply.object(), body, "POST /orders/v2/orders")

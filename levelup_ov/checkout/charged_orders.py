@@ -79,8 +79,9 @@ def charged_for(
     """
     ids = ledger.charges_of(cursor, submission)
     orders = (store.locked(cursor, id) for id in (request_id, *ids) if id)
-    # A channel may have sent any request id.
-    return [each for each in orders if each and number_of(each) in (None, str(number))]
+    # A channel may have sent any request id, also that of a charge whose meal it submits itself.
+    submitted = (each for each in orders if each and each.is_to_be_submitted)
+    return [each for each in submitted if number_of(each) in (None, str(number))]
 
 
 def _called_off(order: StoredOrder, at: int | None) -> dict[str, Any]:

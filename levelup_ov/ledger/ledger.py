@@ -30,6 +30,7 @@ from typing import Any
 
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import Event, attention
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import mischarge
 from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, Ended, Finding, State
 from levelup_ov.ledger.batches import in_batches
@@ -274,6 +275,7 @@ class Ledger:
         can find the order later; nothing personal. ``received_at``: the time that is sent.
 
         :raises Superseded: the claim was lost; do not send.
+        :raises Failure: ``provider_protocol_error``: the trace is too large; do not send.
         """
         values: dict[str, Any] = {
             "term": lease // MILLISECOND,
@@ -965,7 +967,8 @@ def _trace(trace: Mapping[str, Any] | None) -> str | None:
         return None
     written = json.dumps(dict(trace))
     if len(written) > LARGEST_TRACE:
-        raise ValueError(f"a trace has at most {LARGEST_TRACE} characters")
+        words = f"the provider's ids are too long: more than {LARGEST_TRACE} characters would have to be kept"
+        raise Failure("provider_protocol_error", words)
     return written
 
 

@@ -19,6 +19,7 @@ from levelup_ov.ledger.statuses import Statuses
 from tests.channel import Answer, Clock, order
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import PLACE, VARIABLES, Site, meal
+from tests.checkout.site import order as charge
 from tests.checkout.test_checkout_canceled import NO_ANSWER, status_of
 from tests.checkout.test_checkout_cancellations import cancel, uuid
 from tests.checkout.test_checkout_interrupted import ADAPTER, LATER, NOTHING, refund_pending, stage, state
@@ -144,8 +145,13 @@ def test_a_refusal_to_cancel_says_what_to_do(
 
 
 @pytest.mark.rule("STAT-6")
-def test_a_request_id_alone_says_nothing_of_a_charge(site: Site, uuid: str) -> None:
-    """A channel may use the id of any charge."""
+@pytest.mark.parametrize("with_meal", [True, False])
+def test_a_request_id_alone_says_nothing_of_a_charge(
+    site: Site, uuid: str, merchant: str, user: str, with_meal: bool
+) -> None:
+    """A channel may use the id of any charge, and submit the meal of one itself."""
+    if not with_meal:
+        uuid = site.charged(charge(merchant, user), "K")["uuid"]
     id = site.get(f"/orders/{uuid}")["order"]["id"]
     body = {"order_submission": {**order(), "order_number": "B-1"}}
     path = f"/locations/{PLACE}/orders"

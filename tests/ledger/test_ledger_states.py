@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import TRANSITIONS, State
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Claimed, InProgress, Submission, Superseded, TooEarly, Unknown
@@ -231,8 +232,9 @@ def test_a_trace_may_be_left_when_the_answer_was_lost(ledger: Ledger) -> None:
     begin(ledger, id)
     ledger.lose(id, trace={"code": "X"})
     assert shown(ledger, id).trace == {"code": "X"}
-    with pytest.raises(ValueError, match="4096"):
+    with pytest.raises(Failure) as failure:
         ledger.lose(id, trace={"code": "X" * 5000})
+    assert failure.value.code == "provider_protocol_error" and "4096" in failure.value.message
 
 
 def test_the_operator_sees_open_ones_with_leases_resolved(ledger: Ledger, clock: Clock) -> None:

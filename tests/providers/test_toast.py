@@ -669,6 +669,18 @@ def test_a_reference_used_twice_is_a_question_and_no_refusal(bench: Bench) -> No
     assert bench.find().provider_order_id == first.provider_order_id
 
 
+@pytest.mark.rule("SUB-5", "SUB-8")
+@pytest.mark.parametrize(
+    "status, words", [(400, "Order already exists"), (400, "Duplicate order"), (404, "Order not found")]
+)
+def test_words_about_an_order_that_exists_are_no_refusal(bench: Bench, status: int, words: str) -> None:
+    bench.toast.overrides[ORDERS] = ToastRefusal(status, words)
+
+    failure = refusal_of(bench.submit)
+
+    assert isinstance(failure, Unanswered) and failure.sent and bench.session.placing
+
+
 ANOTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "another's": ({"externalId": "LEVELUP:ref-2"}, "another order: $.externalId"),
     "another client's": ({"externalId": "OTHER:ref-1"}, "another order: $.externalId"),
