@@ -1,7 +1,7 @@
 # Two commands do everything: `make run` serves the embedded sandbox, `make test` proves it all.
 # Each sets up .venv with pinned versions first, and the command levelup-ov in it. Other targets: lint, format, coverage,
 # test-lowest, docs, architecture, demo-checkout, demo-order, demo-fftp, demo-vendure, demo-agent, matrix, faults,
-# simulate, simulate-mutants, bench, soak, clean.
+# simulate, simulate-mutants, bench, bench-check, soak, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ SETUPTOOLS = $(shell sed -n 's/^\(setuptools==[^ ]*\).*/\1/p' requirements-dev.t
 
 export LEVELUP_OV_ENV ?= development
 
-.PHONY: run test test-lowest coverage lint format docs architecture demo-checkout demo-order demo-fftp demo-vendure demo-agent matrix faults faults-outer faults-checkout simulate simulate-mutants bench soak clean
+.PHONY: run test test-lowest coverage lint format docs architecture demo-checkout demo-order demo-fftp demo-vendure demo-agent matrix faults faults-outer faults-checkout simulate simulate-mutants bench bench-check soak clean
 
 run: $(VENV)/runtime
 	$(BIN)/levelup-ov run
@@ -93,6 +93,10 @@ faults-checkout: $(VENV)/development
 
 bench: $(VENV)/bench
 	$(BIN)/python -m bench.run $(ARGS)
+
+# Whether every measurement still runs, each once and as short as it can be; under a minute.
+bench-check: $(VENV)/development $(VENV)/bench
+	$(BIN)/python -m bench.check
 
 # Hostile and friendly callers mixed, for MINUTES; the attacks alone: python -m bench.hostile bodies, connections.
 soak: $(VENV)/bench

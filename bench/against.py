@@ -66,12 +66,12 @@ class Builds(Bench):
 
     def start(self) -> None:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._load = self._spawn("load", ["bench.load"], {}, self._other_core, **pipes)
+        self._load = self._spawn("load", ["bench.load"], {}, self._other_cores, **pipes)
         authority = Authority(self._directory)
         authority.server("127.0.0.1")
         (certificate,) = self._directory.glob("127.0.0.1.*.pem")
         arguments = ["bench.provider", str(certificate)]
-        provider = self._spawn("provider", arguments, {}, self._other_core, stdout=subprocess.PIPE)
+        provider = self._spawn("provider", arguments, {}, self._other_cores, stdout=subprocess.PIPE)
         self._provider, over_tls = int(_line(provider)), int(_line(provider))
         ports = {PLAIN: self._provider, TLS: over_tls, FAR: self._far(self._provider), FAR_TLS: self._far(over_tls)}
         trusted = self._trusting(authority.file)
@@ -115,7 +115,7 @@ class Builds(Bench):
 
     def _far(self, port: int) -> int:
         arguments = ["bench.distance", str(port), str(ROUND_TRIP_MS)]
-        return int(_line(self._spawn("distance", arguments, {}, self._other_core, stdout=subprocess.PIPE)))
+        return int(_line(self._spawn("distance", arguments, {}, self._other_cores, stdout=subprocess.PIPE)))
 
     def _trusting(self, authority: Path) -> Path:
         """A directory to import from: in it, certifi trusts the provider's authority, whatever build asks."""

@@ -7,6 +7,7 @@ validation and submission. CPU time of this process, in process.
 
 from __future__ import annotations
 
+import argparse
 import sqlite3
 import statistics
 import tempfile
@@ -44,10 +45,10 @@ def cpu(work: Callable[[], object]) -> float:
     return (time.process_time() - started) * 1000 / CALLS
 
 
-def beside(floor: Callable[[], object], work: Callable[[], object]) -> tuple[float, float]:
+def beside(rounds: int, floor: Callable[[], object], work: Callable[[], object]) -> tuple[float, float]:
     """Milliseconds of ``work``, and how many times those of ``floor`` that is: the medians of rounds that alternate."""
-    rounds = [(cpu(floor), cpu(work)) for _ in range(ROUNDS)]
-    return statistics.median(each for _, each in rounds), statistics.median(each / bare for bare, each in rounds)
+    took = [(cpu(floor), cpu(work)) for _ in range(rounds)]
+    return statistics.median(each for _, each in took), statistics.median(each / bare for bare, each in took)
 
 
 def bare(path: Path) -> Flask:
@@ -67,6 +68,9 @@ def bare(path: Path) -> Flask:
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ahead-") as name:
         directory = Path(name)
         phones = Phones(directory, Now())  # type: ignore[arg-type]
@@ -89,6 +93,7 @@ def main() -> None:
 
         def poll(what: str, path: str) -> None:
             ms, times = beside(
+                options.rounds,
                 lambda: floor.get("/orders/one", headers=auth),
                 lambda: phones.client.get(f"/v15/order_ahead/orders/{uuid}{path}", headers=auth),
             )

@@ -72,6 +72,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--postgresql", action="store_true")
     options = parser.parse_args()
     with ExitStack() as stack:
@@ -79,7 +80,7 @@ def main() -> None:
         few, many = (stack.enter_context(console(rows, server)) for rows in (FEW, options.rows))
         for name, path in PAGES.items():
             took: dict[Operator, list[float]] = {few: [], many: []}
-            for _ in range(ROUNDS):
+            for _ in range(options.rounds):
                 for operator, times in took.items():
                     began = time.perf_counter()
                     page = operator.open(path)

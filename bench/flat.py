@@ -28,8 +28,8 @@ from levelup_ov.ledger.engine import upgrade
 from scripts.flat_cost import DATA
 from tests.servers.postgres import PostgresServer, binaries
 
-ACCOUNTS = (1, 100, 10_000)
-ROWS = (1_000, 100_000, 1_000_000)
+ACCOUNTS, ACCOUNTS_TO_CHECK = (1, 100, 10_000), (1,)
+ROWS, ROWS_TO_CHECK = (1_000, 100_000, 1_000_000), (1_000,)
 UNKNOWN = 20
 """Of the rows: these are listed, and are left to a person."""
 OF_ACCOUNTS = {"validation": 40, "submission": 40}
@@ -81,34 +81,34 @@ def in_turns(services: Sequence[Service], actions: Mapping[str, int], rounds: in
         yield action, [round(median(row[0] for row in rows)), *ratios]
 
 
-def of_accounts(rounds: int) -> dict[str, Any]:
+def of_accounts(rounds: int, sizes: Sequence[int]) -> dict[str, Any]:
     """Few accounts and many."""
     with ExitStack() as stack:
         where = stack.enter_context(provider())
-        directories = [stack.enter_context(_directory()) for _ in ACCOUNTS]
+        directories = [stack.enter_context(_directory()) for _ in sizes]
         facts = [
             {"accounts": accounts, "directory": each, "ledger": f"sqlite:///{each}/ledger.db", "provider": where}
-            for accounts, each in zip(ACCOUNTS, directories, strict=True)
+            for accounts, each in zip(sizes, directories, strict=True)
         ]
         services = [stack.enter_context(_service(each)) for each in facts]
         found = dict(in_turns(services, OF_ACCOUNTS, rounds))
         memory = [round(each.memory_mb) for each in services]
         starts = [[service.start_seconds for service in services]]
-        for _ in range(4):
+        for _ in range(min(rounds, 4)):
             again = [Service(each) for each in facts]
             starts.append([each.start_seconds for each in again])
             for each in again:
                 each.stop()
-    seconds = [round(median(row[each] for row in starts), 2) for each in range(len(ACCOUNTS))]
-    return {"sizes": ACCOUNTS, "found": found, "memory_mb": memory, "start_cpu_seconds": seconds}
+    seconds = [round(median(row[each] for row in starts), 2) for each in range(len(sizes))]
+    return {"sizes": sizes, "found": found, "memory_mb": memory, "start_cpu_seconds": seconds}
 
 
-def of_rows(rounds: int, server: PostgresServer | None) -> dict[str, Any]:
+def of_rows(rounds: int, sizes: Sequence[int], server: PostgresServer | None, purges: int) -> dict[str, Any]:
     """A ledger with few rows and with many."""
     with ExitStack() as stack:
         where = stack.enter_context(provider())
         services = []
-        for rows in ROWS:
+        for rows in sizes:
             directory = stack.enter_context(_directory())
             url = server.url(server.create_database()) if server else f"sqlite:///{directory}/ledger.db"
             upgrade(url)
@@ -116,7 +116,7 @@ def of_rows(rounds: int, server: PostgresServer | None) -> dict[str, Any]:
             facts = {"accounts": 1, "directory": directory, "ledger": url, "provider": where}
             services.append(stack.enter_context(_service({**facts, **({"server": server.pid} if server else {})})))
         found = dict(in_turns(services, OF_ROWS, rounds))
-        return {"sizes": ROWS, "found": found, "purge": flat_waits.measure(url)}
+        return {"sizes": sizes, "found": found, "purge": flat_waits.measure(url, purges)}
 
 
 @contextmanager
@@ -134,13 +134,16 @@ def _directory() -> Iterator[str]:
         yield directory
 
 
-def _measured(group: str, rounds: int) -> dict[str, Any]:
-    if group == "postgresql":
-        with PostgresServer(binaries()) as server:
-            return of_rows(rounds, server)
+def _measured(group: str, rounds: int, *, check: bool) -> dict[str, Any]:
     if group == "menu":
         return flat_menu.measure(rounds)
-    return of_accounts(rounds) if group == "accounts" else of_rows(rounds, None)
+    if group == "accounts":
+        return of_accounts(rounds, ACCOUNTS_TO_CHECK if check else ACCOUNTS)
+    rows, purges = (ROWS_TO_CHECK, 1) if check else (ROWS, flat_waits.PURGES)
+    if group == "sqlite":
+        return of_rows(rounds, rows, None, purges)
+    with PostgresServer(binaries()) as server:
+        return of_rows(rounds, rows, server, purges)
 
 
 def main() -> None:
@@ -148,12 +151,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("groups", nargs="+", choices=["accounts", "sqlite", "postgresql", "menu"])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--check", action="store_true", help="one round with the smallest size; nothing is written")
     options = parser.parse_args()
     for group in options.groups:
+        if options.check:
+            _measured(group, 1, check=True)
+            continue
+        found = {"date": time.strftime("%Y-%m-%d"), **_measured(group, options.rounds, check=False)}
         kept = json.loads(DATA.read_text()) if DATA.exists() else {}
-        kept[group] = {"date": time.strftime("%Y-%m-%d"), **_measured(group, options.rounds)}
-        DATA.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
-        print(json.dumps(kept[group], indent=1), flush=True)
+        DATA.write_text(json.dumps({**kept, group: found}, indent=1, sort_keys=True) + "\n")
+        print(json.dumps(found, indent=1), flush=True)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Menus(Bench):
     """The service and the echo, which gets the bytes from a file."""
 
     def start(self) -> None:
-        provider = self._spawn("provider", ["bench.provider"], {}, self._other_core, stdout=-1)
+        provider = self._spawn("provider", ["bench.provider"], {}, self._other_cores, stdout=-1)
         self._provider = int(_line(provider))
         environment = self._service_environment(f"http://127.0.0.1:{self._provider}")
         environment["LEVELUP_OV_ADAPTERS"] = "bench=bench.flat_menu:LargeMenuAdapter"

@@ -21,11 +21,11 @@ PURGED = 5_000
 PURGES = 5
 
 
-def measure(url: str) -> dict[str, Any]:
+def measure(url: str, purges: int = PURGES) -> dict[str, Any]:
     """The longest wait of a writer beside a purge, and in as many seconds alone: medians in milliseconds."""
     alone, beside, took = [], [], []
     with closing(open_ledger(url)) as ledger:
-        for number in range(PURGES):
+        for number in range(purges):
             fill(url, PURGED, start=50_000_000 + number * PURGED, ago_ms=LONG_AGO, identities=True)
             with _writing(url) as waits:
                 began = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from levelup_ov.app import create_app
@@ -14,8 +15,11 @@ from levelup_ov.ledger.records import Claimed
 class ForgetfulLedger(Ledger):
     """Grants every claim and writes nothing."""
 
-    def claim(self, **_: Any) -> Claimed:
-        return Claimed(str(uuid.uuid4()))
+    def reference_key(self, first: bytes) -> bytes:
+        return first
+
+    def claim(self, *, reference: Callable[[int], str], **_: Any) -> Claimed:  # type: ignore[override]
+        return Claimed(str(uuid.uuid4()), reference(0))
 
     def begin_sending(self, *_: Any, **__: Any) -> None:
         pass

@@ -1,5 +1,6 @@
 """Measure the service against its references: ``python -m bench.run [--quick] [--threads N] [--json FILE]``.
 
+``--check`` only makes sure that all servers do what is to be measured, and the same.
 ``--against COMMIT`` measures it against another build of itself instead (``bench.against``).
 """
 
@@ -16,8 +17,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +37,7 @@ from levelup_ov.config import VARIABLES
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS, QUICK_ROUNDS = 7, 3
 THREADS = int(next(variable.default for variable in VARIABLES if variable.name == "LEVELUP_OV_THREADS"))
-START_SECONDS = 30
+START_SECONDS = 60
 
 OURS, PEER, SHARDED, ECHO = "ours", "peer", "peer x16", "echo"
 RECORDING, FORGETFUL = "ours, submitting", "ours, no ledger"
@@ -191,35 +194,45 @@ _PROBE = f"/locations/{MERCHANTS[1]}.main/order_validations"
 
 
 class Bench:
-    """The processes of one run, each pinned: servers to one core, provider and load to another."""
+    """The processes of one run, each pinned: servers to one core, provider and load to another.
 
-    def __init__(self, directory: Path, threads: int) -> None:
+    ``pinned``: not if nothing is measured, because that takes longer.
+    """
+
+    def __init__(self, directory: Path, threads: int, *, pinned: bool = True) -> None:
         cores = sorted(os.sched_getaffinity(0))
-        self._server_core, self._other_core = cores[-1], cores[0]
-        os.sched_setaffinity(0, {self._other_core})
+        self._server_cores, self._other_cores = ({cores[-1]}, {cores[0]}) if pinned else (cores, cores)
+        os.sched_setaffinity(0, self._other_cores)
         self._directory = directory
         self.threads = threads
         self._started: list[subprocess.Popen[str]] = []
+        self._ports: set[int] = set()
+        self._choosing = threading.Lock()
         self.servers: dict[str, Server] = {}
 
     def start(self) -> None:
-        provider = self._spawn("provider", ["bench.provider"], {}, self._other_core, stdout=subprocess.PIPE)
+        provider = self._spawn("provider", ["bench.provider"], {}, self._other_cores, stdout=subprocess.PIPE)
         self._provider = int(_line(provider))
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._load = self._spawn("load", ["bench.load"], {}, self._other_core, **pipes)
+        self._load = self._spawn("load", ["bench.load"], {}, self._other_cores, **pipes)
         base_url = f"http://127.0.0.1:{self._provider}"
         gunicorn = ["gunicorn", "-c", "python:levelup_ov.gunicorn_conf"]
         environment = self._service_environment(base_url)
-        self._serve(OURS, [*gunicorn, "wsgi:app"], {**environment, **checkout.variables(base_url)})
-        self._serve(SHARING, [*gunicorn, "wsgi:app"], {**environment, "LEVELUP_OV_ACCOUNT_SHARE": "50"})
         alone = {"LEVELUP_OV_DATA_DIR": str(self._directory / "submitting")}
-        self._serve(RECORDING, [*gunicorn, "wsgi:app"], {**environment, **alone})
-        self._serve(FORGETFUL, [*gunicorn, "bench.forgetful:app"], environment)
-        self._serve(ECHO, [*gunicorn, "bench.echo:app"], environment)
-        self._serve(RELAY, [*gunicorn, "bench.relay:app"], {**environment, "PROVIDER": base_url}, probe="/relay")
+        servers: list[tuple[Any, ...]] = [
+            (OURS, [*gunicorn, "wsgi:app"], {**environment, **checkout.variables(base_url)}),
+            (SHARING, [*gunicorn, "wsgi:app"], {**environment, "LEVELUP_OV_ACCOUNT_SHARE": "50"}),
+            (RECORDING, [*gunicorn, "wsgi:app"], {**environment, **alone}),
+            (FORGETFUL, [*gunicorn, "bench.forgetful:app"], environment),
+            (ECHO, [*gunicorn, "bench.echo:app"], environment),
+            (RELAY, [*gunicorn, "bench.relay:app"], {**environment, "PROVIDER": base_url}, "/relay"),
+        ]
         for peer, pools in POOLS.items():
-            for clients in PEER_CLIENTS:
-                self._serve(_key(peer, clients), ["bench.peer"], {"PROVIDER": base_url, "PEER_POOLS": str(pools)})
+            variables = {"PROVIDER": base_url, "PEER_POOLS": str(pools)}
+            servers += [(_key(peer, clients), ["bench.peer"], variables) for clients in PEER_CLIENTS]
+        with ThreadPoolExecutor(len(servers)) as starting:
+            for started in [starting.submit(self._serve, *server) for server in servers]:
+                started.result()
 
     def stop(self) -> None:
         for process in self._started:
@@ -313,9 +326,11 @@ class Bench:
         build: Path = ROOT,
     ) -> None:
         if module[0] == "gunicorn":
-            self._spawn(f"{name}-ledger", UPGRADE, environment, self._server_core, build=build).wait()
-        port = _free_port()
-        process = self._spawn(name, module, {**environment, "PORT": str(port)}, self._server_core, build=build)
+            self._spawn(f"{name}-ledger", UPGRADE, environment, self._server_cores, build=build).wait()
+        with self._choosing:
+            port = next(port for port in iter(_free_port, None) if port not in self._ports)
+            self._ports.add(port)
+        process = self._spawn(name, module, {**environment, "PORT": str(port)}, self._server_cores, build=build)
         for _ in range(START_SECONDS * 10):
             if process.poll() is not None:
                 break
@@ -334,7 +349,7 @@ class Bench:
         name: str,
         module: Sequence[str],
         environment: Mapping[str, str],
-        core: int,
+        cores: Collection[int],
         *,
         build: Path = ROOT,
         **pipes: int,
@@ -352,15 +367,15 @@ class Bench:
                 stderr=log,
             )
         self._started.append(process)
-        os.sched_setaffinity(process.pid, {core})
+        os.sched_setaffinity(process.pid, cores)
         return process
 
 
 @contextmanager
-def running(threads: int) -> Iterator[Bench]:
+def running(threads: int, *, pinned: bool = True) -> Iterator[Bench]:
     """All processes, started, and stopped whatever happens."""
     with tempfile.TemporaryDirectory() as directory:
-        bench = Bench(Path(directory), threads)
+        bench = Bench(Path(directory), threads, pinned=pinned)
         try:
             bench.start()
             yield bench
@@ -391,6 +406,18 @@ def check_equal(bench: Bench) -> None:
         _require(seen[OURS][2] == [422, 401], f"a wrong tip and a wrong key are answered with {seen[OURS][2]}")
 
 
+def check_answers(bench: Bench) -> None:
+    """Send each server everything that it is to be measured with.
+
+    :raises Broken: one of them does not answer.
+    """
+    for scenario in scenarios(bench, 1):
+        for server in scenario.messages:
+            bench.burst(server, scenario, scenario.clients)
+    with bench.hanging():
+        pass
+
+
 def measure(bench: Bench, results: Results, todo: Sequence[Scenario], rounds: int) -> None:
     """Short bursts in random order, after one of each that does not count."""
     bursts = [(scenario, server) for scenario in todo for server in scenario.messages]
@@ -411,7 +438,7 @@ def measure(bench: Bench, results: Results, todo: Sequence[Scenario], rounds: in
             results.connections[server] = results.connections.get(server, 0) + after - before
             results.orders[server] = results.orders.get(server, 0) + warm_up + scenario.requests
     measure_isolation(bench, results, rounds)
-    for name, serving in bench.servers.items():
+    for name, serving in sorted(bench.servers.items()):
         results.memory_mb[name] = _memory_mb(serving.workers())
 
 
@@ -550,6 +577,7 @@ def _memory_mb(pids: Sequence[int]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds of short bursts, for a first look")
+    parser.add_argument("--check", action="store_true", help="see whether all servers answer alike, measure nothing")
     parser.add_argument("--rounds", type=int, help=f"how often each burst is measured (default {ROUNDS})")
     parser.add_argument("--threads", type=int, default=THREADS, help="of the service's worker (default %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
@@ -561,8 +589,10 @@ def main() -> None:
         return against.main(options.against, options.threads, quick=options.quick, rounds=options.rounds)
     results = Results(options.threads)
     try:
-        with running(options.threads) as bench:
+        with running(options.threads, pinned=not options.check) as bench:
             check_equal(bench)
+            if options.check:
+                return check_answers(bench)
             todo = scenarios(bench, 0.25 if options.quick else 1)
             measure(bench, results, todo, options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS))
     except Broken as broken:
