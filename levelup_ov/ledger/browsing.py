@@ -17,7 +17,7 @@ from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.operator_actions import OF_SUBMISSION, OperatorAction, read_action
 from levelup_ov.ledger.records import Backlog, Submission, from_ms, submission_of
-from levelup_ov.ledger.searches import Search, conditions, has_number
+from levelup_ov.ledger.searches import PLAIN_SEARCH, Search, conditions, has_number
 from levelup_ov.ledger.statements import Statement
 from levelup_ov.ledger.tables import ORDER_STATUSES, SUBMISSIONS, Statements, present
 
@@ -53,10 +53,8 @@ class ReadingDatabase:
         def bounded(cursor: Any, _again: bool) -> T:
             if self.database.is_postgresql:
                 milliseconds = int(PATIENCE * 1000)
-                # Compiling a plan and starting workers take longer than such a search; the table's size brings them on.
                 cursor.execute(
-                    "SET TRANSACTION READ ONLY; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0; "
-                    f"SET LOCAL statement_timeout = {milliseconds}"
+                    f"SET TRANSACTION READ ONLY; {PLAIN_SEARCH}; SET LOCAL statement_timeout = {milliseconds}"
                 )
             else:
                 cursor.execute("PRAGMA query_only = ON")

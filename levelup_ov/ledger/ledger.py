@@ -57,7 +57,7 @@ from levelup_ov.ledger.records import (
     to_ms,
 )
 from levelup_ov.ledger.references import Match, following
-from levelup_ov.ledger.searches import Search, conditions, has_number
+from levelup_ov.ledger.searches import PLAIN_SEARCH, Search, conditions, has_number
 from levelup_ov.ledger.statements import Statement
 from levelup_ov.ledger.tables import IS_MISCHARGED, SUBMISSIONS, Statements
 
@@ -648,8 +648,13 @@ class Ledger:
         if findings:
             query = query.where(columns.finding.is_not(None))
         statement = Statement(self.database.engine.dialect, query)
-        rows = self.database.run(lambda cursor, _: statement.all(cursor, {"now": self._now()}))
-        return tuple(map(submission_of, rows))
+
+        def work(cursor: Any, _again: bool) -> Sequence[Any]:
+            if self.database.is_postgresql:
+                cursor.execute(PLAIN_SEARCH)
+            return statement.all(cursor, {"now": self._now()})
+
+        return tuple(map(submission_of, self.database.run(work)))
 
     def purge(self, *, retention: timedelta = RETENTION) -> int:
         """Delete submissions settled longer than ``retention`` ago, with their identities; returns how many.

@@ -15,6 +15,9 @@ from levelup_ov.ledger.tables import IS_FINDING, SUBMISSIONS
 
 FINDINGS = 1000
 """The newest findings whose own numbers are searched."""
+PLAIN_SEARCH = "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
+"""For PostgreSQL, before a search: it would compile the plan of one in a large table, and start workers for it, which
+takes longer than the search."""
 
 _C = SUBMISSIONS.c
 

@@ -155,12 +155,9 @@ ANALYZE outbox, notices, submissions, order_statuses
 """
 
 
-@pytest.mark.rule("EVT-5", "EVT-9", "STAT-5", "STAT-6")
-def test_postgresql_reads_few_of_many_rows(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = open_ledger(postgresql_url)
-    with ledger.database.connection() as connection:
-        connection.execute(text(OLD))
-        connection.commit()
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines of PostgreSQL's plans for what is run."""
     plans: list[str] = []
     run = Statement.run
 
@@ -171,6 +168,15 @@ def test_postgresql_reads_few_of_many_rows(postgresql_url: str, monkeypatch: pyt
         return run(self, cursor, parameters)
 
     monkeypatch.setattr(Statement, "run", explained)
+    return plans
+
+
+@pytest.mark.rule("EVT-5", "EVT-9", "STAT-5", "STAT-6")
+def test_postgresql_reads_few_of_many_rows(postgresql_url: str, plans: list[str]) -> None:
+    ledger = open_ledger(postgresql_url)
+    with ledger.database.connection() as connection:
+        connection.execute(text(OLD))
+        connection.commit()
     deliveries = EventDeliveries(ledger)
     assert deliveries.purge() == 0
     assert deliveries.claim("channel", limit=9, term=timedelta(seconds=9)) == ()
@@ -181,6 +187,26 @@ def test_postgresql_reads_few_of_many_rows(postgresql_url: str, monkeypatch: pyt
     assert sum("Index" in line for line in plans) >= 4
     assert [line for line in plans if "submissions_open_until" in line]
     assert [line for line in plans if "Seq Scan" in line] == []
+
+
+@pytest.mark.rule("SUB-12")
+def test_postgresql_starts_no_workers_for_a_list(postgresql_url: str, plans: list[str]) -> None:
+    # They seem to cost nothing, as they do in a large ledger.
+    eager = "parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size", "jit_above_cost"
+    ledger = open_ledger(postgresql_url)
+    with ledger.database.connection() as connection:
+        connection.execute(text(OLD))
+        database = connection.scalar(text("SELECT current_database()"))
+        for setting in eager:
+            connection.execute(text(f'ALTER DATABASE "{database}" SET {setting} = 0'))
+        connection.commit()
+    ledger.close()
+    ledger = open_ledger(postgresql_url)
+    assert ledger.find(findings=True) == ()
+    assert ledger.find(number="q4711")
+    ledger.close()
+    assert plans
+    assert [line for line in plans if "Gather" in line or "JIT" in line] == []
 
 
 def test_a_submission_writes_few_pages(sqlite_url: str) -> None:
