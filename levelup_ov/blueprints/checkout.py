@@ -17,7 +17,7 @@ from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.schemas.body import parse
 from levelup_ov.schemas.checkout import read, read_answered_request, read_confirmation, read_order, read_page
-from levelup_ov.schemas.checkout_responses import ANSWERS
+from levelup_ov.schemas.checkout_responses import ANSWERS, charged_order
 from levelup_ov.transport.deadline import Deadline
 
 CALLBACK_DEADLINE = 5.0
@@ -151,7 +151,7 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.get("/orders/<id>")
     def show_order(id: str) -> Response:
-        return _respond("order", orders.tell(id))
+        return json_response(charged_order(orders.tell(id)))
 
     @pages.post("/orders/<id>/refund")
     def refund_order(id: str) -> Response:
@@ -208,7 +208,7 @@ def _respond(answer: str, content: Any) -> Response:
 
 
 def _replayable(call: Callable[[], StoredOrder]) -> Response:
-    response = _respond("order", call())
+    response = json_response(charged_order(call()))
     if g.context.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response

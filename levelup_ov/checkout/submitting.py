@@ -228,8 +228,7 @@ class Submitter:
         :raises Failure: ``outcome_unknown``: its charge has been abandoned in the meantime.
         """
         written = json.dumps(answer)
-        submitted = replace(order, state="submitted", submitted=written, held=None)
-        values = {"state": submitted.state, "submitted": written, "held": None}
+        values: dict[str, Any] = {"state": "submitted", "submitted": written, "held": None}
         sources: tuple[OrderState, ...] = ("submitting", "charged")
         try:
             done = self._store.change_order(order.id, sources, values=values, notify=notify)
@@ -238,7 +237,7 @@ class Submitter:
                 raise
             # Nobody can have abandoned its charge, so it is reported now, and the ledger is reconciled later.
             log.warning("submitted_but_not_recorded", extra={"order": order.id})
-            return submitted
+            return replace(order, **values)
         if done is not None:
             return done
         now = self._store.order(order.id) or order
