@@ -621,4 +621,4 @@ def _content(order: CheckoutOrder, delivery: Delivery | None) -> bytes:
         # A newer member: an order charged before it existed is still the same order.
         del check["tax_after_discount"]
     content["check"] = check
-    return json.dumps([content, where], sort_keys=True, separators=(",", ":")).encode()
+    return identity.sorted_json([content, where])

@@ -45,6 +45,7 @@ PERIOD = timedelta(days=30)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _encode_compact = json.JSONEncoder(separators=(",", ":")).encode
+_encode_sorted = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _encode_text = json.encoder.encode_basestring_ascii
 _encode_spaced = json.JSONEncoder().encode
 """The original version of the item order; it is part of every stored digest."""
@@ -187,14 +188,23 @@ def content(request: SubmissionRequest) -> bytes:
     )
 
 
+def sorted_json(value: Any) -> bytes:
+    """JSON whose objects have their members in order; the same value is always written the same way."""
+    return _as_standard(value, orjson.OPT_SORT_KEYS, _encode_sorted)
+
+
 def _encode(members: list[Any]) -> bytes:
+    return _as_standard(members, None, _encode_compact)
+
+
+def _as_standard(value: Any, option: int | None, encode: Callable[[Any], str]) -> bytes:
     """JSON as the standard library writes it, which every stored digest has; orjson does so faster if all is ASCII."""
     try:
-        written = orjson.dumps(members)
+        written = orjson.dumps(value, option=option)
     except TypeError:
-        return _encode_compact(members).encode()
+        return encode(value).encode()
     # The standard library also escapes the last character of ASCII.
-    return written if written.isascii() and b"\x7f" not in written else _encode_compact(members).encode()
+    return written if written.isascii() and b"\x7f" not in written else encode(value).encode()
 
 
 def _in_order(items: list[list[Any]]) -> list[list[Any]]:

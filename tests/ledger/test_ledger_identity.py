@@ -16,7 +16,7 @@ from levelup_ov.domain.order import DeliveryAddress, Item, User
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, LevelUp
-from levelup_ov.ledger.identity import WINDOWS, content, content_digests, identities
+from levelup_ov.ledger.identity import WINDOWS, content, content_digests, identities, sorted_json
 
 KEYS = (b"first", b"second")
 words = st.text(max_size=6)
@@ -211,3 +211,15 @@ def test_items_come_in_the_sequence_of_their_json(lines: list[Item]) -> None:
 def test_the_windows_are_those_of_the_contract() -> None:
     named = dict.fromkeys(NAMES, timedelta(days=7))
     assert WINDOWS == {**named, "card": timedelta(hours=24), "content": timedelta(seconds=90)}
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=20,
+    )
+)
+def test_sorted_json_is_that_of_the_standard_library(value: Any) -> None:
+    """Digests of it are stored (SUB-4)."""
+    assert sorted_json(value) == json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
