@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -836,14 +836,13 @@ class Service:
         return metadata
 
     def _settlement(self, routed: RoutedLocation, placed: Placed, guest: User | None) -> Settlement:
-        answer = SubmittedOrder(
-            order_id=placed.order_id,
-            expected_ready_at=ready_time.to_wire(placed.expected_ready_at, routed.zone),
-            metadata=self._keeper.seal_customer_account(routed.adapter.account.name, placed.customer_account, guest)
-            if guest
-            else {},
-        )
-        return Settlement(placed, asdict(answer))
+        account, metadata = routed.adapter.account.name, dict[str, str]()
+        if guest:
+            metadata = self._keeper.seal_customer_account(account, placed.customer_account, guest)
+        ready_at = ready_time.to_wire(placed.expected_ready_at, routed.zone)
+        # The members of a SubmittedOrder.
+        answer = {"order_id": placed.order_id, "expected_ready_at": ready_at, "metadata": metadata}
+        return Settlement(placed, answer)
 
 
 def _orderable(menu: menus.Menu, stock: Stock | None) -> menus.Menu:
