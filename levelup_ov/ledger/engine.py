@@ -282,7 +282,8 @@ def _set_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
-    # It would make a table of the words that a column may have, for each statement that sets it.
+    # SQLite would put the words that a state may be into a table, for each statement that sets one. Those set here are
+    # constants.
     connection.execute("PRAGMA ignore_check_constraints = ON")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
 
