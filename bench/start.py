@@ -2,7 +2,8 @@
 
 Settings of production, one worker, SQLite with the ledger at head, and bytecode that is compiled before. The first
 answer is that of an order validation with one provider call, so that whatever a request loads is counted. CPU is of
-gunicorn's master and its worker until then. Each build is started by its own documented command, and by gunicorn.
+gunicorn's master and its worker until then. Each build is started by its own documented command, and by gunicorn. The
+floor is a bare application with the same libraries (``start_floor.py``).
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ from bench.run import (
 
 ROUNDS = 9
 RUN = ("levelup_ov", "run")
+FLOOR = "libraries alone"
+BARE = ("gunicorn", "--preload", "--worker-class=gthread", f"--threads={THREADS}", "bench.start_floor:app")
 _PAUSE = 0.002
 
 
@@ -79,11 +82,12 @@ class Starts(Bench):
             if (build / "levelup_ov" / "cli" / "run.py").exists():
                 yield name, RUN
             yield name, GUNICORN
+        yield FLOOR, BARE
 
     def sample(self, name: str, command: Sequence[str]) -> Start:
         """One start."""
         port = _free_port()
-        environment = {**self._environments[name], "PORT": str(port)}
+        environment = {**self._environments.get(name, {}), "PORT": str(port)}
         before = time.perf_counter()
         with self._running(name, command, environment) as process:
             while process.poll() is None and time.perf_counter() - before < START_SECONDS:
@@ -102,7 +106,7 @@ class Starts(Bench):
     def _running(
         self, name: str, command: Sequence[str], environment: Mapping[str, str]
     ) -> Iterator[subprocess.Popen[str]]:
-        process = self._spawn(name, command, environment, self._server_core, build=self._builds[name])
+        process = self._spawn(name, command, environment, self._server_core, build=self._builds.get(name, ROOT))
         try:
             yield process
         finally:
@@ -123,8 +127,8 @@ def measure(starts: Starts, rounds: int) -> dict[tuple[str, str], list[Start]]:
 
 
 def report(found: Mapping[tuple[str, str], Sequence[Start]]) -> str:
-    """Medians, and the median of the rounds' ratios to the other build as it is started there."""
-    theirs = next((starts for (name, _), starts in sorted(found.items()) if name == THAT), None)
+    """Medians, and the median of the rounds' ratios to the other build by its own command."""
+    theirs = next((starts for (name, _), starts in sorted(found.items(), reverse=True) if name == THAT), None)
     rows: list[tuple[str, ...]] = [("", "by", "CPU ms", "ratio", "wall ms", "ratio", "PSS MB", "ratio")]
     for (name, command), starts in sorted(found.items(), reverse=True):
         cells = []
@@ -138,7 +142,7 @@ def report(found: Mapping[tuple[str, str], Sequence[Start]]) -> str:
 
 
 def _shown(command: Sequence[str]) -> str:
-    return "gunicorn" if command is GUNICORN else "levelup-ov run"
+    return "levelup-ov run" if command is RUN else command[0]
 
 
 def _ratio(one: float, other: float) -> float:
