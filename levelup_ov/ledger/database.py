@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
+from sqlalchemy import Connection, PoolProxiedConnection, text
 from sqlalchemy.exc import DBAPIError
 
 from levelup_ov import tracing
@@ -58,7 +58,6 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int) -> None:
         self.is_postgresql = not url.startswith("sqlite")
-        self._url = url
         self._pool_size = pool_size
         self._inherited: list[object] = []
         self._statements: dict[tuple[Any, ...], Statement] = {}
@@ -73,8 +72,9 @@ class Database:
         """SQLite's one connection for :meth:`run`, permanently taken from the pool."""
         self._log: WriteAheadLog | None = None
         self._together: GroupCommit | None = None
-        self.engine: Engine
-        self._connect()
+        # One more on SQLite, for the permanent one.
+        self.engine = open_engine(url, pool_size=pool_size + (not self.is_postgresql))
+        self._begin()
         _OPENED.add(self)
 
     def prepare(self, statement: Any, *columns: str) -> Statement:
@@ -272,10 +272,13 @@ class Database:
 
     def _after_fork(self) -> None:
         # The parent's connections are neither used nor closed: closing would end them for the parent.
-        self._inherited += (self.engine, self._kept)
-        self._connect()
+        self._inherited += (self.engine.pool, self._kept)
+        # Another pool; another engine would copy a megabyte of pages that the processes share.
+        self.engine.dispose(close=False)
+        self._begin()
 
-    def _connect(self) -> None:
+    def _begin(self) -> None:
+        """As if nothing had been done yet, by any thread."""
         self._kept = None
         self._busy = None
         self._identity, self._was_large = None, False
@@ -284,8 +287,6 @@ class Database:
         if not self.is_postgresql:
             self._log = WriteAheadLog(self._file)
             self._together = GroupCommit(self)
-        # One more, for the permanent one.
-        self.engine = open_engine(self._url, pool_size=self._pool_size + (not self.is_postgresql))
 
     def _file(self) -> str:
         # As SQLite resolved it: the URL may contain a link or a URI.

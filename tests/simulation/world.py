@@ -137,12 +137,8 @@ class _SimulatedDatabase(Database):
     """The way into the database, which takes its time and can hang. No trial is about a disk, so none is used."""
 
     def __init__(self, url: str, memory: _Memory) -> None:
-        self._memory = memory
         super().__init__(url, pool_size=2)
-
-    def _connect(self) -> None:
-        super()._connect()
-        event.listen(self.engine, "do_connect", lambda *_: self._memory)
+        event.listen(self.engine, "do_connect", lambda *_: memory)
 
     def _check_file(self) -> None:
         pass
