@@ -67,13 +67,13 @@ class Starts(Bench):
 
     def start(self) -> None:
         """Start the provider, and make for each build what it finds at its start."""
-        provider = self._spawn("provider", ["bench.provider"], {}, self._other_core, stdout=subprocess.PIPE)
+        provider = self._spawn("provider", ["bench.provider"], {}, self._other_cores, stdout=subprocess.PIPE)
         base_url = f"http://127.0.0.1:{int(_line(provider))}"
         for name, build in self._builds.items():
             for package in ("levelup_ov", "adapters", "bench"):
                 compileall.compile_dir(build / package, quiet=2)
             environment = {**self._service_environment(base_url), "LEVELUP_OV_DATA_DIR": str(self._directory / name)}
-            self._spawn(f"{name}-ledger", UPGRADE, environment, self._server_core, build=build).wait()
+            self._spawn(f"{name}-ledger", UPGRADE, environment, self._server_cores, build=build).wait()
             self._environments[name] = environment
 
     def ways(self) -> Iterator[tuple[str, Sequence[str]]]:
@@ -106,7 +106,7 @@ class Starts(Bench):
     def _running(
         self, name: str, command: Sequence[str], environment: Mapping[str, str]
     ) -> Iterator[subprocess.Popen[str]]:
-        process = self._spawn(name, command, environment, self._server_core, build=self._builds.get(name, ROOT))
+        process = self._spawn(name, command, environment, self._server_cores, build=self._builds.get(name, ROOT))
         try:
             yield process
         finally:
