@@ -298,6 +298,7 @@ class Ledger:
         request_id: str | None = None,
         card: bool = False,
         received_at: datetime | None = None,
+        trace: Mapping[str, Any] | None = None,
     ) -> None:
         """Write a submission that is being sent once more, from its owner's knowledge: the database has lost it.
 
@@ -344,7 +345,7 @@ class Ledger:
             self._sql.point.run_each(
                 cursor, [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
             )
-            values = {"this": id, "term": row["term"], "left": None, "received": row["received_at"]}
+            values = {"this": id, "term": row["term"], "left": _trace(trace), "received": row["received_at"]}
             self._sql.changes["begin_sending"].run(cursor, {**values, **self._clock()})
 
         self.database.run(work)

@@ -156,40 +156,65 @@ class Attempt:
         return self.placement.may_exist
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Owned:
-    """A submission that this process is sending or has found, with the content of its row."""
+    """A submission that this process is sending or has found, with the content of its row.
+
+    ``key``: None if there is too little to write the row again. ``trace``: what the adapter finds the order by.
+    ``is_marked``: the ledger has acknowledged that it is being sent.
+    """
 
     ledger: Ledger
     claim: Claimed
-    key: SubmissionKey
+    key: SubmissionKey | None
     received_at: datetime | None
     lease: timedelta
+    trace: Mapping[str, Any] | None = None
+    is_marked: bool = False
+
+    def mark(self, trace: Mapping[str, Any] | None) -> None:
+        """Record that it is about to be sent. :raises Superseded: the claim was lost; do not send."""
+        self.trace = trace
+        self._mark()
+        self.is_marked = True
 
     def settle(self, settle: Callable[[], None]) -> None:
-        """Record the outcome, even in a ledger that has lost the submission.
+        """Record the outcome of what was sent, even in a ledger that has lost the submission, or its mark.
 
         :raises Superseded: another attempt has settled it, or has replaced it.
         """
         try:
             settle()
         except Superseded as superseded:
-            if superseded.submission is not None:
+            row = superseded.submission
+            if not (self.key is not None if row is None else self.is_marked and row.state == "claimed"):
                 raise
             log.error("submission_restored_to_ledger", extra={"submission": self.claim.id})
-            self.ledger.restore(
-                self.claim,
-                account=self.key.account,
-                location=self.key.location,
-                identities=self.key.identities,
-                content=self.key.content,
-                alike=self.key.alike,
-                lease=self.lease,
-                request_id=self.key.request_id,
-                card=self.key.card,
-                received_at=self.received_at,
-            )
+            if row is None:
+                self._restore()
+            else:
+                # The database has lost the mark alone. Only who owns the claim knows that it was sent.
+                self._mark()
             settle()
+
+    def _mark(self) -> None:
+        self.ledger.begin_sending(self.claim.id, lease=self.lease, trace=self.trace, received_at=self.received_at)
+
+    def _restore(self) -> None:
+        assert self.key is not None
+        self.ledger.restore(
+            self.claim,
+            account=self.key.account,
+            location=self.key.location,
+            identities=self.key.identities,
+            content=self.key.content,
+            alike=self.key.alike,
+            lease=self.lease,
+            request_id=self.key.request_id,
+            card=self.key.card,
+            received_at=self.received_at,
+            trace=self.trace,
+        )
 
 
 class Submissions:
@@ -453,14 +478,13 @@ class Submissions:
             self._record(submission.id, settlement, submission)
 
         try:
-            if key is None:
-                record()
-            else:
-                claim = Claimed(
-                    submission.id, submission.reference, submission.received_at, submission.generation,
-                    submission.previous,
-                )  # fmt: skip
-                _Owned(self.ledger, claim, key, submission.received_at, self._lease).settle(record)
+            claim = Claimed(
+                submission.id, submission.reference, submission.received_at, submission.generation, submission.previous
+            )
+            owned = _Owned(
+                self.ledger, claim, key, submission.received_at, self._lease, submission.trace, is_marked=True
+            )
+            owned.settle(record)
         except Superseded as superseded:
             current = superseded.submission
             if _is_placed(current):
@@ -497,18 +521,15 @@ class Submissions:
         id = claim.id
         received_at = claim.received_at or key.now
 
-        def mark(trace: Mapping[str, Any] | None) -> None:
-            self.ledger.begin_sending(id, lease=self._lease, trace=trace, received_at=received_at)
-
+        owned = _Owned(self.ledger, claim, key, received_at, self._lease)
         attempt = Attempt(
             id,
             claim.reference,
             received_at,
-            mark,
+            owned.mark,
             lambda: self.ledger.check_sending(id),
             self.settling_time,
         )
-        owned = _Owned(self.ledger, claim, key, received_at, self._lease)
         facts = {
             "submission": id,
             "reference": claim.reference,

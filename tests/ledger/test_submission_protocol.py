@@ -452,6 +452,92 @@ def test_a_ledger_that_lost_the_submission_gets_it_back(world: World, outcome: s
     assert (row.id, row.reference, row.received_at) == (world.sent[0].id, world.sent[0].reference, world.wall.now)
 
 
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize("outcome", ["placed", "lost", "refused", "dies"])
+def test_a_ledger_that_lost_the_mark_gets_it_back(world: World, monkeypatch: pytest.MonkeyPatch, outcome: str) -> None:
+    """A copy takes over that knows the claim, and not that the order is being sent."""
+
+    class Dies(BaseException):
+        pass
+
+    def place_order(attempt: Attempt) -> Settlement:
+        attempt.placement.begin()
+        attempt.last_look({"cart": "c-1"})
+        world.sent.append(attempt)
+        _lose_mark(world.ledger)
+        if outcome == "refused":
+            raise Refused("item_unavailable", "no")
+        world.orders[attempt.reference] = "p-1"
+        if outcome == "placed":
+            return world._settlement(attempt.reference)
+        if outcome == "dies":
+            monkeypatch.setattr(world.ledger, "lose", lose_once)
+        raise Unanswered("provider_timeout", "no answer", sent=True)
+
+    def lose_once(id: str) -> None:
+        # The second time, after the mark was set again, the process ends.
+        if tries:
+            raise Dies
+        tries.append(id)
+        lose(id)
+
+    lose, tries = world.ledger.lose, list[str]()
+    try:
+        told = world.submissions.submit(world.key("k"), place_order, world.find_order).answer["order_id"]
+    except Failure as failure:
+        told = failure.code
+    except Dies:
+        told = "dies"
+    expected = {"placed": "p-1", "lost": "outcome_unknown", "refused": "item_unavailable", "dies": "dies"}
+    assert told == expected[outcome]
+    (row,) = world.ledger.find()
+    state = {"placed": "placed", "lost": "unknown", "refused": "not_placed", "dies": "sending"}[outcome]
+    assert (row.state, row.id) == (state, world.sent[0].id)
+    if outcome != "refused":
+        assert (row.trace, row.received_at) == ({"cart": "c-1"}, world.sent[0].received_at)
+    world.pass_by(DEADLINE + GRACE + 1)
+    # Neither a lease that ends nor another request places it again.
+    assert world.submit() == "p-1"
+    assert len(world.sent) == (2 if outcome == "refused" else 1)
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize("by", ["channel", "command"])
+def test_a_ledger_that_lost_the_mark_of_what_is_found(world: World, by: str) -> None:
+    assert world.submit(answer="lost") == "outcome_unknown"
+    (attempt,) = world.sent
+    world.orders[attempt.reference] = "p-1"
+    find_order = world.find_order
+
+    def lose_and_find(submission: Submission) -> Settlement | None:
+        _lose_mark(world.ledger)
+        return find_order(submission)
+
+    if by == "channel":
+        world.find_order = lose_and_find  # type: ignore[method-assign]
+        assert world.submit() == "p-1"
+    else:
+        (unknown,) = world.ledger.open_submissions()
+        world.submissions.reconcile(unknown, lose_and_find)
+    world.pass_by(DEADLINE + GRACE + 1)
+    assert world.submit() == "p-1"
+    assert (world.states(), len(world.sent)) == ([("placed", None)], 1)
+
+
+@pytest.mark.rule("SUB-5", "SUB-11")
+def test_a_row_that_is_written_again_has_its_trace(world: World) -> None:
+    def place_order(attempt: Attempt) -> Settlement:
+        attempt.last_look({"cart": "c-1"})
+        attempt.placement.begin()
+        _lose_rows(world.ledger)
+        raise Unanswered("provider_timeout", "no answer", sent=True)
+
+    with pytest.raises(Failure, match="send the same submission again"):
+        world.submissions.submit(world.key("k"), place_order, world.find_order)
+    (row,) = world.ledger.open_submissions()
+    assert (row.state, row.trace) == ("unknown", {"cart": "c-1"})
+
+
 @pytest.mark.rule("SUB-2", "SUB-11")
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_ledger_that_lost_what_is_found_gets_it_back(
@@ -593,3 +679,9 @@ def test_a_found_order_settles_who_took_its_place(
 def _lose_rows(ledger: Ledger) -> None:
     with ledger.database.connection() as connection:
         connection.execute(text("DELETE FROM submissions"))
+
+
+def _lose_mark(ledger: Ledger) -> None:
+    claimed = "state = 'claimed', sending_at = NULL, trace = NULL, received_at = NULL"
+    with ledger.database.connection() as connection:
+        connection.execute(text(f"UPDATE submissions SET {claimed}"))

@@ -36,7 +36,7 @@ class Setting(Protocol):
         """Have the ledger answer nothing from now on."""
 
     def lose_row(self, request: Request) -> None:
-        """Have the ledger lose the row of a placing call before its outcome is recorded."""
+        """Have the ledger lose the row of a placing call, or its mark, before its outcome is recorded."""
 
 
 class Exchange:
@@ -165,10 +165,13 @@ def _lost_then_sold_out(it: Exchange) -> None:
 
 
 def _row_lost(it: Exchange) -> None:
-    """The ledger loses the row whose order was placed just now."""
+    """The ledger loses the row whose order was placed just now, or its mark; the answer may be lost, too."""
     answer = it.forward()
     it.world.lose_row(it.request)
-    it.say(*answer)
+    if it.dice.random() < 0.5:
+        it.say(*answer)
+    else:
+        it.connection.reset()
 
 
 def _maintenance(it: Exchange) -> None:

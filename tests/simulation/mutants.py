@@ -340,6 +340,21 @@ def lost_rows_stay_lost() -> AbstractContextManager[object]:
     return patch(Ledger, "restore", _nothing)
 
 
+def lost_marks_stay_lost() -> AbstractContextManager[object]:
+    """The process that places an order does not mark its row once more."""
+    return patch(Ledger, "begin_sending", _marked_once)
+
+
+def _marked_once(self: Ledger, id: str, **how: Any) -> None:
+    if (row := self.show(id)) is not None and row.state == "claimed" and id in _MARKED:
+        raise Superseded("begin_sending", row)
+    _MARKED.add(id)
+    _begin_sending(self, id, **how)
+
+
+_MARKED: set[str] = set()
+
+
 def expired_is_not_placed() -> AbstractContextManager[object]:
     """When the lease of an order that was being sent is over, it counts as not placed."""
     return patch(Ledger, "_resolve_expired", _expired)
@@ -495,7 +510,8 @@ MUTANTS: Mapping[str, Mutant] = {
         sockets_close, patient_ledger, unknown_is_not_placed, forgetful_claims, placed_is_not_recorded,
         silence_is_absence, owners_know_all,
         refusal_after_silence, sending_is_not_in_doubt, slow_is_not_in_doubt, absence_is_kept, one_generation,
-        lost_rows_stay_lost, expired_is_not_placed, any_boots_clock, placing_is_repeated, fence_after_the_look,
+        lost_rows_stay_lost, lost_marks_stay_lost, expired_is_not_placed, any_boots_clock, placing_is_repeated,
+        fence_after_the_look,
         mark_after_send, fence_of_nothing, windows_by_the_wall_clock, foreign_reference, no_later_looks,
         each_attempt_its_reference, unsent_attempts_stay, found_means_found_late, every_refusal_rules_out,
     )

@@ -253,6 +253,14 @@ class Things:
         run(f"UPDATE identities SET submission = {before} WHERE submission IN {this} AND {before} IS NOT NULL")
         self.forget(f"WHERE id IN {this}")
 
+    def forget_mark(self, reference: str) -> None:
+        """Have the ledger lose the mark of what is being sent, as a copy of a moment ago, and keep the claim."""
+        self._connection.execute(
+            "UPDATE submissions SET state = 'claimed', sending_at = NULL, trace = NULL, received_at = NULL"
+            f" WHERE reference = '{reference}' AND state = 'sending'"
+        )
+        self._connection.commit()
+
     def close(self) -> None:
         for ledger in self.ledgers.values():
             ledger.close()
@@ -327,7 +335,7 @@ class World:
         """Whether it sleeps until the guest whose order waits was looked for in vain, and is slow to wake."""
         self._frozen_guest: str | None = None
         self._row_to_lose: tuple[str, str | None] | None = None
-        """The reference of a row that the ledger loses when the call of this guest comes to it."""
+        """The reference of a row that the ledger loses, or its mark, when the call of this guest comes to it."""
         self.is_replaying = False
         """Whether only who submits an order again finds out what became of it."""
         self.rows: list[Row] = []
@@ -563,7 +571,9 @@ class World:
         self._at_point(point, self.dice.randrange(8), lambda process: self.hang_ledger(seconds))
 
     def lose_row(self, request: Request) -> None:
-        """Have the ledger lose the row of a placing call before its outcome is recorded, while nobody else looks."""
+        """Have the ledger lose the row of a placing call, or its mark, before its outcome is recorded.
+
+        Only while nobody else looks."""
         others = [task for task in self._calls() if not task.dead]
         if len(others) == 1 and not (self.planned or self._trouble or self.freezes_provider):
             self._row_to_lose = self.provider.reference_of(request), request.guest
@@ -621,10 +631,15 @@ class World:
         kernel.point("ledger before")
         kernel.wait(self.dice.uniform(0.0002, 0.004))
         if self._row_to_lose is not None and kernel.current.guest == self._row_to_lose[1]:
-            self.say("the ledger loses a row that is being sent")
-            self.met.append("a row lost")
-            self.things.forget(f"WHERE reference = '{self._row_to_lose[0]}'")
-            self._row_to_lose = None
+            reference, self._row_to_lose = self._row_to_lose[0], None
+            if Random(f"{self.seed}/mark").random() < 0.5:
+                self.say("the ledger loses the mark of a row that is being sent")
+                self.met.append("a mark lost")
+                self.things.forget_mark(reference)
+            else:
+                self.say("the ledger loses a row that is being sent")
+                self.met.append("a row lost")
+                self.things.forget(f"WHERE reference = '{reference}'")
         if self.ledger_hangs_until > kernel.now:
             hangs = self.ledger_hangs_until - kernel.now
             patience = max(min(PATIENCE, limits.remaining(PATIENCE)), 0)
