@@ -40,6 +40,7 @@ from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.menu_watches import MenuWatches
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ledger.statuses import PlacedOrder
+from levelup_ov.ordering.addresses import ADDRESS_CHANGED, origin_of, own_trace, sent_elsewhere
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
 from levelup_ov.ordering.menu_changes import changes, seen_menu, stock_digest
@@ -370,12 +371,13 @@ class Service:
             if expired:
                 path = "$.metadata.order_validation_id"
                 raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
-            attempt.also = last_look
+            attempt.also, attempt.sent_to = last_look, origin_of(adapter.base_url)
             return self._place_order(adapter, location_id, request, attempt, context)
 
         def find_order(submission: Submission) -> Settlement | None:
             if adapter.recovery == "look_up":
                 return self.look_up(submission, context, request.order)
+            _check_address(submission, adapter)
             again = Attempt(submission.id, submission.reference, submission.received_at)
             try:
                 again.also = last_look
@@ -606,7 +608,7 @@ class Service:
 
         :raises Failure: ``outcome_unknown``: the outcome could not be determined now.
         """
-        return self.submissions.look_again(submission, lambda found: self.look_up(found, context))
+        return self.submissions.look_again(submission, lambda found: self._find_order(found, context))
 
     def fence_of(self, adapter: Adapter, context: RequestContext) -> Callable[[Submission], None] | None:
         """Makes the provider refuse a late order of a submission (SUB-10); None if it cannot do that."""
@@ -615,8 +617,10 @@ class Service:
 
         def fence_order(submission: Submission) -> None:
             routed = self._routed(submission.location, context)
+            if sent_elsewhere(submission, adapter.base_url):
+                return  # a fence at another server stops nothing; look_up says so if it has no order
             with self._session(routed.adapter, context, own=True, personal=_unknown(routed)) as session:
-                routed.adapter.fence_order(routed.location, submission.reference, submission.trace or {}, session)
+                routed.adapter.fence_order(routed.location, submission.reference, own_trace(submission), session)
 
         return fence_order
 
@@ -627,15 +631,25 @@ class Service:
 
         ``request``: what was submitted, if it is known. The answer may contain its guest's account data (META-1).
 
-        :raises Failure: ``outcome_unknown``: only sending the same submission again can determine the outcome.
+        :raises Failure: ``outcome_unknown``: only sending the same submission again can determine the outcome; or there
+            is none at the account's address, and it was sent to another one.
         """
+        settlement = self._find_order(submission, context, request)
+        if settlement is None:
+            _check_address(submission, self._directory.account_of(submission.location))
+        return settlement
+
+    def _find_order(
+        self, submission: Submission, context: RequestContext, request: OrderRequest | None = None
+    ) -> Settlement | None:
+        """The order of a submission at the account's present address."""
         routed = self._routed(submission.location, context)
         if routed.adapter.recovery != "look_up":
             raise Failure("outcome_unknown", "this provider cannot look up orders; send the same submission again")
         personal = _personal(request) if request else _unknown(routed)
         with self._session(routed.adapter, context, own=True, personal=personal) as session:
             reference = submission.reference
-            placed = routed.adapter.find_order(routed.location, reference, submission.trace or {}, session)
+            placed = routed.adapter.find_order(routed.location, reference, own_trace(submission), session)
             if placed is not None:
                 _check_identity(placed, reference, routed.adapter, session)
         return self._settlement(routed, placed, request.user if request else None) if placed else None
@@ -932,6 +946,17 @@ def _check_identity(answer: Placed | OrderStatus, reference: str | None, adapter
 
 def _personal(order: Order | OrderRequest) -> PersonalWords:
     return PersonalWords(order.user, order.delivery_address)
+
+
+def _check_address(submission: Submission, adapter: Adapter) -> None:
+    """:raises Failure: it was sent to another address than the account's present one, which proves nothing."""
+    if (sent_to := sent_elsewhere(submission, adapter.base_url)) is not None:
+        facts = {
+            "submission": submission.id, "reference": submission.reference, "account": submission.account,
+            "sent_to": sent_to, "address": origin_of(adapter.base_url),
+        }  # fmt: skip
+        log.error("provider_address_changed", extra={**facts, "remedy": ADDRESS_CHANGED})
+        raise Failure("outcome_unknown", "it was sent to another address than the account has now")
 
 
 def _unknown(routed: RoutedLocation) -> Withheld | None:

@@ -35,6 +35,7 @@ from levelup_ov.ledger.records import (
     TooEarly,
     Unknown,
 )
+from levelup_ov.ordering.addresses import stored_trace
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import LastLook, Placement
@@ -115,6 +116,8 @@ class Attempt:
         self.placement = Placement(self.last_look)
         self.first: LastLook | None = None
         """What the last look does before the mark, such as writing another row."""
+        self.sent_to: str | None = None
+        """The origin of the provider's address, to be recorded with the mark."""
         self.also: Callable[[], None] | None = None
         """A further condition of the last look; it raises a failure if nothing may be sent."""
         self._mark = mark
@@ -141,7 +144,7 @@ class Attempt:
             if self._mark is not None:
                 try:
                     if not self._begun:
-                        self._mark(trace)
+                        self._mark(stored_trace(trace, self.sent_to))
                     elif self._check is not None:
                         self._check()
                 except Superseded:

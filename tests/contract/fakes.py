@@ -14,7 +14,7 @@ from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.status import OrderStatus, Stage
 from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused
+from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport.session import Reply, Session
 
 Answer = TypeVar("Answer")
@@ -123,6 +123,47 @@ class CancelingAdapter(ReportingAdapter):
         self.canceled.append(provider_order_id)
         if self.cancellation is not None:
             raise self.cancellation
+
+
+class MovingAdapter(FakeAdapter):
+    """``servers`` are the orders of each address, by reference; the answer to the first one of all is lost.
+
+    ``fenced`` are the addresses that were asked to fence, and ``traces`` what it was asked with.
+    """
+
+    settings: ClassVar[Mapping[str, Setting]] = {"base_url": Setting("its address", required=True, url=True)}
+    servers: ClassVar[dict[str, dict[str, str]]] = {}
+    fenced: ClassVar[list[str]] = []
+    traces: ClassVar[list[Mapping[str, Any]]] = []
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        session.placement.look({"cart": "c-1"})
+        session.placement.begin()
+        is_first = not self.servers
+        orders = self.servers.setdefault(self.base_url.lower(), {})
+        number = orders.setdefault(order.reference, f"{self.base_url}/{len(orders)}")
+        if is_first:
+            raise Unanswered("provider_timeout", "no answer", sent=True)
+        return Placed(number, number, reference=order.reference)
+
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        self.traces.append(trace)
+        number = self.servers.get(self.base_url.lower(), {}).get(reference)
+        return Placed(number, number, reference=reference) if number else None
+
+
+class FencingAdapter(MovingAdapter):
+    fences = True
+
+    def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
+        self.traces.append(trace)
+        self.fenced.append(self.base_url)
+
+
+class RepeatingAdapter(MovingAdapter):
+    recovery = "replay"
 
 
 class EchoingAdapter(SandboxAdapter):
