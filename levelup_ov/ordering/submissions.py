@@ -705,9 +705,15 @@ def _not_its_own(facts: Mapping[str, Any], settlement: Settlement, clash: Clash)
     """Report that the provider's answer contains the order of another submission (SUB-8)."""
     log.error(
         "order_of_another_submission",
-        extra={**facts, **_order(settlement.placed), "holder": clash.holder.id},
+        extra={
+            **facts,
+            **_order(settlement.placed),
+            "holder": clash.holder.id,
+            "remedy": "ask the restaurant; if its ids have started again, settle it by `levelup-ov submissions settle` "
+            "with the number that the guest is to be told",
+        },
     )
-    return outcome_unknown("order_of_another_submission")
+    return outcome_unknown("the provider answered with the id of another submission's order")
 
 
 def _order(placed: Placed) -> dict[str, Any]:

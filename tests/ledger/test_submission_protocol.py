@@ -326,6 +326,20 @@ def test_the_order_of_another_is_not_reported(world: World, caplog: pytest.LogCa
     assert "order_of_another_submission" in caplog.text
 
 
+@pytest.mark.rule("SUB-8")
+def test_a_person_settles_an_order_whose_id_was_given_out(world: World) -> None:
+    """The provider's ids have started again: each order has a reference of its own."""
+    assert world.submit("ada") == "p-1"
+    world.orders.clear()
+    assert [world.submit("bob", b"soup"), world.submit("bob", b"soup")] == ["outcome_unknown"] * 2
+    (bob,) = world.ledger.open_submissions()
+    with pytest.raises(Failure, match="nothing was changed"):
+        world.submissions.settle(bob, "p-1", "Sam")
+    world.submissions.settle(bob, "p-1 (Tuesday)", "Sam")
+    assert [world.submit("bob", b"soup"), world.submit("ada")] == ["p-1 (Tuesday)", "p-1"]
+    assert len(world.sent) == 2
+
+
 @pytest.mark.rule("SUB-3", "SUB-2")
 def test_a_new_key_for_an_unknown_order_finds_it_out(world: World) -> None:
     assert world.submit("a", answer="lost") == "outcome_unknown"
