@@ -16,9 +16,12 @@ from levelup_ov.checkout.failed_orders import SETTLE, SUPPORT, made_again, made_
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import OrderState
 from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.money import Cents
+from levelup_ov.domain.outcome import Placed
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import to_ms
 from levelup_ov.ledger.statuses import PlacedOrder
+from levelup_ov.ordering.submissions import Settlement
 
 _CANCELS = "POST {} cancels and refunds it"
 _INSTEAD: Mapping[OrderState, str] = {
@@ -98,6 +101,14 @@ def _called_off(order: StoredOrder, at: int | None) -> dict[str, Any]:
     elif at is None and order.is_canceled and order.state in ("submitted", "refunding", "stuck"):
         what = made_again(order, order.operator_case if order.state == "stuck" else None)
     return {"called_off_at": at, "operator_case": what}
+
+
+def settlement(order: StoredOrder, expected: Cents | None = None) -> Settlement:
+    """What the ledger records of a charge, or of what a person has settled: its key charges nothing more."""
+    uuid = order.uuid or f"settled {order.id}"
+    expected = order.gross if expected is None else expected
+    placed = Placed(uuid, uuid, reference=uuid, expected_charge=expected, charged=order.total)
+    return Settlement(placed, {"order": order.id})
 
 
 def number_of(order: StoredOrder) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from types import EllipsisType
@@ -19,23 +20,24 @@ import orjson
 
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.attention import What
+from levelup_ov.checkout.charged_orders import settlement
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession, Unproven
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.failed_orders import case, in_progress, problem
 from levelup_ov.checkout.leases import Leases
+from levelup_ov.checkout.lost_rows import LostRows
 from levelup_ov.checkout.proof import Charge, PastOrder, differences, may_be_ours
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import LOOKS, CheckoutStore, Connected, StoredOrder, UuidTaken
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
-from levelup_ov.domain.outcome import Placed
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.records import to_ms
+from levelup_ov.ledger.records import Submission, to_ms
 from levelup_ov.ordering.service import RequestContext
-from levelup_ov.ordering.submissions import SETTLING_TIME, Attempt, Settlement, outcome_unknown
+from levelup_ov.ordering.submissions import SETTLING_TIME, Attempt, Settlement, SubmissionKey, outcome_unknown
 from levelup_ov.sealing import Sealer
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import Placement
@@ -84,6 +86,7 @@ class Charges:
         levelup: LevelUpClient,
         connections: Connections,
         leases: Leases,
+        lost_rows: LostRows,
         sealer: Sealer,
         clock: Callable[[], datetime],
     ) -> None:
@@ -91,6 +94,7 @@ class Charges:
         self._levelup = levelup
         self._connections = connections
         self._leases = leases
+        self._lost_rows = lost_rows
         self._sealer = sealer
         self._clock = clock
 
@@ -108,10 +112,14 @@ class Charges:
         delivery: Delivery | None,
         connected: Mapping[str, Connected],
         attempt: Attempt,
+        key: SubmissionKey,
         deadline: Deadline,
         context: RequestContext,
     ) -> tuple[StoredOrder, Settlement]:
-        """Charge; for ``connected`` see :meth:`accesses`. :raises Failure: nothing was charged, or it is unknown."""
+        """Charge under ``key``; for ``connected`` see :meth:`accesses`.
+
+        :raises Failure: nothing was charged, or it is unknown.
+        """
         merchant, user = self.accesses(order, connected)
         attempt.first = sending = Sending(self._store, self._leases)
         try:
@@ -120,10 +128,14 @@ class Charges:
                 discount = amounts.applied_discount(order.check, order.discount, proposal.discount)
                 sending.row, body = self._new(order, delivery, attempt.id, proposal.uuid, discount)
                 charge = self._complete(calls, merchant, user, sending, body)
-        except Failure as failure:
-            self._connections.token_refused(failure, merchant, user, order.location_id, context)
+            return self._believe(sending.row, charge, key=key)
+        except Exception as error:
+            if sending.is_kept and sending.row is not None and attempt.order_may_stand:
+                with suppress(LedgerUnavailable), limits.extended(SETTLING_TIME):
+                    self._lost_rows.keep(sending.row, key)
+            if isinstance(error, Failure):
+                self._connections.token_refused(error, merchant, user, order.location_id, context)
             raise
-        return self._believe(sending.row, charge)
 
     def find(
         self, order: StoredOrder, context: RequestContext, keep_for: timedelta | None = None
@@ -171,6 +183,22 @@ class Charges:
         except LedgerUnavailable:
             log.warning("charge_left_for_reconciliation", extra={"order": order.id})
             return False
+
+    def open_case(self, submission: Submission) -> StoredOrder:
+        """The order of an unknown charge of which only the ledger's row is left. Its user is not known."""
+        merchant = submission.location.rpartition("/")[2]
+        row = StoredOrder(
+            submission.id, "charging", merchant, "", 0, "", 0, 0, 0, 0, 0, created_at=to_ms(submission.claimed_at)
+        )
+        return self._lost_rows.open_case(submission, row)
+
+    def find_lost(self, submission: Submission, order: CheckoutOrder, delivery: Delivery | None) -> StoredOrder:
+        """The same, as it is requested again.
+
+        Its proposed order cannot be completed any more, but the user's orders may prove that nothing was charged.
+        """
+        row, _ = self._new(order, delivery, submission.id, "", Cents(0))
+        return self._lost_rows.open_case(submission, row)
 
     def look_again(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
         """Look for a charge that was ruled out after it was sent.
@@ -254,9 +282,15 @@ class Charges:
             raise
 
     def _believe(
-        self, order: StoredOrder, charge: Charge, keep_for: timedelta | None = None
+        self,
+        order: StoredOrder,
+        charge: Charge,
+        keep_for: timedelta | None = None,
+        key: SubmissionKey | None = None,
     ) -> tuple[StoredOrder, Settlement]:
         """Accept an answer as the charge of ``order``, if it matches the request; ``keep_for``: see :meth:`find`.
+
+        ``key``: that of the charge, if it is known.
 
         A charge that differs counts if LevelUp reports it twice, on separate connections; then it must be refunded.
 
@@ -264,13 +298,13 @@ class Charges:
         """
         wrong = differences(charge, order.spend, order.tip)
         if not wrong:
-            return self._charged(order, charge, None, keep_for=keep_for)
+            return self._charged(order, charge, None, keep_for=keep_for, key=key)
         facts = {"order": order.id, "members": wrong}
         log.error("charge_differs", extra=facts)
         recorded = json.dumps(asdict(charge))
         words = f"LevelUp reports a different charge: {'; '.join(wrong)}"
         if order.doubt == recorded and not wrong[0].startswith("uuid"):
-            return self._charged(order, charge, Failure("provider_protocol_error", words), "charge_differs")
+            return self._charged(order, charge, Failure("provider_protocol_error", words), "charge_differs", key=key)
         self._store.change_order(order.id, ("charging",), values={"doubt": recorded})
         raise broken_protocol(words)
 
@@ -281,10 +315,11 @@ class Charges:
         why_not: Failure | None,
         notify: What | None = None,
         keep_for: timedelta | None = None,
+        key: SubmissionKey | None = None,
     ) -> tuple[StoredOrder, Settlement]:
         """Record a charge; ``why_not``: why it must be refunded; ``notify``: what the operator is notified of.
 
-        ``keep_for``: see :meth:`find`.
+        ``keep_for``: see :meth:`find`; ``key``: see :meth:`_believe`.
         """
         look_at = None
         if keep_for is not None and not order.is_to_be_submitted:
@@ -307,8 +342,11 @@ class Charges:
             values["doubt"] = None
         if why_not is not None:
             values["held"] = None
+        is_lost = is_stray = False
         try:
             changed = self._store.change_order(order.id, ("charging",), values=values, notify=notify)
+            if changed is None and (is_lost := self._lost_rows.keep(order, key)):
+                changed = self._store.change_order(order.id, ("charging",), values=values, notify=notify)
             if changed is None:
                 # A late answer to a charge that was ruled out still counts: the money was taken, and has to go back.
                 stray = problem(why_not or Failure("charge_refunded", "the charge arrived after it was ruled out"))
@@ -316,6 +354,7 @@ class Charges:
                 changed = self._store.change_order(order.id, ("not_charged",), values=values, notify=notify)
                 if changed is not None:
                     log.error("charge_exists_but_ruled_out", extra={"order": order.id, "uuid": charge.uuid})
+                    is_stray = is_lost
         except UuidTaken:
             log.error("charge_of_another_order", extra={"order": order.id})
             if self._leases.has_ended(order.sent):
@@ -329,6 +368,8 @@ class Charges:
             if now is not None:
                 self._store.report(now, "two_charges_for_one_order")
             raise broken_protocol("LevelUp reports a second charge for this order (uuid)")
+        if is_stray:
+            raise outcome_unknown("another charge may stand for this order, so this one has to go back")
         return now, settlement(now, order.spend + order.tip)
 
     def give_up(self, absence: Absence) -> None:
@@ -439,11 +480,3 @@ def body_of(order: CheckoutOrder, sent: amounts.Amounts) -> dict[str, Any]:
         **(order.details or {}),
         "items": [{"item": item} for item in order.items],
     }
-
-
-def settlement(order: StoredOrder, expected: Cents | None = None) -> Settlement:
-    """What the ledger records of a charge, or of what a person has settled: its key charges nothing more."""
-    uuid = order.uuid or f"settled {order.id}"
-    expected = order.gross if expected is None else expected
-    placed = Placed(uuid, uuid, reference=uuid, expected_charge=expected, charged=order.total)
-    return Settlement(placed, {"order": order.id})

@@ -23,7 +23,8 @@ from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.canceling import Canceler
 from levelup_ov.checkout.cancellation import bound_bodies, cancellation_of, dated, is_old, merged
-from levelup_ov.checkout.charges import Absence, Charges, body_of, settlement
+from levelup_ov.checkout.charged_orders import settlement
+from levelup_ov.checkout.charges import Absence, Charges, body_of
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.failed_orders import (
@@ -40,6 +41,7 @@ from levelup_ov.checkout.failed_orders import (
     settlement_note,
 )
 from levelup_ov.checkout.leases import Leases
+from levelup_ov.checkout.lost_rows import LostRows
 from levelup_ov.checkout.proof import UUID, one_case
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import LOOKS, CheckoutStore, Connected, StoredOrder, UuidTaken
@@ -141,9 +143,10 @@ class Orders:
         self._max_age = max_age
         self._clock = clock
         sealer = Sealer(keys, "levelup checkout order")
-        self._charges = Charges(store, levelup, connections, leases, sealer, clock)
-        self._refunds = Refunds(store, levelup, connections, leases, clock)
-        self._submitter = Submitter(store, service, self._refunds, leases, clock)
+        self._lost_rows = LostRows(store, self._submissions, leases, clock)
+        self._charges = Charges(store, levelup, connections, leases, self._lost_rows, sealer, clock)
+        self._refunds = Refunds(store, levelup, connections, leases, self._lost_rows, clock)
+        self._submitter = Submitter(store, service, self._refunds, leases, self._lost_rows, clock)
         self._canceler = Canceler(store, service, self._refunds, leases, clock)
 
     def preview(self, order: CheckoutOrder, context: RequestContext) -> Preview:
@@ -206,14 +209,18 @@ class Orders:
                 self._submitter.check(order, delivery, context)
                 # While LevelUp charges.
                 self._service.open_ahead(delivery.provider_location_id, ahead, context.deadline)
-            made, settlement = self._charges.place(order, delivery, connected, attempt, deadline, context)
+            made, settlement = self._charges.place(order, delivery, connected, attempt, named, deadline, context)
             return settlement
 
         with limits.within(context.deadline.remaining()), closing(ahead):
             connected = self._store.connections_of(order.merchant, order.user)
-            look_up = _LookUp(self._store, self._charges, _within(context, deadline))
+            named = self._key(order, delivery, key, connected.get(order.merchant), context)
+            look_up = _LookUp(
+                self._store, self._charges, _within(context, deadline),
+                find_lost=lambda submission: self._charges.find_lost(submission, order, delivery),
+            )  # fmt: skip
             settlement = self._submissions.submit(
-                self._key(order, delivery, key, connected.get(order.merchant), context),
+                named,
                 place_order,
                 look_up.find,
                 deadline=context.deadline,
@@ -223,16 +230,21 @@ class Orders:
             context.replayed = settlement.replayed
             try:
                 charged = made or self.show(settlement.answer["order"])
-                return self._continue(charged, order, delivery, context)
+                return self._continue(charged, order, delivery, named, context)
             except LedgerUnavailable:
                 raise outcome_unknown("the order was charged, and the ledger fails") from None
 
     def _continue(
-        self, charged: StoredOrder, order: CheckoutOrder, delivery: Delivery | None, context: RequestContext
+        self,
+        charged: StoredOrder,
+        order: CheckoutOrder,
+        delivery: Delivery | None,
+        key: SubmissionKey,
+        context: RequestContext,
     ) -> StoredOrder:
         """What is to be answered for a charged order; see :meth:`charge`."""
         if delivery is not None:
-            return self._submitter.deliver(charged, order, delivery, context)
+            return self._submitter.deliver(charged, order, delivery, key, context)
         charged = self._told(charged)
         if charged.state in CLOSED:
             raise closed(charged)
@@ -479,12 +491,13 @@ class Orders:
     def _unrecorded(self, besides: set[str]) -> list[StoredOrder]:
         """The orders whose outcome is known, but not to the ledger, which could not be written at that time.
 
-        Until it is, an equal order would be taken for this one.
+        Until it is, an equal order would be taken for this one. Also those that the database has lost but for that.
         """
         rows = self._submissions.ledger.open_submissions(limit=MOST_OPEN)
-        unknown = [row.id for row in rows if row.account == LEDGER_ACCOUNT and row.state == "unknown"]
-        orders = [self._store.order(id) for id in unknown if id not in besides]
-        return [order for order in orders if order is not None and order.state != "charging"]
+        unknown = [row for row in rows if row.account == LEDGER_ACCOUNT and row.state == "unknown"]
+        found = [(row, self._store.order(row.id)) for row in unknown if row.id not in besides]
+        lost = [self._charges.open_case(row) for row, order in found if order is None]
+        return [*lost, *(order for _, order in found if order is not None and order.state != "charging")]
 
     def _settle_submission(self, submission: Submission, context: RequestContext) -> None:
         look_up = _LookUp(self._store, self._charges, context, self._max_age)
@@ -571,21 +584,32 @@ class _LookUp:
 
     It is given up when LevelUp has no charge twice, a grace apart, and the lease of the last attempt is over. A later
     attempt is stopped by its own last look, and a charge that still appears is looked for and refunded.
+
+    ``find_lost``: makes the order again of which only the ledger's row is left.
     """
 
     def __init__(
-        self, store: CheckoutStore, charges: Charges, context: RequestContext, keep_for: timedelta | None = None
+        self,
+        store: CheckoutStore,
+        charges: Charges,
+        context: RequestContext,
+        keep_for: timedelta | None = None,
+        find_lost: Callable[[Submission], StoredOrder] | None = None,
     ) -> None:
         self._store = store
         self._charges = charges
         self._context = context
         self._keep_for = keep_for
+        self._find_lost = find_lost
         self._absence: Absence | None = None
 
     def find(self, submission: Submission) -> Settlement | None:
         """The charge; None: LevelUp has none now. :raises Disproved: it is on record that nothing was charged."""
         order = self._store.order(submission.id)
-        if order is None or order.state == "not_charged":
+        if order is None or order.state == "charging" and not order.user:
+            # The ledger says that something was sent: that the rest is lost proves nothing.
+            order = self._find_lost(submission) if self._find_lost else order or self._charges.open_case(submission)
+        if order.state == "not_charged":
             raise Disproved
         found = self._charges.find(order, self._context, self._keep_for)
         if not isinstance(found, Absence):

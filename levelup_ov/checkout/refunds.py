@@ -35,6 +35,7 @@ from levelup_ov.checkout.failed_orders import (
     refund_impossible,
 )
 from levelup_ov.checkout.leases import Leases
+from levelup_ov.checkout.lost_rows import LostRows
 from levelup_ov.checkout.proof import PastOrder, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
@@ -66,12 +67,14 @@ class Refunds:
         levelup: LevelUpClient,
         connections: Connections,
         leases: Leases,
+        lost_rows: LostRows,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._levelup = levelup
         self._connections = connections
         self._leases = leases
+        self._lost_rows = lost_rows
         self._clock = clock
 
     def take(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
@@ -232,6 +235,8 @@ class Refunds:
         if isinstance(failure, _Resting):
             self.release(order)
             return refund_impossible(order)
+        # If its row is lost, so is the mark of what was sent.
+        self._lost_rows.keep(replace(order, sent=self._leases.new()))
         is_owed, asked_before = order.problem is not None, before.state == "refunding"
         # The request may have ended: somebody has to learn that the charge stays.
         no_meal = is_owed or order.is_canceled
@@ -309,6 +314,8 @@ class Refunds:
         change = partial(_as_refunded, at=to_ms(reported.refunded_at), more=more)
         try:
             done = self._store.change_locked(order.id, change)
+            if done is None and self._lost_rows.keep(order):
+                done = self._store.change_locked(order.id, change)
             if done is None:
                 # Somebody else has recorded the refund.
                 return self._store.order(order.id) or order

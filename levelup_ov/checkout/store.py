@@ -462,6 +462,19 @@ class CheckoutStore:
             raise UuidTaken(values.get("uuid")) from None
         return StoredOrder(**row._asdict()) if row else None
 
+    def put(self, order: StoredOrder) -> None:
+        """Write the whole of an order, in place of what there is of it."""
+        self._database.run(lambda cursor, _: self.put_within(cursor, order))
+
+    def put_within(self, cursor: Any, order: StoredOrder) -> None:
+        """The same in the transaction of ``cursor``."""
+        values = _values(order)
+        statement: Executable = _NEW_ORDER
+        if (before := self.locked(cursor, order.id)) is not None:
+            del values["id"]
+            statement = _change_of_order((before.state,), "any", False, False)
+        self._database.prepare(statement, *values).first(cursor, {"this": order.id, **values})
+
     def report(self, order: StoredOrder, what: str) -> None:
         """Notify the operator of something that changes nothing of the order; lost if the ledger cannot be written."""
         if self._outbox is not None and self._outbox.is_on:

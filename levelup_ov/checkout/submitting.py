@@ -26,6 +26,7 @@ from levelup_ov.checkout.failed_orders import (
     refunded,
 )
 from levelup_ov.checkout.leases import Leases
+from levelup_ov.checkout.lost_rows import LostRows
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import REFUND_TIME, CheckoutOrder, Delivery, OrderState
@@ -37,7 +38,7 @@ from levelup_ov.errors import meaning_of
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.service import RequestContext, Service
-from levelup_ov.ordering.submissions import outcome_unknown
+from levelup_ov.ordering.submissions import SubmissionKey, outcome_unknown
 from levelup_ov.transport.deadline import Deadline
 
 UNDECIDED = ("outcome_unknown", "submission_in_progress", "ledger_unavailable")
@@ -50,12 +51,19 @@ class Submitter:
     """Submits charged orders; ``clock`` returns the current time, aware."""
 
     def __init__(
-        self, store: CheckoutStore, service: Service, refunds: Refunds, leases: Leases, clock: Callable[[], datetime]
+        self,
+        store: CheckoutStore,
+        service: Service,
+        refunds: Refunds,
+        leases: Leases,
+        lost_rows: LostRows,
+        clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._service = service
         self._refunds = refunds
         self._leases = leases
+        self._lost_rows = lost_rows
         self._clock = clock
 
     def check(self, order: CheckoutOrder, delivery: Delivery, context: RequestContext) -> None:
@@ -67,9 +75,12 @@ class Submitter:
         self._service.check_submission(delivery.provider_location_id, submission_of(delivery, order, 0), context)
 
     def deliver(
-        self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, context: RequestContext
+        self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, key: SubmissionKey, context: RequestContext
     ) -> StoredOrder:
-        """Submit a charged order. :raises Failure: why it was refunded, or that the outcome is unknown."""
+        """Submit a charged order; ``key``: that of its charge.
+
+        :raises Failure: why it was refunded, or that the outcome is unknown.
+        """
         if order.state == "submitted":
             return order
         if order.problem is not None:
@@ -88,6 +99,8 @@ class Submitter:
             return order
         # The request that has just charged it already has the lease.
         taken = self._leases.take(order, held=order.state == "charged", state="submitting")
+        if taken is None and self._lost_rows.keep(order, key):
+            taken = self._leases.take(order, held=order.state == "charged", state="submitting")
         if taken is None:
             raise in_progress("this order is being submitted")
         try:
@@ -98,15 +111,17 @@ class Submitter:
                 if not isinstance(failure, _CalledOff):
                     self._check_not_submitted(taken, failure)
             else:
-                return self._submitted(taken, answer, "charge_mismatch" if is_other_price else None)
+                return self._submitted(taken, answer, key, "charge_mismatch" if is_other_price else None)
         except BaseException:
+            with suppress(LedgerUnavailable):
+                self._lost_rows.keep(taken, key)
             self._refunds.release(taken)
             raise
         kept = refusal
         if delivery.submission.order.delivery_address is not None:
             # The provider may have quoted the address in a spelling that nothing recognizes (DELIVERY-4).
             kept = Failure(refusal.code, meaning_of(refusal.code))
-        raise refunded(self._give_up(taken, kept, context), told=refusal.message)
+        raise refunded(self._give_up(taken, kept, key, context), told=refusal.message)
 
     def settle(self, order: StoredOrder, context: RequestContext, *, held: bool = False) -> StoredOrder:
         """Continue an order that was charged and, as far as known, not submitted; submits nothing.
@@ -121,14 +136,14 @@ class Submitter:
         try:
             answer = self._find(taken, context)
         except _CalledOff as failure:
-            return self._give_up(taken, failure, context)
+            return self._give_up(taken, failure, None, context)
         except BaseException:
             self._refunds.release(taken)
             raise
         if answer is not None:
-            return self._submitted(taken, answer)
+            return self._submitted(taken, answer, None)
         why = Failure("charge_refunded", "the order was charged, but never reached the provider")
-        return self._give_up(taken, why, context)
+        return self._give_up(taken, why, None, context)
 
     def _submit(
         self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, context: RequestContext
@@ -220,10 +235,12 @@ class Submitter:
                     return settlement.answer
         return None
 
-    def _submitted(self, order: StoredOrder, answer: Mapping[str, Any], notify: What | None = None) -> StoredOrder:
+    def _submitted(
+        self, order: StoredOrder, answer: Mapping[str, Any], key: SubmissionKey | None, notify: What | None = None
+    ) -> StoredOrder:
         """Record that the provider has the order. This needs no lease, because it is a fact.
 
-        ``notify``: what the operator is notified of with it.
+        ``key``: that of its charge, if it is known; ``notify``: what the operator is notified of with it.
 
         :raises Failure: ``outcome_unknown``: its charge has been abandoned in the meantime.
         """
@@ -232,6 +249,8 @@ class Submitter:
         sources: tuple[OrderState, ...] = ("submitting", "charged")
         try:
             done = self._store.change_order(order.id, sources, values=values, notify=notify)
+            if done is None and self._lost_rows.keep(order, key):
+                done = self._store.change_order(order.id, sources, values=values, notify=notify)
         except LedgerUnavailable:
             if self._leases.has_ended(order.held):
                 raise
@@ -248,14 +267,17 @@ class Submitter:
         self._store.change_locked(order.id, partial(found_placed, answer=written))
         raise outcome_unknown("the provider has the order, but its charge was abandoned")
 
-    def _give_up(self, order: StoredOrder, failure: Failure, context: RequestContext) -> StoredOrder:
-        """Refund an order that no provider has. :raises Failure: ``refund_pending``, ``refund_impossible``."""
-        taken = self._store.change_order(
-            order.id,
-            ("submitting",),
-            held=order.held,
-            values={"state": "refunding", "problem": problem(failure), "held": self._leases.new()},
-        )
+    def _give_up(
+        self, order: StoredOrder, failure: Failure, key: SubmissionKey | None, context: RequestContext
+    ) -> StoredOrder:
+        """Refund an order that no provider has; for ``key`` see :meth:`_submitted`.
+
+        :raises Failure: ``refund_pending``, ``refund_impossible``.
+        """
+        values = {"state": "refunding", "problem": problem(failure), "held": self._leases.new()}
+        taken = self._store.change_order(order.id, ("submitting",), held=order.held, values=values)
+        if taken is None and self._lost_rows.keep(order, key):
+            taken = self._store.change_order(order.id, ("submitting",), held=order.held, values=values)
         if taken is None:
             raise in_progress("another request is processing this order")
         facts = {"order": order.id, "code": failure.code}

@@ -299,14 +299,16 @@ class Ledger:
         card: bool = False,
         received_at: datetime | None = None,
         trace: Mapping[str, Any] | None = None,
+        also: Callable[[Any], None] | None = None,
     ) -> None:
         """Write a submission that is being sent once more, from its owner's knowledge: the database has lost it.
 
         That happens if a copy of the database takes over that lacks the last changes. For the arguments see
         :meth:`claim` and :meth:`begin_sending`. Another attempt that has sent nothing yet is deleted, under whatever
-        reference, so that it sends nothing, and its owner learns that it does not know the outcome.
+        reference, so that it sends nothing, and its owner learns that it does not know the outcome. ``also`` is called
+        with the cursor of the transaction, also if only the mark of the submission was lost, or nothing of it.
 
-        :raises Superseded: its identities belong to another attempt by now.
+        :raises Superseded: its identities belong to another attempt by now, or it has been ruled out.
         """
         kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
         id = claim.id
@@ -326,10 +328,20 @@ class Ledger:
             "term": lease // MILLISECOND,
         }
 
+        def begin(cursor: Any) -> None:
+            values = {"this": id, "term": row["term"], "left": _trace(trace), "received": row["received_at"]}
+            self._sql.changes["begin_sending"].run(cursor, {**values, **self._clock()})
+            if also is not None:
+                also(cursor)
+
         def work(cursor: Any, _again: bool) -> None:
             self._lock(cursor, kinds)
-            if self._read(cursor, id) is not None:
-                return  # somebody else who knew it was first
+            if (now := self._read(cursor, id)) is not None:
+                # Somebody else who knew it was first, or the row of its claim was kept.
+                if now.state == "not_placed":
+                    raise Superseded("restore", now)
+                begin(cursor)
+                return
             held = [match.submission for match in self._matches(cursor, kinds) if self._holds(cursor, match)]
             for other in held:
                 if other.state != "claimed":
@@ -345,8 +357,7 @@ class Ledger:
             self._sql.point.run_each(
                 cursor, [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
             )
-            values = {"this": id, "term": row["term"], "left": _trace(trace), "received": row["received_at"]}
-            self._sql.changes["begin_sending"].run(cursor, {**values, **self._clock()})
+            begin(cursor)
 
         self.database.run(work)
 

@@ -194,7 +194,7 @@ class _Owned:
                 raise
             log.error("submission_restored_to_ledger", extra={"submission": self.claim.id})
             if row is None:
-                self._restore()
+                self.restore()
             else:
                 # The database has lost the mark alone. Only who owns the claim knows that it was sent.
                 self._mark()
@@ -203,7 +203,8 @@ class _Owned:
     def _mark(self) -> None:
         self.ledger.begin_sending(self.claim.id, lease=self.lease, trace=self.trace, received_at=self.received_at)
 
-    def _restore(self) -> None:
+    def restore(self, also: Callable[[Any], None] | None = None) -> None:
+        """Write the row again, as :meth:`Ledger.restore` does. :raises Superseded: it belongs to another attempt."""
         assert self.key is not None
         self.ledger.restore(
             self.claim,
@@ -217,6 +218,7 @@ class _Owned:
             card=self.key.card,
             received_at=self.received_at,
             trace=self.trace,
+            also=also,
         )
 
 
@@ -378,6 +380,18 @@ class Submissions:
         except (Superseded, Clash) as reason:
             raise outcome_unknown(f"nothing was changed: {reason}") from None
         log.warning("submission_settled_by_hand", extra=facts)
+
+    def restore(self, key: SubmissionKey, id: str, settlement: Settlement | None, also: Callable[[Any], None]) -> None:
+        """Write a submission again that its ledger has lost after it was sent; ``settlement``: its outcome, if known.
+
+        ``also`` is called with the cursor of the transaction.
+
+        :raises Superseded: its identities belong to another attempt by now.
+        """
+        with limits.extended(self.settling_time):
+            _Owned(self.ledger, Claimed(id, id), key, key.now, self._lease).restore(also)
+            if settlement is not None:
+                self._record(id, settlement)
 
     def look_again(
         self, submission: Submission, find_order: Callable[[Submission], Settlement | None]

@@ -8,7 +8,7 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -48,6 +48,7 @@ class Line:
     that the next answers of a path have otherwise. ``keeps``: the calls of a path are kept there and not done; each can
     be done later by calling it. ``delays``: for how many seconds the calls of a path are held up. ``others``: other
     hosts that the service reaches. ``drops``: headers of answers that are lost on the way, in lower case.
+    ``meanwhile``: what happens while the next calls of a path are answered.
     """
 
     def __init__(self, levelup: Flask) -> None:
@@ -59,6 +60,7 @@ class Line:
         self.keeps: dict[str, list[Any]] = {}
         self.others: dict[str, Any] = {}
         self.drops: set[str] = set()
+        self.meanwhile: dict[str, list[Callable[[], None]]] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -85,6 +87,10 @@ class Line:
             again = {**environ, "wsgi.input": io.BytesIO(body)}
             answered.clear()
             answer = list(self._levelup(again, lambda *head: answered.append(head)))
+        if waiting_for := next(
+            (each for ending, each in self.meanwhile.items() if path.endswith(ending) and each), None
+        ):
+            waiting_for.pop(0)()
         if fault == "lost":
             raise ConnectionAbortedError
         if changed := next((each for ending, each in self.changes.items() if path.endswith(ending) and each), None):
