@@ -53,7 +53,10 @@ class LostRows:
             return True
         charged = None if order.uuid is None else settlement(order)
         try:
-            self._submissions.restore(key, order.id, charged, lambda cursor: self._store.put_within(cursor, order))
+            self._submissions.restore(
+                key, order.id, charged, lambda cursor: self._store.put_within(cursor, order),
+                trace={"proposed_order_uuid": order.proposed_uuid},
+            )  # fmt: skip
         except Superseded as superseded:
             self._store.put(self._given_back(order))
             if order.uuid is not None:

@@ -381,15 +381,22 @@ class Submissions:
             raise outcome_unknown(f"nothing was changed: {reason}") from None
         log.warning("submission_settled_by_hand", extra=facts)
 
-    def restore(self, key: SubmissionKey, id: str, settlement: Settlement | None, also: Callable[[Any], None]) -> None:
+    def restore(
+        self,
+        key: SubmissionKey,
+        id: str,
+        settlement: Settlement | None,
+        also: Callable[[Any], None],
+        trace: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write a submission again that its ledger has lost after it was sent; ``settlement``: its outcome, if known.
 
-        ``also`` is called with the cursor of the transaction.
+        ``also`` is called with the cursor of the transaction. ``trace``: as in :meth:`Ledger.begin_sending`.
 
         :raises Superseded: its identities belong to another attempt by now.
         """
         with limits.extended(self.settling_time):
-            _Owned(self.ledger, Claimed(id, id), key, key.now, self._lease).restore(also)
+            _Owned(self.ledger, Claimed(id, id), key, key.now, self._lease, trace).restore(also)
             if settlement is not None:
                 self._record(id, settlement)
 
