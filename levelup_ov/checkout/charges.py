@@ -131,7 +131,7 @@ class Charges:
             return self._believe(sending.row, charge, key=key)
         except Exception as error:
             if sending.is_kept and sending.row is not None and attempt.order_may_stand:
-                with suppress(LedgerUnavailable), limits.extended(SETTLING_TIME):
+                with suppress(LedgerUnavailable):
                     self._lost_rows.keep(sending.row, key)
             if isinstance(error, Failure):
                 self._connections.token_refused(error, merchant, user, order.location_id, context)
