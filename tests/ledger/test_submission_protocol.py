@@ -515,18 +515,24 @@ def test_a_ledger_that_lost_the_mark_gets_it_back(world: World, monkeypatch: pyt
     assert len(world.sent) == (2 if outcome == "refused" else 1)
 
 
-@pytest.mark.rule("SUB-2", "SUB-5")
-@pytest.mark.parametrize("by", ["channel", "command"])
-def test_a_ledger_that_lost_the_mark_of_what_is_found(world: World, by: str) -> None:
+def _found_late(world: World, lose: Callable[[Ledger], None]) -> Callable[[Submission], Settlement | None]:
+    """A look-up that finds an order whose answer was lost; ``lose`` is done to the ledger while it looks."""
     assert world.submit(answer="lost") == "outcome_unknown"
     (attempt,) = world.sent
     world.orders[attempt.reference] = "p-1"
     find_order = world.find_order
 
     def lose_and_find(submission: Submission) -> Settlement | None:
-        _lose_mark(world.ledger)
+        lose(world.ledger)
         return find_order(submission)
 
+    return lose_and_find
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize("by", ["channel", "command"])
+def test_a_ledger_that_lost_the_mark_of_what_is_found(world: World, by: str) -> None:
+    lose_and_find = _found_late(world, _lose_mark)
     if by == "channel":
         world.find_order = lose_and_find  # type: ignore[method-assign]
         assert world.submit() == "p-1"
@@ -557,15 +563,8 @@ def test_a_row_that_is_written_again_has_its_trace(world: World) -> None:
 def test_a_ledger_that_lost_what_is_found_gets_it_back(
     world: World, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    assert world.submit(answer="lost") == "outcome_unknown"
+    lose_and_find = _found_late(world, _lose_rows)
     (attempt,) = world.sent
-    world.orders[attempt.reference] = "p-1"
-    find_order = world.find_order
-
-    def lose_and_find(submission: Submission) -> Settlement | None:
-        _lose_rows(world.ledger)
-        return find_order(submission)
-
     restore = world.ledger.restore
 
     def with_another(*arguments: Any, **more: Any) -> None:
