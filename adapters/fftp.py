@@ -177,7 +177,7 @@ class FftpAdapter(Adapter):
             raise broken_protocol("the provider answers POST /fftp/v1/orders with 404") from None
         placed = reply.object()
         _check_echo(placed, "POST /fftp/v1/orders", reference, customer=order.user.name)
-        _check_kept(placed, "POST /fftp/v1/orders")
+        _check_stands(placed, "POST /fftp/v1/orders")
         _check_lines(placed, body, "POST /fftp/v1/orders")
         # 200 is an earlier order; its minutes count from that time.
         made_at = order.received_at if reply.status == 201 else placed.instant("created_at")
@@ -194,7 +194,8 @@ class FftpAdapter(Adapter):
         found = [row for row, (proof, _) in zip(rows, proofs) if proof == PROOF + reference]
         if not found:
             return None
-        first = min(found, key=lambda row: row.instant("created_at"))
+        # An order that still stands comes first: the counter may have canceled the other one of a pair.
+        first = min(found, key=lambda row: (_is_canceled(row), row.instant("created_at")))
         customer = first.text("customer_name", None)
         placed = self._finish(first, first.instant("created_at"), session, customer=customer, discounted=None)
         others = tuple(row.identifier("order_id") for row in found if row is not first)
@@ -258,7 +259,10 @@ class FftpAdapter(Adapter):
         An order that FFTP stored but did not mark as paid is reported as charged with 0 (PAY-4). FFTP cannot say
         what was paid for an order with a discount.
 
-        :raises Unanswered: FFTP does not have the order, has canceled it, or gives no answer that shows it.
+        A canceled order was placed, but only a look-up finds one that is: FFTP's answers to the placing call and to
+        the next one would contradict each other.
+
+        :raises Unanswered: FFTP does not have the order, has just canceled it, or gives no answer that shows it.
         """
         order_id = placed.identifier("order_id")
         ready_at = in_minutes(placed.integer("eta_minutes"), made_at)
@@ -267,9 +271,13 @@ class FftpAdapter(Adapter):
         # The counter's number, whatever the answer to the placing call said.
         ticket = kept.identifier("ticket_number", ticket)
         if body is not None:
-            _check_lines(kept, body, f"POST /fftp/v1/orders/{order_id}/paid")
-        paid = kept.cents("total_cents", total)
-        charged = 0 if not kept.boolean("paid") else paid if discounted is False else None
+            call = f"POST /fftp/v1/orders/{order_id}/paid"
+            _check_stands(kept, call)
+            _check_lines(kept, body, call)
+        if kept.boolean("paid"):
+            charged = kept.cents("total_cents", total) if discounted is False else None
+        else:
+            charged = None if _is_canceled(kept) else 0
         return Placed(
             ticket,
             order_id,
@@ -287,7 +295,7 @@ class FftpAdapter(Adapter):
             try:
                 reply = session.post(f"{path}/paid", {"paid": True}, headers=self._admin(), repeatable=True)
                 kept = reply.object()
-                settled = kept.boolean("paid") or kept.text("status", "") == "cancelled"
+                settled = kept.boolean("paid") or _is_canceled(kept)
                 if reply.status != 200 or not settled:
                     # The placing call's answer looks the same, so this does not show that FFTP stored the order.
                     raise broken_protocol("the provider's answer does not mark the order as paid")
@@ -299,7 +307,6 @@ class FftpAdapter(Adapter):
         except NotFound:
             raise broken_protocol(f"the provider confirmed an order, and answers {call} with 404") from None
         _check_echo(kept, call, reference, customer=customer, order_id=order_id)
-        _check_kept(kept, call)
         return kept
 
 
@@ -324,9 +331,13 @@ def _check_echo(
             raise broken_protocol(f"the provider's answer to {call} is about another order: $.{member} is not ours")
 
 
-def _check_kept(order: JSONObject, call: str) -> None:
+def _is_canceled(order: JSONObject) -> bool:
+    return order.text("status", "") == "cancelled"
+
+
+def _check_stands(order: JSONObject, call: str) -> None:
     """Check that an order that was just placed is not canceled. :raises Unanswered: it is."""
-    if order.text("status", "") == "cancelled":
+    if _is_canceled(order):
         raise broken_protocol(f"the provider's answer to {call} says that the order was canceled: $.status")
 
 

@@ -38,6 +38,7 @@ from adapters.toast_orders import (
     ORDER_STATUS,
     check_price,
     check_selections,
+    check_stands,
     customer,
     order_body,
     payment,
@@ -219,6 +220,7 @@ class ToastAdapter(Adapter):
             words = f"the provider answers POST /orders/v2/orders with a 404 about an order: {refusal.message}"
             raise broken_protocol(words) from None
         placed = read_placed(reply.object(), body["externalId"], quote.charged, "POST /orders/v2/orders")
+        check_stands(reply.object(), "POST /orders/v2/orders")
         check_selections(reply.object(), body, "POST /orders/v2/orders")
         check_destination(reply.object(), body, "POST /orders/v2/orders")
         return placed

@@ -255,14 +255,12 @@ def payment(payment_type: str, quote: Quote, order: Order) -> dict[str, Any]:
 
 
 def read_placed(order: JSONObject, external_id: str, expected: Cents | None, call: str) -> Placed:
-    """An order at Toast, with the number that the restaurant calls out (SUB-1).
+    """An order at Toast, with the number that the restaurant calls out (SUB-1); a voided one was placed, too.
 
-    :raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order, or a voided one.
+    :raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order, or a deleted one.
     """
     _check_echo(order, external_id, call)
-    for member in ("voided", "deleted"):
-        if order.boolean(member, False):
-            raise broken_protocol(f"the provider's answer to {call} contradicts the order: $.{member}")
+    _check_not(order, "deleted", call)
     check, guid = _check(order), order.identifier("guid")
     numbers = (each.identifier("displayNumber", "") for each in (check, order))
     ready_at = order.instant("estimatedFulfillmentDate", None) or order.instant("promisedDate", None)
@@ -275,6 +273,19 @@ def read_placed(order: JSONObject, external_id: str, expected: Cents | None, cal
         expected_charge=expected,
         charged=check.dollars("totalAmount") + tips,
     )
+
+
+def check_stands(order: JSONObject, call: str) -> None:
+    """Check that an order that was just placed is not voided.
+
+    :raises Unanswered: ``provider_protocol_error``: by the answer to ``call``, it is.
+    """
+    _check_not(order, "voided", call)
+
+
+def _check_not(order: JSONObject, member: str, call: str) -> None:
+    if order.boolean(member, False):
+        raise broken_protocol(f"the provider's answer to {call} contradicts the order: $.{member}")
 
 
 def read_status(order: JSONObject, guid: str, external_id: str, call: str) -> OrderStatus:

@@ -125,6 +125,19 @@ class StatusAnswers:
         after = bench.status(other.order, other.id).answer.word
         assert after == before, f"STAT-6: the wrong order was canceled; it is {after!r}"
 
+    @pytest.mark.rule("SUB-5", "SUB-8")
+    def test_a_canceled_order_is_still_found(self, bench: Bench, sample: Sample) -> None:
+        adapter = bench.provider.adapter
+        if not adapter.cancels or adapter.recovery != "look_up":
+            pytest.skip(f"the adapter declares cancels = {adapter.cancels}, recovery = {adapter.recovery!r}")
+        asked, (run, _) = _ask(bench, sample, number=3), record(bench, sample, submitting=True, number=3)
+        bench.cancel(asked.order, asked.id)
+        found = bench.find(asked.order, run.traces[-1] if run.traces else None)
+        assert found.failure is None and found.value is not None and found.value.provider_order_id == asked.id, (
+            f"SUB-8: an order was placed and then canceled, and the look-up gives {found.failure or found.value!r}: "
+            "it was placed, and its status says what became of it"
+        )
+
 
 def _ask(bench: Bench, sample: Sample, *, number: int = 0) -> StatusQuestion:
     """The request for the status of an order, the same for all tests; ``number`` as in :func:`record`."""

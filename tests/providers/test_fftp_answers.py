@@ -262,11 +262,23 @@ def test_two_orders_of_one_reference_are_both_reported(fftp: responses.RequestsM
 
 
 @pytest.mark.rule("SUB-8")
-def test_a_canceled_order_is_neither_placed_nor_absent(fftp: responses.RequestsMock, session: Session) -> None:
-    fftp.post(PAID, json={**PLACED, "status": "cancelled"})
+@pytest.mark.parametrize("paid", [False, True])
+def test_an_order_that_was_canceled_is_found(fftp: responses.RequestsMock, session: Session, paid: bool) -> None:
+    fftp.post(PAID, json={**PLACED, "status": "cancelled", "paid": paid})
 
-    with pytest.raises(Unanswered, match="canceled"):
-        found(fftp, session, [PLACED])
+    placed = found(fftp, session, [PLACED])
+
+    assert (placed.provider_order_id, placed.charged) == ("ord_1", None)
+
+
+@pytest.mark.rule("SUB-8")
+def test_of_two_orders_the_one_that_stands_is_told(fftp: responses.RequestsMock, session: Session) -> None:
+    fftp.post(f"{ORDERS}/ord_2/paid", json={**PLACED, "order_id": "ord_2", "paid": True})
+    second = {**PLACED, "order_id": "ord_2", "created_at": "2026-11-22T12:00:01+00:00"}
+
+    placed = found(fftp, session, [{**PLACED, "status": "cancelled"}, second])
+
+    assert (placed.provider_order_id, placed.duplicates) == ("ord_2", ("ord_1",))
 
 
 @pytest.mark.rule("MONEY-5", "PAY-4")

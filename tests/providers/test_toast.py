@@ -685,7 +685,6 @@ ANOTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "another's": ({"externalId": "LEVELUP:ref-2"}, "another order: $.externalId"),
     "another client's": ({"externalId": "OTHER:ref-1"}, "another order: $.externalId"),
     "nobody's": ({"externalId": None}, "another order: $.externalId"),
-    "voided": ({"voided": True}, "contradicts the order: $.voided"),
     "deleted": ({"deleted": True}, "contradicts the order: $.deleted"),
 }
 
@@ -703,6 +702,19 @@ def test_an_answer_that_is_not_about_our_order_is_not_believed(bench: Bench, cas
         failure = refusal_of(call)
         assert isinstance(failure, Unanswered) and failure.sent
         assert f"answer to {asked} " in failure.message and words in failure.message
+
+
+@pytest.mark.rule("SUB-8")
+def test_a_voided_order_is_found_but_not_just_placed(bench: Bench) -> None:
+    bench.submit()
+    gone, found = {**bench.toast.answers[ORDERS], "voided": True}, f"{ORDERS}/LEVELUP:ref-1"
+    bench.toast.overrides = {ORDERS: gone, found: gone}
+
+    failure = refusal_of(bench.submit)
+
+    assert isinstance(failure, Unanswered) and failure.sent
+    assert f"answer to POST {ORDERS} contradicts the order: $.voided" in failure.message
+    assert bench.find().reference == "ref-1"
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
