@@ -321,6 +321,8 @@ class World:
         self.is_calm = False
         self.frozen_until = 0.0
         """Until when some host was frozen."""
+        self.unnamed_freezes = 45.0
+        """For how many seconds hosts may still be frozen, if there is an order of no name."""
         self.lost: set[str] = set()
         """The references of the rows that the ledger lost for good."""
         self.frozen_at_send: set[str | None] = set()
@@ -483,8 +485,6 @@ class World:
     def _frozen_host(self) -> None:
         span = self.dice.choice(((1, 30), (30, 150), (150, 350)))
         seconds = self.dice.uniform(*span)
-        if any(story.named == "nothing" for story in self.stories):
-            seconds = min(seconds, 45.0)  # what a host works on then is within the 90 s of SUB-3
         points = ["ledger before", "ledger after", "resolve", "connect", "connected", "look", "receive", "sleep"]
         if self.freezes_at_send:
             points += ["send", "send an order"]
@@ -494,6 +494,10 @@ class World:
         self._at_point(point, number, lambda process: freeze(process, seconds))
 
     def freeze(self, process: Process, seconds: float) -> None:
+        if any(story.named == "nothing" for story in self.stories):
+            # What hosts work on after all freezes of a trial is still within the 90 s of SUB-3.
+            seconds = min(seconds, self.unnamed_freezes)
+            self.unnamed_freezes -= seconds
         self.met.append("frozen host")
         self.say(f"  host {process.name} is frozen for {seconds:.0f} s")
         process.frozen_until = self.kernel.now + seconds
