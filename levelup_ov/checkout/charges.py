@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from types import EllipsisType
@@ -131,8 +130,8 @@ class Charges:
             return self._believe(sending.row, charge, key=key)
         except Exception as error:
             if sending.is_kept and sending.row is not None and attempt.order_may_stand:
-                with suppress(LedgerUnavailable):
-                    self._lost_rows.keep(sending.row, key)
+                # A ledger that hangs has used up the time: the charge is then unknown, whatever LevelUp answered.
+                self._lost_rows.keep(sending.row, key)
             if isinstance(error, Failure):
                 self._connections.token_refused(error, merchant, user, order.location_id, context)
             raise

@@ -12,6 +12,7 @@ from tests.simulation.checkout import CheckoutWorld
 from tests.simulation.checkout_books import faults_of_checkout
 from tests.simulation.checkout_mutants import CHECKOUT_MUTANTS, CHECKOUT_QUICK
 from tests.simulation.faults import LOOKING_UP, PLACING, Exchange
+from tests.simulation.levelup import LEVELUP
 from tests.simulation.mutants import MUTANTS, QUICK
 from tests.simulation.providers import Fftp
 from tests.simulation.runner import CHECKOUT, Report, run, story
@@ -107,6 +108,22 @@ def test_a_ledger_that_hangs_after_a_charge_is_in_time(things: Things) -> None:
         diner.wants = "meal"
     world.levelup.declined.clear()
     with simulated(things), mock.patch.dict(PLACING, {"hangs": hangs}):
+        world.run()
+    assert "hangs" in world.met and "outcome_unknown" in world.answer_codes()
+    assert world.late == []
+
+
+@pytest.mark.rule("SUB-6")
+def test_an_unanswered_charge_with_a_hanging_ledger_is_in_time(things: Things) -> None:
+    def hangs(it: Exchange) -> None:
+        it.forward()
+        it.world.hang_ledger(60.0)
+
+    world = CheckoutWorld("a charge", things)
+    world._trouble, world.planned = [], [("complete", "hangs", 0)]
+    for diner in world.diners:
+        diner.wants = "goods"
+    with simulated(things), mock.patch.dict(LEVELUP["complete"], {"hangs": hangs}):
         world.run()
     assert "hangs" in world.met and "outcome_unknown" in world.answer_codes()
     assert world.late == []
