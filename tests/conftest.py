@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -15,10 +16,13 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from flask import Flask
+from werkzeug.routing import Rule
 from werkzeug.security import generate_password_hash
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
+from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.tables import Statements
 from tests.channel import Channel, Clock
 from tests.servers.postgres import PostgresServer, binaries
 from tests.servers.process import required
@@ -76,10 +80,35 @@ def _quick_migrations(
         if not empty or revision != "head":
             take_each(config, revision)
             return
+        driver = connection.connection.driver_connection
         for statement in newest_schema:
-            connection.exec_driver_sql(statement)
+            driver.execute(statement)
 
     monkeypatch.setattr(command, "upgrade", upgrade)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_applications() -> Iterator[None]:
+    """What Werkzeug compiles of an address, and the statements of a ledger: made once, and not for each application."""
+    builders: dict[tuple[object, ...], Callable[..., Any]] = {}
+    statements: dict[tuple[bool, bool], Statements] = {}
+    compile_builder = Rule._compile_builder
+
+    def builder(rule: Rule, append_unknown: bool = True) -> Callable[..., Any]:
+        if rule.defaults:
+            return compile_builder(rule, append_unknown)
+        key = rule.rule, *rule._trace, append_unknown
+        return builders.get(key) or builders.setdefault(key, compile_builder(rule, append_unknown))
+
+    def statements_of(database: Database, *, own_clock: bool) -> Statements:
+        key = database.is_postgresql, own_clock
+        return statements.get(key) or statements.setdefault(key, Statements(database, own_clock=own_clock))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", builder)
+        patch.setattr("levelup_ov.ledger.ledger.Statements", statements_of)
+        patch.setattr("levelup_ov.ledger.browsing.Statements", statements_of)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

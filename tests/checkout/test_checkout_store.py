@@ -17,7 +17,7 @@ from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Claimed
 from tests.ledger.conftest import (  # noqa: F401
-    migrated_database,
+    migrated_databases,
     migrated_file,
     postgresql_url,
     sqlite_url,

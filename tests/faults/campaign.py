@@ -138,6 +138,7 @@ def run(
     fails_over: bool = False,
     reports: bool = False,
     sessions: bool = False,
+    reconciling: float = RECONCILING,
 ) -> Report:
     """Run a campaign over the ledger at this address.
 
@@ -147,7 +148,8 @@ def run(
     variables. ``provider``: one of :data:`~tests.faults.providers.PROVIDERS`. ``postgres``: PostgreSQL's process, to be
     frozen; ``fails_over``: whether a copy that lacks the last second takes over now and then. ``reports``: whether
     statuses are watched, some orders canceled, and all changes reported. ``sessions``: whether agents complete checkout
-    sessions instead, and nothing is open any more once each was read.
+    sessions instead, and nothing is open any more once each was read. ``reconciling``: the seconds for which an
+    operator tries to reconcile what is open at the end.
     """
     started = time.monotonic()
     slow = directory / "slow-name"
@@ -191,7 +193,7 @@ def run(
         trouble.end()
         say(network, "calm")
         undecided = list(agents.decide(stack, stories)) if sessions else []
-        opened, said = reconcile(known, app)
+        opened, said = reconcile(known, app, reconciling)
         say(network, "report")
         done: Done = json.loads(line(network))
         rows = _rows(ledger)
@@ -220,14 +222,14 @@ def _took(stack: Stack, trouble: Trouble) -> Iterator[int]:
                 yield record["milliseconds"]
 
 
-def reconcile(settings: Mapping[str, str], app: str) -> tuple[int, str]:
+def reconcile(settings: Mapping[str, str], app: str, seconds: float = RECONCILING) -> tuple[int, str]:
     """What an operator does, until nothing is open.
 
     Gives how much was open when the clients had gone, and what the last command printed.
     """
     command = [sys.executable, "-m", "flask", "--app", app.partition(":")[0], "submissions", "reconcile"]
     environment = {"PATH": os.environ.get("PATH", ""), **settings}
-    until, said = time.monotonic() + RECONCILING, ""
+    until, said = time.monotonic() + seconds, ""
     with closing(open_ledger(settings["DATABASE_URL"])) as ledger:
         opened = len(ledger.open_submissions())
         while ledger.open_submissions() and time.monotonic() < until:

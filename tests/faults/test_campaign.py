@@ -55,7 +55,7 @@ def campaigns(
         if name in MUTANTS:
             return run(
                 directory, url, submissions=24, seed="1", app="tests.faults.mutants:app", patience=15, disturbed=False,
-                only=MUTANTS[name], more={MUTATION: name}, provider=PROVIDER.get(name, "sandbox"),
+                only=MUTANTS[name], more={MUTATION: name}, provider=PROVIDER.get(name, "sandbox"), reconciling=20,
             )  # fmt: skip
         if name == "postgresql":
             url = postgres.url(postgres.create_database())

@@ -11,14 +11,14 @@ import pytest
 from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import Ledger, open_ledger
 from tests.ledger.helpers import Clock
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import Emptied, PostgresServer
 
 
 @pytest.fixture(scope="session")
-def migrated_database(postgres: PostgresServer) -> str:
+def migrated_databases(postgres: PostgresServer) -> Emptied:
     name = postgres.create_database()
     upgrade(postgres.url(name))
-    return name
+    return Emptied(postgres, name)
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +46,9 @@ def sqlite_url(migrated_file: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgresql_url(postgres: PostgresServer, migrated_database: str) -> Iterator[str]:
-    name = postgres.create_database(template=migrated_database)
-    yield postgres.url(name)
-    postgres.drop_database(name)
+def postgresql_url(postgres: PostgresServer, migrated_databases: Emptied) -> Iterator[str]:
+    with migrated_databases.one() as name:
+        yield postgres.url(name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

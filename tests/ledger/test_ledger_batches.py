@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from copy import copy
 from datetime import timedelta
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_a_purge_finds_what_is_outdated_by_its_index(url: str) -> None:
     def explain(cursor: Any, _again: bool) -> str:
         if ledger.database.is_postgresql:
             cursor.execute("SET LOCAL enable_seqscan = off")
-        statement = ledger._sql.purge
+        statement = copy(ledger._sql.purge)
         statement._form = statement._form._replace(sql=plan + statement._form.sql)
         found = statement.run(cursor, {"retention": 1, "most": 10, "now": ledger.now()})
         return "\n".join(str(row[-1]) for row in found.fetchall())

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from tests.servers.process import CACHE, SystemMissing, free_port, install_once, run
 
@@ -196,3 +198,75 @@ class PostgresServer:
             return {"cwd": self.directory}
         nobody = pwd.getpwnam("nobody")
         return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": [], "cwd": self.directory}
+
+
+class Emptied:
+    """Databases like a template, for one test after the other; each gets one without the rows of those before.
+
+    To copy the template takes longer than most tests. A database is dropped if a test has changed more than rows.
+    """
+
+    def __init__(self, server: PostgresServer, template: str) -> None:
+        self._server, self._template = server, template
+        self._unused: list[str] = []
+        with psycopg.connect(server.url(template)) as connection:
+            self._filled = _filled(connection)
+            """The tables that have rows from the start; none of them may change."""
+            self._shape = self._shape_of(connection)
+
+    @contextmanager
+    def one(self) -> Iterator[str]:
+        """The name of a database."""
+        name = self._unused.pop() if self._unused else self._server.create_database(template=self._template)
+        yield name
+        try:
+            self._empty(name)
+        except (psycopg.Error, _Changed):
+            self._server.drop_database(name)
+        else:
+            self._unused.append(name)
+
+    def _empty(self, name: str) -> None:
+        with psycopg.connect(self._server.url(name), options="-c lock_timeout=5s") as connection:
+            connection.execute(_END_OTHERS)
+            if self._shape_of(connection) != self._shape:
+                raise _Changed
+            if tables := [table for table in _filled(connection) if table not in self._filled]:
+                names = sql.SQL(", ").join(map(sql.Identifier, tables))
+                connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(names))
+
+    def _shape_of(self, connection: psycopg.Connection[Any]) -> list[Any]:
+        rows = [
+            connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table))).fetchall()
+            for table in self._filled
+        ]
+        return [connection.execute(_SHAPE).fetchall(), rows]
+
+
+class _Changed(Exception):
+    """More than rows."""
+
+
+_END_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+_SHAPE = """
+WITH ours AS (SELECT * FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+SELECT relname, relkind::text, relacl::text, reloptions::text, NULL FROM ours
+UNION ALL SELECT relname, attname, atttypid::text, attnotnull::text, attacl::text
+  FROM ours JOIN pg_attribute ON attrelid = ours.oid WHERE attnum > 0
+UNION ALL SELECT relname, pg_get_indexdef(ours.oid), NULL, NULL, NULL FROM ours WHERE relkind = 'i'
+UNION ALL SELECT relname, conname, pg_get_constraintdef(c.oid), NULL, NULL
+  FROM ours JOIN pg_constraint c ON conrelid = ours.oid
+UNION ALL SELECT relname, tgname, tgenabled::text, NULL, NULL FROM ours JOIN pg_trigger ON tgrelid = ours.oid
+UNION ALL SELECT relname, 'analyzed', NULL, NULL, NULL FROM ours JOIN pg_statistic ON starelid = ours.oid
+UNION ALL SELECT 'settings', setconfig::text, NULL, NULL, NULL
+  FROM pg_db_role_setting JOIN pg_database d ON setdatabase = d.oid WHERE datname = current_database()
+ORDER BY 1, 2, 3, 4, 5
+"""
+
+
+def _filled(connection: psycopg.Connection[Any]) -> list[str]:
+    """The tables with rows, or with what is left of some."""
+    tables = "relnamespace = 'public'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0"
+    return [name for (name,) in connection.execute(f"SELECT relname FROM pg_class WHERE {tables} ORDER BY 1".encode())]
