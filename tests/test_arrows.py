@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -79,9 +80,15 @@ def sources() -> dict[str, str]:
     return found
 
 
+@cache
+def statements(source: str) -> list[ast.AST]:
+    """The imports in a text, anywhere in it."""
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
 def imports(module: str, source: str, modules: Mapping[str, str]) -> Iterator[str]:
-    """The dotted names that a module imports, anywhere in its text."""
-    for node in ast.walk(ast.parse(source)):
+    """The dotted names that a module imports."""
+    for node in statements(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
