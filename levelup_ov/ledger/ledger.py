@@ -143,8 +143,9 @@ class Ledger:
 
         All identities are claimed together; a match on any of them decides. If the content is the same, identities
         that are new, or digested under new keys, are added to the submission that was found, so that a later request
-        with only those finds it too. An unknown submission is also found by ``alike``, digests like ``content``, which
-        is also their default. ``is_paid``: this one has a charge of its own, so it is not the same order, and must wait
+        with only those finds it too. The identities of an attempt that was not placed all go over to the one that
+        follows it. An unknown submission is also found by ``alike``, digests like ``content``, which is also their
+        default. ``is_paid``: this one has a charge of its own, so it is not the same order, and must wait
         until the other's outcome is known. The id of the charge is its ``request_id``, by which :meth:`requested` finds
         it, also where it is the same as an earlier one.
         ``lease`` must cover everything before :meth:`begin_sending`.
@@ -177,8 +178,9 @@ class Ledger:
         def once(cursor: Any, look: bool) -> Claim:
             self._lock(cursor, kinds)
             insert, point = self._sql.insert_unless_in_doubt(len(known)), self._sql.introduce
+            ended: list[Submission] = []
             if look:
-                matches = self._matches(cursor, kinds)
+                matches = self._settled_matches(cursor, kinds)
                 held = {match.digest: match.submission for match in matches if self._holds(cursor, match)}
                 if not held and (doubtful := self._in_doubt(cursor, location, known, lease)):
                     is_slow = doubtful.state == "sending" and not self._may_be_given_up(cursor, doubtful, lease)
@@ -190,10 +192,13 @@ class Ledger:
                 insert, point = self._sql.insert, self._sql.point
                 if matches:
                     row.update(following(matches, identities, content, alike, reference))
+                ended = [each for each in _not_placed(matches) if set(content) & set(each.content)]
             if not insert.run(cursor, {**row, **self._clock()}).rowcount:
                 raise _Seen
             if point.run_each(cursor, pointers) < len(pointers):
                 raise _Seen
+            for before in ended:
+                self._sql.follow.run(cursor, {"this": this, "other": before.id})
             received = row["received_at"] and from_ms(row["received_at"])
             return Claimed(this, row["reference"], received, row["generation"], row["previous"])
 
@@ -745,6 +750,15 @@ class Ledger:
                 matches.append(Match(digest, row.kind, self._resolve_expired(cursor, submission_of(row))))
         return matches
 
+    def _settled_matches(self, cursor: Any, digests: Mapping[str, Kind]) -> list[Match]:
+        """The last use of each identity; until this transaction ends, no other claim follows what was not placed."""
+        matches = self._matches(cursor, digests)
+        ended = _not_placed(matches) if self.database.is_postgresql else ()
+        for submission in ended:
+            self._sql.hold.first(cursor, {"this": submission.id})
+        # A claim for another identity of theirs may just have followed them.
+        return self._matches(cursor, digests) if ended else matches
+
     def _holds(self, cursor: Any, match: Match) -> bool:
         """Whether an identity is still taken by its submission (SUB-3)."""
         submission, window = match.submission, WINDOWS[match.kind]
@@ -995,6 +1009,12 @@ def _advisory_key(digest: str) -> int:
 
 def _host_clock() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _not_placed(matches: Iterable[Match]) -> list[Submission]:
+    """The attempts among them that were not placed, each once, always in the same sequence."""
+    ended = {match.submission.id: match.submission for match in matches if match.submission.state == "not_placed"}
+    return [ended[id] for id in sorted(ended)]
 
 
 def _no_clock() -> None:

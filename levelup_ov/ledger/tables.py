@@ -393,7 +393,10 @@ class Statements:
             *pointer,
         )
         of_other = IDENTITIES.c.submission == bindparam("other")
-        self.inherit = prepare(update(IDENTITIES).where(of_other).values(submission=bindparam("this")))
+        inherit = update(IDENTITIES).where(of_other).values(submission=bindparam("this"))
+        self.inherit = prepare(inherit)
+        # A charge belongs to the attempt that it was made for.
+        self.follow = prepare(inherit.where(IDENTITIES.c.kind != "charge"))
         self.widen = prepare(update(SUBMISSIONS).where(this), "content")
         self.changes = {name: prepare(change, *_SET_BY.get(name, ())) for name, change in changes.items()}
         reported = [(name, _C.state == source) for name, source in _REPORTED.items()]

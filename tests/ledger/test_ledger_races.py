@@ -104,6 +104,22 @@ def test_claims_that_overlap_in_a_ring_do_not_deadlock(live: Ledger) -> None:
                 live.fail(submission.id)
 
 
+@pytest.mark.rule("SUB-2", "SUB-3")
+def test_of_the_keys_of_one_attempt_one_may_send_again(live: Ledger) -> None:
+    names: tuple[dict[str, str], ...] = ({"idempotency_key": "k"}, {"order_number": "n"}, {"order_validation_id": "v"})
+    start = threading.Barrier(3)
+
+    def one(number: int) -> str:
+        start.wait(30)
+        return type(claim(live, **names[number])).__name__
+
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(10):
+            live.fail(claimed(claim(live, **{name: value for each in names for name, value in each.items()})))
+            assert Counter(pool.map(one, range(3))) == {"Claimed": 1, "InProgress": 2}
+            live.fail(claimed_of(live))
+
+
 @pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
 def test_threads_that_insist_get_one_order(live: Ledger, tmp_path: Path) -> None:
     provider = Provider(tmp_path)

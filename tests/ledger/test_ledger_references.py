@@ -226,6 +226,37 @@ def test_two_people_of_one_address_are_not_taken_for_one_another(ledger: Ledger)
     assert isinstance(again, Unknown) and again.submission.id == first
 
 
+@pytest.mark.rule("SUB-2", "SUB-3")
+@pytest.mark.parametrize("how", ["ruled out", "refused", "unsent"])
+def test_all_identities_of_an_attempt_follow_to_the_next_one(ledger: Ledger, how: str) -> None:
+    first = claimed(claim(ledger, idempotency_key="a", order_number="n"))
+    if how != "unsent":
+        begin(ledger, first)
+    if how == "ruled out":
+        ledger.lose(first)
+        # The channel asks again under another key, and is told about the first attempt.
+        assert isinstance(claim(ledger, idempotency_key="b"), Unknown)
+        ledger.rule_out(shown(ledger, first), grace=timedelta(0), fenced=True)
+    else:
+        ledger.fail(first, "refused" if how == "refused" else "unsent")
+    second = claimed(claim(ledger, **({"idempotency_key": "b"} if how == "ruled out" else {"order_number": "n"})))
+    assert isinstance(claim(ledger, idempotency_key="a"), InProgress)
+    begin(ledger, second)
+    place(ledger, second)
+    for names in ({"idempotency_key": "a"}, {"order_number": "n"}):
+        got = claim(ledger, **names)
+        assert isinstance(got, AlreadyPlaced) and got.submission.id == second
+
+
+@pytest.mark.rule("SUB-3", "SUB-4")
+def test_an_identity_does_not_follow_to_another_order(ledger: Ledger) -> None:
+    ledger.fail(claimed(claim(ledger, idempotency_key="a", order_number="n")))
+    another = claimed(claim(ledger, b"another burger", order_number="n"))
+    begin(ledger, another)
+    place(ledger, another)
+    assert isinstance(claim(ledger, idempotency_key="a"), Claimed)
+
+
 @pytest.mark.rule("SUB-3")
 def test_the_content_of_an_order_that_is_being_placed_is_free(ledger: Ledger) -> None:
     begin(ledger, claimed(claim(ledger, idempotency_key="a")))
