@@ -12,6 +12,7 @@ from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.cli.configured import check_ledger_writable, shown, the_checkout, the_settings
+from levelup_ov.cli.given import text
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.words import counted, one_line
@@ -75,8 +76,8 @@ def cases() -> None:
 
 @checkout.command()
 @click.argument("order_id")
-@click.option("--by", required=True, help="Who has settled it.")
-@click.option("--why", required=True, help="How, for example: paid back by transfer on the 3rd.")
+@click.option("--by", required=True, type=text, help="Who has settled it.")
+@click.option("--why", required=True, type=text, help="How, for example: paid back by transfer on the 3rd.")
 @click.option("--uuid", help="LevelUp's UUID of a charge that was found by hand; it is then refunded.")
 def settle(order_id: str, by: str, why: str, uuid: str | None) -> None:
     """Close the case of ORDER_ID, and record who closed it and how."""

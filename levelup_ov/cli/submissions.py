@@ -12,6 +12,7 @@ from typing import Any, get_args
 import click
 
 from levelup_ov.cli.configured import check_ledger_writable, shown, the_service, the_settings
+from levelup_ov.cli.given import text
 from levelup_ov.domain.attention import REMEDIES
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.failure import Failure
@@ -61,8 +62,8 @@ def submissions() -> None:
 
 @submissions.command("list")
 @click.option("--state", type=click.Choice(get_args(State)), help="Only those in this state.")
-@click.option("--account", help="Only those of this account.")
-@click.option("--number", help="An order id, a provider's order id, a request id or a submission's id.")
+@click.option("--account", type=text, help="Only those of this account.")
+@click.option("--number", type=text, help="An order id, a provider's order id, a request id or a submission's id.")
 @click.option("--charge-mismatch", is_flag=True, help="Only those where the charge differs from the request (PAY-4).")
 @click.option("--findings", is_flag=True, help="Only those that a person must look at (SUB-12).")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1))
@@ -166,9 +167,9 @@ def reconcile(limit: int, seconds: float) -> None:
 
 @submissions.command()
 @click.argument("submission_id")
-@click.option("--placed", metavar="NUMBER", help="The restaurant has the order, under this number.")
+@click.option("--placed", metavar="NUMBER", type=text, help="The restaurant has the order, under this number.")
 @click.option("--not-placed", is_flag=True, help="The restaurant has no such order, and will not prepare one.")
-@click.option("--by", help="Who says so. Default: the system user.")
+@click.option("--by", type=text, help="Who says so. Default: the system user.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def settle(submission_id: str, placed: str | None, not_placed: bool, by: str | None, yes: bool) -> None:
     """Settle the unknown SUBMISSION_ID by what the restaurant said.
@@ -182,9 +183,10 @@ def settle(submission_id: str, placed: str | None, not_placed: bool, by: str | N
     if submission.state != "unknown" or submission.account == LEDGER_ACCOUNT:
         raise click.ClickException(f"it is {submission.state}: only an unknown order is settled by hand")
     click.echo(_line(submission), err=True)
-    said = f"placed under the number {placed}" if placed else "not placed"
+    said = f"placed under the number {placed}" if placed is not None else "not placed"
     if not yes:
-        for line in (f"Our reference at the provider: {submission.reference}", *(_PLACED if placed else _NOT_PLACED)):
+        meaning = _NOT_PLACED if placed is None else _PLACED
+        for line in (f"Our reference at the provider: {submission.reference}", *meaning):
             click.echo(line, err=True)
         click.confirm(f"Record that {submission.id} was {said}?", abort=True, err=True)
     shown(lambda: the_service().submissions.settle(submission, placed, _person(by)))
@@ -193,8 +195,8 @@ def settle(submission_id: str, placed: str | None, not_placed: bool, by: str | N
 
 @submissions.command()
 @click.argument("submission_id")
-@click.option("--why", required=True, help="What was wrong about the settlement; it is recorded.")
-@click.option("--by", help="Who says so. Default: the system user.")
+@click.option("--why", required=True, type=text, help="What was wrong about the settlement; it is recorded.")
+@click.option("--by", type=text, help="Who says so. Default: the system user.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def correct(submission_id: str, why: str, by: str | None, yes: bool) -> None:
     """Take back the settlement of SUBMISSION_ID.
@@ -225,8 +227,8 @@ def correct(submission_id: str, why: str, by: str | None, yes: bool) -> None:
 
 @submissions.command()
 @click.argument("submission_id")
-@click.option("--why", required=True, help="What was done about it; it is recorded.")
-@click.option("--by", help="Who says so. Default: the system user.")
+@click.option("--why", required=True, type=text, help="What was done about it; it is recorded.")
+@click.option("--by", type=text, help="Who says so. Default: the system user.")
 def close(submission_id: str, why: str, by: str | None) -> None:
     """Close the finding of SUBMISSION_ID.
 

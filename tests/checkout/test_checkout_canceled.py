@@ -303,6 +303,8 @@ def _busy(*_: object) -> None:
 
 @pytest.mark.rule("STAT-7")
 def test_a_settled_order_that_is_canceled_is_reported_so(site: Site, unrefunded: str) -> None:
+    for by, why in (("Olive", "  "), ("", "paid back by transfer")):
+        assert site.command("settle", unrefunded, "--by", by, "--why", why)[0] == 2, "nobody, or nothing, settles it"
     done = site.command("settle", unrefunded, "--by", "Olive", "--why", "paid back by transfer")
     assert done[0] == 0
     answer = cancel(site, unrefunded)

@@ -539,6 +539,40 @@ def test_an_account_that_does_not_exist(channel: Channel) -> None:
     assert "one of the accounts sandbox" in runner.invoke(args=["menu", "check", "dinner.one"]).output
 
 
+@pytest.mark.rule("SUB-5")
+@pytest.mark.parametrize("blank", ["", "   ", "\t"])
+def test_what_is_blank_settles_nothing(channel: Channel, lost: Submission, blank: str) -> None:
+    runner, settle = channel.app.test_cli_runner(), ["submissions", "settle", lost.id, "--yes"]
+    unset = "expected text that is not blank"
+    for options in (["--placed", blank], ["--placed", "A-77", "--by", blank], ["--not-placed", "--by", blank]):
+        said = runner.invoke(args=[*settle, *options])
+        assert (said.exit_code, unset in said.output) == (2, True), options
+    assert channel.app.extensions["levelup_ov"].submissions.ledger.show(lost.id).state == "unknown"
+    # Nor does it explain anything, or select what another value would not.
+    for options in (
+        ["correct", lost.id, "--why", blank],
+        ["close", lost.id, "--why", blank],
+        ["list", "--number", blank],
+        ["list", "--account", blank],
+    ):
+        said = runner.invoke(args=["submissions", *options])
+        assert (said.exit_code, unset in said.output) == (2, True), options
+
+
+@pytest.mark.rule("SUB-5", "SUB-4")
+@pytest.mark.parametrize("number", [" A-77\n", "0"])
+def test_the_number_of_a_settlement_is_the_written_one(channel: Channel, lost: Submission, number: str) -> None:
+    settle = ["submissions", "settle", lost.id, "--placed", number]
+    said = channel.app.test_cli_runner().invoke(args=settle, input="y\n")
+    assert said.exit_code == 0 and f"placed under the number {number.strip()}" in said.output
+    assert channel.submit(**LOST).order["order_id"] == number.strip()
+
+
+def test_a_number_must_be_unicode(channel: Channel, lost: Submission) -> None:
+    said = channel.app.test_cli_runner().invoke(args=["submissions", "settle", lost.id, "--placed", "A\udcff", "--yes"])
+    assert said.exit_code == 2 and "expected text in UTF-8" in said.output
+
+
 def test_settling_needs_one_answer(channel: Channel) -> None:
     runner = channel.app.test_cli_runner()
     for options in ([], ["--placed", "1", "--not-placed"]):
