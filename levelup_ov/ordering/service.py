@@ -383,8 +383,9 @@ class Service:
                 again.also = last_look
                 return self._place_order(adapter, location_id, request, again, context)
             except Refused as refusal:
-                # A refusal of a call before the placing one does not say what became of an earlier placing call.
-                if not (again.order_may_stand and refusal.proof):
+                # A refusal of a call before the placing one, or after one without an answer, does not say what became
+                # of an earlier placing call.
+                if not (again.order_may_stand and refusal.proof) or again.placement.is_unanswered:
                     raise
                 return None
 
@@ -701,6 +702,8 @@ class Service:
             self._check_known_stock(routed, order)
         with self._session(routed.adapter, context, order, request.tender, attempt, own=True) as session:
             placed = routed.adapter.submit_order(order, request.tender, session)
+            if not attempt.reported():
+                _report_unmarked(routed.adapter, attempt, session)
             _check_identity(placed, order.reference, routed.adapter, session)
             secrets = [*_secrets(routed.adapter, order, request.tender), *session.secrets]
             if (masked := mask_id(placed.provider_order_id, secrets)) != placed.provider_order_id:
@@ -938,10 +941,25 @@ def _check_identity(answer: Placed | OrderStatus, reference: str | None, adapter
         )
     else:
         event, words = "answer_of_another_order", "the provider's answer is about the order of another reference"
-    if session.calls:
-        words += f" (last call: {session.calls[-1].method} {session.calls[-1].path})"
+    words += _last_call(session)
     log.error(event, extra={"account": adapter.account.name, "submission": reference, "cause": words})
     raise broken_protocol(words)
+
+
+def _report_unmarked(adapter: Adapter, attempt: Attempt, session: Session) -> None:
+    """Report an adapter that says that the order is placed, although no call of it said that it places one (SUB-2)."""
+    name, remedy = type(adapter).__name__, "correct the adapter: the call that places an order says places_order=True"
+    facts = {"account": adapter.account.name, "submission": attempt.id, "reference": attempt.reference}
+    log.error(
+        "placed_without_placing_call",
+        extra={**facts, "cause": f"{name} returned an order{_last_call(session)}", "remedy": remedy},
+    )
+
+
+def _last_call(session: Session) -> str:
+    if not session.calls:
+        return ""
+    return f" (last call: {session.calls[-1].method} {session.calls[-1].path})"
 
 
 def _personal(order: Order | OrderRequest) -> PersonalWords:

@@ -98,7 +98,8 @@ class Attempt:
     ``id`` is the id of its row in the ledger, ``reference`` our reference at the provider. ``received_at``: the time
     to send, None for the current time. ``mark`` records that the order is about to be placed, and ``check``
     asks the ledger whether this attempt still owns the submission; both are None for a repetition that only reconciles.
-    ``reserve``: seconds of the deadline that no last look uses.
+    ``mark_late`` records that it was sent without any of that. ``reserve``: seconds of the deadline that no last look
+    uses.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Attempt:
         mark: Callable[[Mapping[str, Any] | None], None] | None = None,
         check: Callable[[], None] | None = None,
         reserve: float = 0.0,
+        mark_late: Callable[[Mapping[str, Any] | None], object] | None = None,
     ) -> None:
         self.id = id
         self.reference = reference
@@ -123,6 +125,7 @@ class Attempt:
         self._mark = mark
         self._check = check
         self._reserve = reserve
+        self._mark_late = mark_late
         self._begun = False
 
     @property
@@ -153,6 +156,19 @@ class Attempt:
             if self.also is not None:
                 self.also()
 
+    def reported(self) -> bool:
+        """The adapter says that the order is placed. False: no placing call was sent.
+
+        That is a mistake of the adapter: another call places orders. What is reported counts, so that none is placed
+        twice.
+        """
+        if self.order_may_stand:
+            return True
+        self.placement.begin()
+        if self._mark_late is not None and not self._begun:
+            self._mark_late(stored_trace(None, self.sent_to))
+        return False
+
     @property
     def order_may_stand(self) -> bool:
         """Whether the placing call started and was not proven to have had no effect."""
@@ -164,7 +180,7 @@ class _Owned:
     """A submission that this process is sending or has found, with the content of its row.
 
     ``key``: None if there is too little to write the row again. ``trace``: what the adapter finds the order by.
-    ``is_marked``: the ledger has acknowledged that it is being sent.
+    ``is_marked``: it was sent, and the ledger has acknowledged that, or could not.
     """
 
     ledger: Ledger
@@ -180,6 +196,11 @@ class _Owned:
         self.trace = trace
         self._mark()
         self.is_marked = True
+
+    def mark_late(self, trace: Mapping[str, Any] | None) -> None:
+        """The same for one that was sent without the mark. :raises Superseded: the claim was lost."""
+        self.trace, self.is_marked = trace, True
+        self._mark()
 
     def settle(self, settle: Callable[[], None]) -> None:
         """Record the outcome of what was sent, even in a ledger that has lost the submission, or its mark.
@@ -553,6 +574,7 @@ class Submissions:
             owned.mark,
             lambda: self.ledger.check_sending(id),
             self.settling_time,
+            lambda trace: self._quietly(lambda: owned.mark_late(trace)),
         )
         facts = {
             "submission": id,
@@ -564,7 +586,7 @@ class Submissions:
         try:
             settlement = place_order(attempt)
         except Exception as error:
-            refused = isinstance(error, Refused) and error.proof
+            refused = isinstance(error, Refused) and error.proof and not attempt.placement.is_unanswered
             if not attempt.order_may_stand or refused:
                 ended = _ended(error, attempt)
                 if self._quietly(lambda: self.ledger.fail(id, ended)):

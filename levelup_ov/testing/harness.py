@@ -53,7 +53,7 @@ class Run:
 
     @property
     def proves_no_order(self) -> bool:
-        """Whether the service treats the failure as proof that no order exists, and frees the submission (SUB-5)."""
+        """Whether the failure says that it is proven that no order exists, so that the submission is free (SUB-5)."""
         refused = isinstance(self.failure, Refused) and getattr(self.failure, "proof", True)
         return refused or not self.session.placing
 
@@ -154,6 +154,10 @@ class Bench:
         finally:
             session.close()
         run.seconds = net.now() - began
+        assert not session.held_back, (
+            f"SUB-2: {session.held_back[0]} is sent again, although the call before it may have placed the order: let "
+            f"the failure of the placing call pass. {run.story()}"
+        )
         return run
 
     def validate(self, order: Order, fault: Fault | None = None, seconds: float = 30.0, **how: Any) -> Run:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import math
 import random
 import re
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 from urllib.parse import urlencode, urlsplit
 
 import orjson
@@ -61,6 +62,8 @@ ATTEMPTS = 3
 """The most attempts for a call that is safe to repeat."""
 BACKOFF = 0.2
 """Seconds of the first pause between attempts; it doubles, and a random part of it is used."""
+
+log = logging.getLogger(__name__)
 
 _CHUNK = 65536
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -407,6 +410,7 @@ class Session:
         idempotency key that the provider honors). Reading always is.
         ``places_order``: it commits the provider to the order. It is not started with less than
         :data:`MIN_TIME_TO_PLACE` left, and sent again only if it provably had no effect, or is ``repeatable`` too.
+        The same holds if the adapter calls it a second time.
         ``trace``: a small object, nothing personal, by which the adapter can find that order later. The name
         ``sent_to`` in it is taken.
         ``also``: statuses in addition to 200 (and 201, unless it reads) that the provider documents as success of
@@ -461,9 +465,11 @@ class Session:
         host = urlsplit(request.url or "").hostname or ""
         breaker = self._transport.breaker(self._account, f"{host} {self._part}".strip())
         breaker.admit()
-        if places_order:
-            self._check_time_to_place()
         placement, before = self.placement, self.placement.may_exist
+        if places_order:
+            if not (repeatable or placement.may_send_another):
+                self._refuse_another(request)
+            self._check_time_to_place()
         look = (lambda: self._look(trace)) if places_order else None
         attempt, sent = 1, False
         while True:
@@ -493,6 +499,8 @@ class Session:
                     raise
             except BaseException:
                 exchange.settle(keep=False)
+                if places_order and placement.may_exist:
+                    placement.unanswered(before=before, sent=True)
                 raise
             else:
                 breaker.record(None)
@@ -515,6 +523,22 @@ class Session:
         After an attempt that was sent and not answered, it proves nothing.
         """
         self.placement.nothing_placed()
+
+    def _refuse_another(self, request: PreparedRequest) -> NoReturn:
+        """The adapter sends the order again, although an earlier placing call may have placed it.
+
+        :raises Unanswered: always; nothing is sent.
+        """
+        call = f"{request.method} {urlsplit(request.url or '').path}"
+        log.error(
+            "order_not_sent_again",
+            extra={
+                "account": self._account,
+                "call": call,
+                "remedy": "correct the adapter: it must let the failure of its placing call pass",
+            },
+        )
+        raise Unanswered("outcome_unknown", f"{call} may have placed the order, so it is not sent again", sent=True)
 
     def _look(self, trace: Mapping[str, Any] | None) -> None:
         self.placement.look(trace)

@@ -113,12 +113,19 @@ _intent: ContextVar[_Intent] = ContextVar("intent", default=_Intent())  # noqa: 
 class TappedSession(Session):
     """A session that passes to a :class:`Tap` what the adapter declares for its calls.
 
-    ``also``: statuses that it named as documented successes.
+    ``also``: statuses that it named as documented successes. ``held_back``: the placing calls that were not sent,
+    because an earlier one may have placed the order.
     """
 
     also: frozenset[int] = frozenset()
 
+    def __init__(self, *parts: Any, **members: Any) -> None:
+        super().__init__(*parts, **members)
+        self.held_back: list[str] = []
+
     def call(self, method: str, path: str, **how: Any) -> Reply:
+        if how.get("places_order") and not (how.get("repeatable") or self.placement.may_send_another):
+            self.held_back.append(f"{method} {path}")
         self.also |= frozenset(how.get("also", ()))
         intent = _Intent(how.get("places_order", False), how.get("repeatable", False), next(_numbers))
         token = _intent.set(intent)

@@ -70,6 +70,9 @@ class FakeAdapter(Adapter):
         self.orders.append(order)
         self.paid_with.append(tender)
         placed = _answered(self.placed)
+        if session.placement.may_send_another:
+            session.placement.look(None)
+            session.placement.begin()
         number = f"{placed.provider_order_id}-{len(self.orders)}"
         return replace(placed, provider_order_id=number, reference=order.reference)
 

@@ -237,6 +237,7 @@ def test_keys_are_rotated_newest_first(fake: MakeFake) -> None:
 
     def opened(keys: str, metadata: dict[str, Any]) -> bool:
         provider, channel = fake(LEVELUP_OV_SECRET_KEYS=keys)
+        provider.placed = Placed("A-1", new_secret_key(), reference=None)
         assert channel.submit("fake.one", metadata=metadata).status == 200
         return provider.orders[-1].customer_account == ACCOUNT
 

@@ -185,6 +185,16 @@ class PlacedTwice(SandboxAdapter):
             return super().submit_order(order, tender, session)
 
 
+class RefusesTheLost(SandboxAdapter):
+    """Takes an order without an answer for one that was refused."""
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        try:
+            return super().submit_order(order, tender, session)
+        except Unanswered:
+            raise Refused("order_refused", "the kitchen does not answer") from None
+
+
 class NothingPlaces(SandboxAdapter):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         return super().submit_order(order, tender, _Changed(session, places_order=False))
@@ -531,6 +541,7 @@ MISTAKES = (
     Mistake(StaleCart, "test_the_final_values_of_a_validated_order_count", "META-5"),
     Mistake(AnyTime, "test_an_order_is_placed_for_the_time_that_was_shown", "TIME-11"),
     Mistake(PlacedTwice, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-2"),
+    Mistake(RefusesTheLost, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-5"),
     Mistake(NothingPlaces, "test_an_order_is_accepted", "SUB-2"),
     Mistake(Bypass, "test_an_order_is_accepted", "SUB-6"),
     Mistake(PlacedAllTheSame, "test_a_submission_meets_faults", "SUB-5"),
