@@ -29,6 +29,8 @@ Kind = Literal[
 
 NAMED: tuple[Kind, ...] = ("idempotency_key", "order_number", "grubhub_order_number", "order_validation_id")
 """The kinds that the channel names, the strongest first."""
+DERIVED: tuple[Kind, ...] = ("card", "content")
+"""The kinds that are used where the channel names none."""
 WINDOWS: Mapping[Kind, timedelta] = {
     "idempotency_key": timedelta(days=7),
     "order_number": timedelta(days=7),

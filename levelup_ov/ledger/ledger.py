@@ -28,15 +28,17 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from levelup_ov.domain.attention import REMEDIES
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import Event, attention
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import mischarge
+from levelup_ov.domain.status import CALLED_OFF
 from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, Ended, Finding, State
 from levelup_ov.ledger.batches import in_batches
 from levelup_ov.ledger.boot_clock import Observer, this_host
 from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.identity import PERIOD, WINDOWS, Identity, Kind, charge_digest, charge_of
+from levelup_ov.ledger.identity import DERIVED, PERIOD, WINDOWS, Identity, Kind, charge_digest, charge_of
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.ledger.records import (
     MILLISECOND,
@@ -583,6 +585,32 @@ class Ledger:
 
         self.database.run(work)
 
+    def note_made_again(self, cursor: Any, id: str, order_id: str | int, provider_order_id: str) -> None:
+        """Record that a person must look at the orders that were placed because this one was called off (SUB-3).
+
+        It is made again. Called in the transaction of ``cursor``, which records that.
+        """
+        finding: Finding = "two_orders_for_one_submission"
+        found = {"order_id": order_id, "provider_order_id": provider_order_id, "remedy": REMEDIES[finding]}
+        for later in self._placed_instead(cursor, id):
+            if self._sql.note.run(cursor, {"this": later.id, **_found(finding, order_id, provider_order_id)}).rowcount:
+                log.error("two_orders_for_one_submission", extra={**_facts(later), **found})
+                if self.outbox.is_on:
+                    self.outbox.record(cursor, _attention(later, finding, order_id))
+
+    def _placed_instead(self, cursor: Any, id: str) -> Iterator[Submission]:
+        """The later attempts at an order that were made while it would have counted as the same, and may stand."""
+        if (order := self._read(cursor, id)) is None or order.settled_at is None:
+            return
+        after = to_ms(order.claimed_at) - RETENTION // MILLISECOND
+        values = {"account": order.account, "after": after, "this": id, "now": self._now()}
+        for later in map(submission_of, self._sql.followers.all(cursor, values)):
+            if later.claimed_at >= order.settled_at + WINDOWS["card" if later.card else "content"]:
+                continue
+            if later.state != "not_placed" and not self._is_called_off(cursor, later.id):
+                yield later
+            yield from self._placed_instead(cursor, later.id)
+
     def note_charge(self, id: str, charged: int) -> None:
         """Record the cents that were charged elsewhere for a placed order, and that differ from its price (PAY-4)."""
         values = {"this": id, "elsewhere": charged}
@@ -768,7 +796,19 @@ class Ledger:
             return True
         if window > SHORT and not self._is_mine(submission):
             return False
-        return self._unchanged_for(cursor, submission) < window
+        if self._unchanged_for(cursor, submission) >= window:
+            return False
+        return match.kind not in DERIVED or not self._is_called_off(cursor, submission.id)
+
+    def _is_called_off(self, cursor: Any, id: str) -> bool:
+        """Whether nobody makes an order, by its last known status."""
+        status = self._sql.progress.first(cursor, {"this": id})
+        return status is not None and status.stage in CALLED_OFF
+
+    def _may_be_called_off(self, cursor: Any, id: str) -> bool:
+        """Whether somebody has begun to cancel an order, and it is not known what became of that."""
+        status = self._sql.progress.first(cursor, {"this": id})
+        return status is not None and status.canceling_at is not None and status.stage not in CALLED_OFF
 
     def _in_doubt(self, cursor: Any, location: str, known: tuple[str, ...], lease: timedelta) -> Submission | None:
         """The submission with one of these digests whose order may exist, if any.
@@ -848,6 +888,9 @@ class Ledger:
         # It finds its own row if the first try was committed but the connection broke.
         if found.id == this:
             return Claimed(this, found.reference, found.received_at, found.generation, found.previous)
+        is_derived = not set(DERIVED).isdisjoint(kinds.values())
+        if is_derived and found.state == "placed" and self._may_be_called_off(cursor, found.id):
+            return InProgress(found)
         return _VERDICTS[found.state](found)
 
     def _resolve_expired(self, cursor: Any, submission: Submission) -> Submission:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, case, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, case, func, or_, select, update
 
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.event import Event, attention
@@ -36,6 +36,7 @@ class PlacedOrder:
     ``answer``: the recorded answer's JSON text. ``word`` is the provider's, None before the first request. ``stage`` is
     None also if the adapter does not know the word. ``changed_at``: when the status changed, by the provider or, if it
     does not say, when it was first seen. ``card``: paid with a single-use card. ``request_id``: that of the submission.
+    ``canceling_at``: when somebody began to cancel it; for one who has just begun, when it was begun before.
     ``mark``, ``boot``, ``since`` and ``lease`` are those of the table.
     """
 
@@ -53,6 +54,7 @@ class PlacedOrder:
     word: str | None = None
     changed_at: datetime | None = None
     asked_at: datetime | None = None
+    canceling_at: datetime | None = None
     mark: str | None = None
     boot: str = ""
     since: int = 0
@@ -69,7 +71,7 @@ class _Queries:
             select(
                 _C.id, _C.account, _C.location, _C.reference, _C.provider_order_id, _C.order_id, _C.answer,
                 _C.settled_at, _C.card, _C.request_id,
-                _S.stage, _S.word, _S.changed_at, _S.asked_at, _S.mark, _S.boot, _S.since, _S.lease,
+                _S.stage, _S.word, _S.changed_at, _S.asked_at, _S.canceling_at, _S.mark, _S.boot, _S.since, _S.lease,
             )
             .outerjoin(ORDER_STATUSES, _S.submission == _C.id)
             .where(_C.state == "placed")
@@ -115,6 +117,11 @@ class _Queries:
         self.claim = self._write()
         begin = self._write("canceling_at", checked=False).values(canceling_at=now)
         self.begin_cancellation = begin.returning(_S.stage, _S.word, _S.changed_at)
+        self.end_cancellation = (
+            update(ORDER_STATUSES)
+            .where(_S.submission == bindparam("this"), _S.mark == bindparam("seen"))
+            .values(canceling_at=bindparam("before", type_=BigInteger))
+        )
         reported: Mapping[str, ColumnElement[Any]] = {
             "asked_at": now,
             "changed_at": func.coalesce(bindparam("changed", type_=BigInteger), now),
@@ -150,6 +157,7 @@ class Statuses:
         self._claim, self._release = prepare(queries.claim, *columns), prepare(queries.release, *columns)
         self._record = prepare(queries.record, *columns, "stage", "word")
         self._begin_cancellation = prepare(queries.begin_cancellation, *columns)
+        self._end_cancellation = prepare(queries.end_cancellation)
 
     def numbered(self, location: str, number: str) -> PlacedOrder | None:
         """The newest placed order of a location with this number; ticket numbers repeat."""
@@ -198,6 +206,15 @@ class Statuses:
         clock = {name: values[name] for name in ("mark", "boot", "since", "lease")}
         changed_at = row.changed_at and from_ms(row.changed_at)
         return replace(order, stage=row.stage, word=row.word, changed_at=changed_at, **clock)
+
+    def end_cancellation(self, order: PlacedOrder) -> None:
+        """Take the note of :meth:`begin_cancellation` back, unless somebody has changed the row since then."""
+        values = {
+            "this": order.submission,
+            "seen": order.mark,
+            "before": order.canceling_at and to_ms(order.canceling_at),
+        }
+        self._database.run(lambda cursor, _: self._end_cancellation.run(cursor, values), single=True)
 
     def claim(self, order: PlacedOrder, lease: timedelta) -> PlacedOrder | None:
         """Claim the order for ``lease``; None: somebody else has claimed it, or has changed it since it was read."""
@@ -307,6 +324,7 @@ def _order(row: Any) -> PlacedOrder:
         word=row.word,
         changed_at=row.changed_at and from_ms(row.changed_at),
         asked_at=row.asked_at and from_ms(row.asked_at),
+        canceling_at=row.canceling_at and from_ms(row.canceling_at),
         mark=row.mark,
         boot=row.boot or "",
         since=row.since or 0,

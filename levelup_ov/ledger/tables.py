@@ -273,6 +273,7 @@ class Statements:
         term = bindparam("term", type_=BigInteger)
         lease_end = now + term
         this = _C.id == bindparam("this")
+        of_status = ORDER_STATUSES.c.submission == bindparam("this")
         identity = insert(IDENTITIES, is_postgresql=database.is_postgresql)
         changes = {name: _guarded(transition, now) for name, transition in TRANSITIONS.items()}
         changes["begin_sending"] = changes["begin_sending"].values(
@@ -301,6 +302,10 @@ class Statements:
         self.all: Select[Any] = select(SUBMISSIONS, now.label("seen_at"))
         prepare = database.prepare
         self.row = prepare(self.all.where(this))
+        # Locked, so that its order is not made again unnoticed while a claim counts on the contrary.
+        self.progress = prepare(
+            select(ORDER_STATUSES.c.stage, ORDER_STATUSES.c.canceling_at).where(of_status).with_for_update(read=True)
+        )
         self.match = prepare(self.all.add_columns(IDENTITIES.c.kind).join(IDENTITIES).where(by_identity))
         # By its index; a location has far more rows.
         self.requested = prepare(self.all.where(_C.request_id == bindparam("request_id")))

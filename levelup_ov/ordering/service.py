@@ -474,15 +474,30 @@ class Service:
                 else:
                     self.tracking.check_not_charged(order)
                 order = self.tracking.begin_cancellation(order)
-                refusal = self._cancel(routed, order, context)
                 try:
-                    status = self._ask_status(routed, order, context)
+                    status = self._cancel_at_provider(routed, order, context)
                 except Failure as failure:
-                    raise cancellation_unknown(failure.message) from None
-                check_canceled(status, refusal)
+                    if failure.code != "cancellation_unknown":
+                        self.tracking.end_cancellation(order)
+                    raise
             with suppress(LedgerUnavailable):
                 self.tracking.record_proof(order, status)
         return shown(order, status, routed.zone)
+
+    def _cancel_at_provider(
+        self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext
+    ) -> ReportedStatus:
+        """Cancel an order; the status that proves it.
+
+        :raises Failure: ``cancellation_unknown``, or why the provider has canceled nothing.
+        """
+        refusal = self._cancel(routed, order, context)
+        try:
+            status = self._ask_status(routed, order, context)
+        except Failure as failure:
+            raise cancellation_unknown(failure.message) from None
+        check_canceled(status, refusal)
+        return status
 
     def _cancel(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> Failure | None:
         """Ask the provider to cancel an order; its refusal, or why it may not have got the request.

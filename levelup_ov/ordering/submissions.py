@@ -731,7 +731,9 @@ def _is_placed(submission: Submission | None) -> TypeGuard[Submission]:
 def in_progress() -> Failure:
     """The failure of a submission that somebody is placing."""
     return Failure(
-        "submission_in_progress", "the same order is being placed, or its outcome is not known yet", retry_after=1
+        "submission_in_progress",
+        "the same order is being placed or canceled, or its outcome is not known yet",
+        retry_after=1,
     )
 
 

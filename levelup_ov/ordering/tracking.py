@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +20,7 @@ from levelup_ov.domain import ready_time
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.status import CALLED_OFF, TOO_LATE, Stage
 from levelup_ov.errors import Refused
+from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.statuses import PlacedOrder, Statuses
@@ -137,6 +139,14 @@ class OrderTracking:
         """Note that the provider is about to be asked to cancel an order; the order as it is now (STAT-7)."""
         return self._statuses.begin_cancellation(order)
 
+    def end_cancellation(self, order: PlacedOrder) -> None:
+        """Take the note of :meth:`begin_cancellation` back: the provider has canceled nothing.
+
+        An earlier note stays, and so does one that somebody has made since.
+        """
+        with suppress(LedgerUnavailable):
+            self._statuses.end_cancellation(order)
+
     def of(self, submission: str) -> PlacedOrder | None:
         """The order of a submission that is placed, as it is now."""
         return self._statuses.of(submission)
@@ -150,8 +160,8 @@ class OrderTracking:
         is_off, also = status.stage in CALLED_OFF, None
         # A word that the adapter does not know says neither.
         may_be_again = status.stage is not None and order.word is not None and order.stage in (None, *CALLED_OFF)
-        if is_new and self.paid_orders is not None and (is_off or may_be_again):
-            also = partial(self.paid_orders().called_off, order=order, is_off=is_off)
+        if is_new and (is_off or may_be_again):
+            also = partial(self._called_off, order=order, is_off=is_off)
         changed_at = status.changed_at or (None if is_new else order.changed_at)
         if not self._statuses.record(order, status.stage, status.word, changed_at, also):
             return False
@@ -171,6 +181,13 @@ class OrderTracking:
         if status.stage is None:
             log.warning("order_status_unknown", extra=facts)
         return True
+
+    def _called_off(self, cursor: Any, order: PlacedOrder, is_off: bool) -> None:
+        """Nobody makes an order any more, or with ``is_off`` False, it may be made again."""
+        if self.paid_orders is not None:
+            self.paid_orders().called_off(cursor, order, is_off)
+        if not is_off:
+            self._ledger.note_made_again(cursor, order.submission, order.order_id, order.provider_order_id)
 
     def record_proof(self, order: PlacedOrder, status: ReportedStatus) -> None:
         """Record that an order was canceled here, also if somebody has claimed it since it was read.
