@@ -148,6 +148,11 @@ KINDS: Mapping[str, Kind] = {
     "submission_in_progress": _request_retryable(
         409, "The same order is being placed, or its outcome is not known yet.", _WAIT
     ),
+    "order_id_ambiguous": _request(
+        409,
+        "Several orders of the location have this order_id.",
+        "Send the Idempotency-Key of the order's submission; without one, ask the restaurant.",
+    ),
     "session_closed": _request(409, "The checkout session is completed or canceled.", "Create a new checkout session."),
     "session_changed": _request_retryable(
         409, "Another request has changed the checkout session in the meantime.", "Read it and send the change again."

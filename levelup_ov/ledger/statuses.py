@@ -82,6 +82,20 @@ class _Queries:
             .order_by(_C.claimed_at.desc(), _C.id.desc())
             .limit(1)
         )
+        # The few orders with one number are found by their index.
+        open_now = or_(
+            _C.settled_at >= ago(own_clock, WATCHED // _MILLISECOND),
+            _C.open_until >= ago(own_clock, 0),
+            _S.canceling_at >= ago(own_clock, WATCHED // _MILLISECOND),
+        )
+        self.namesakes = (
+            select(_S.stage)
+            .select_from(SUBMISSIONS)
+            .outerjoin(ORDER_STATUSES, _S.submission == _C.id)
+            .where(_C.state == "placed", _C.location == bindparam("location"), number)
+            .where(_C.id != bindparam("besides"), open_now)
+            .distinct()
+        )
         self.one = placed.where(_C.id == bindparam("this"))
         unfinished = or_(_S.stage.is_(None), _S.stage.not_in(sorted(FINAL)))
         every = bindparam("every", type_=BigInteger)
@@ -152,6 +166,7 @@ class Statuses:
         prepare = ledger.database.prepare
         queries = _queries(is_postgresql=self._database.is_postgresql, own_clock=ledger.own_clock)
         self._numbered, self._one = map(prepare, (queries.numbered, queries.one))
+        self._namesakes = prepare(queries.namesakes)
         self._canceling, self._open, self._counts = map(prepare, (queries.canceling, queries.open, queries.counts))
         columns = ("submission", "mark", "boot", "since", "lease")
         self._claim, self._release = prepare(queries.claim, *columns), prepare(queries.release, *columns)
@@ -161,10 +176,18 @@ class Statuses:
 
     def numbered(self, location: str, number: str) -> PlacedOrder | None:
         """The newest placed order of a location with this number; ticket numbers repeat."""
-        as_integer = number if number.isascii() and number.lstrip("-").isdigit() else None
-        values = {"location": location, "as_text": json.dumps(number), "as_integer": as_integer}
+        values = {"location": location, **_as_stored(number)}
         row = self._database.run(lambda cursor, _: self._numbered.first(cursor, values), single=True)
         return row and _order(row)
+
+    def namesakes(self, order: PlacedOrder) -> frozenset[Stage | None]:
+        """The stages of other orders of the location with the same number that are open, or have ended within a day."""
+        values = {
+            "location": order.location, "besides": order.submission, "now": self._ledger.now(),
+            **_as_stored(str(order.order_id)),
+        }  # fmt: skip
+        rows = self._database.run(lambda cursor, _: self._namesakes.all(cursor, values), single=True)
+        return frozenset(row.stage for row in rows)
 
     def of(self, submission: str) -> PlacedOrder | None:
         """The order of a submission that is placed."""
@@ -281,6 +304,12 @@ class Statuses:
         return {"submission": order.submission, "seen": order.mark, "mark": uuid.uuid4().hex, **clock}
 
 
+def _as_stored(number: str) -> dict[str, str | None]:
+    """The parameters for a number: an adapter may have reported it as a text or as an integer."""
+    as_integer = number if number.isascii() and number.lstrip("-").isdigit() else None
+    return {"as_text": json.dumps(number), "as_integer": as_integer}
+
+
 def _events(order: PlacedOrder, stage: Stage | None, word: str, changed_at: datetime | None) -> Iterator[Event]:
     changed = None if changed_at is None else changed_at.astimezone(timezone.utc).isoformat(timespec="seconds")
     data = {
@@ -289,6 +318,8 @@ def _events(order: PlacedOrder, stage: Stage | None, word: str, changed_at: date
         "provider_status": word,
         "changed_at": changed,
         "previous_status": order.stage,
+        # Where numbers repeat, the receiver finds its order by this.
+        "request_id": order.request_id,
     }
     yield Event("order.status_changed", order.account, order.location, order.submission, data)
     if stage == "refused" and order.stage != stage:

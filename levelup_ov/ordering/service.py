@@ -412,11 +412,12 @@ class Service:
         *,
         submitted_for: str | None = None,
     ) -> TrackedOrder:
-        """STAT-1. ``idempotency_key``: that of the submission; without it the number may belong to several orders.
+        """STAT-1. ``idempotency_key``: that of the submission; without it the number must name one order.
 
         ``submitted_for``: the id of the submission's request, by which it is also found; see :meth:`submitted_for`.
 
-        :raises Failure: ``status_not_supported``, ``order_not_found``, or why the status is not known.
+        :raises Failure: ``status_not_supported``, ``order_not_found``, ``order_id_ambiguous``, or why the status is not
+            known.
         """
         adapter = self._account_of(location_id, context)
         if not adapter.order_status:
@@ -456,7 +457,7 @@ class Service:
                 begin()
             try:
                 routed, order = self._placed_order(
-                    adapter, location_id, order_id, idempotency_key, submitted_for, context
+                    adapter, location_id, order_id, idempotency_key, submitted_for, context, to_cancel=True
                 )
                 if begin is None:
                     self.tracking.check_not_charged(order)
@@ -523,12 +524,14 @@ class Service:
         idempotency_key: str | None,
         submitted_for: str | None,
         context: RequestContext,
+        *,
+        to_cancel: bool = False,
     ) -> tuple[RoutedLocation, PlacedOrder]:
         location, key = _canonical(location_id), tuple[identity.Identity, ...]()
         if idempotency_key is not None:
             key = identity.identities(location, content=b"", keys=self._identity_keys, idempotency_key=idempotency_key)
         routed = self._routed(location_id, context, adapter)
-        return routed, self.tracking.find(location, order_id, key, submitted_for)
+        return routed, self.tracking.find(location, order_id, key, submitted_for, to_cancel=to_cancel)
 
     def watch_order(self, order: PlacedOrder, context: RequestContext, *, lease: timedelta) -> ReportedStatus | None:
         """Ask the provider once for the status of an order and record it (STAT-5); None: somebody else does.

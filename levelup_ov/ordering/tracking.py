@@ -18,7 +18,7 @@ from pytz.tzinfo import BaseTzInfo
 
 from levelup_ov.domain import ready_time
 from levelup_ov.domain.failure import Failure
-from levelup_ov.domain.status import CALLED_OFF, TOO_LATE, Stage
+from levelup_ov.domain.status import CALLED_OFF, FINAL, TOO_LATE, Stage
 from levelup_ov.errors import Refused
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity
@@ -78,16 +78,27 @@ class OrderTracking:
         self.paid_orders: Callable[[], PaidOrders] | None = None
 
     def find(
-        self, location: str, number: str, key: tuple[Identity, ...] = (), request_id: str | None = None
+        self,
+        location: str,
+        number: str,
+        key: tuple[Identity, ...] = (),
+        request_id: str | None = None,
+        *,
+        to_cancel: bool = False,
     ) -> PlacedOrder:
         """The newest order of a location with this number; with ``key``, the one that was submitted under that key.
 
         ``request_id``: that of the submission, by which it is found if the secret key of ``key`` was dropped.
+        ``to_cancel``: without a key, no other order may have had the number within a day.
 
-        :raises Failure: ``order_not_found``, ``outcome_unknown``, ``submission_in_progress``.
+        :raises Failure: ``order_not_found``, ``order_id_ambiguous``, ``outcome_unknown``, ``submission_in_progress``.
         """
         if not key:
             found = self._statuses.numbered(location, number)
+            if found is not None:
+                others = self._statuses.namesakes(found)
+                if others if to_cancel else others - FINAL:
+                    raise _ambiguous(number)
         else:
             found_under = self._ledger.named(key)
             if not found_under and request_id is not None:
@@ -198,6 +209,11 @@ class OrderTracking:
             if self.record(order, status):
                 return
             order = self.of(order.submission) or order
+
+
+def _ambiguous(number: str) -> Failure:
+    words = f"several orders have the number {number}: send the Idempotency-Key of the submission"
+    return Failure("order_id_ambiguous", words)
 
 
 def is_change(order: PlacedOrder, status: ReportedStatus) -> bool:

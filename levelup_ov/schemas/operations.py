@@ -112,8 +112,8 @@ def contract(*, envelope: bool) -> list[Operation]:
             "get", "/locations/{location_id}/orders/{order_id}", "STAT-1",
             rooted("order", responses.TrackedOrderSchema),
             CALL | {
-                "location_not_found", "order_not_found", "status_not_supported", "submission_in_progress",
-                "outcome_unknown", "ledger_unavailable",
+                "location_not_found", "order_not_found", "order_id_ambiguous", "status_not_supported",
+                "submission_in_progress", "outcome_unknown", "ledger_unavailable",
             },
             idempotency_key="optional", conditional=True,
         ),
@@ -121,8 +121,9 @@ def contract(*, envelope: bool) -> list[Operation]:
             "post", "/locations/{location_id}/orders/{order_id}/cancellation", "STAT-6",
             rooted("order", responses.TrackedOrderSchema),
             CALL | {
-                "location_not_found", "order_not_found", "cancellation_not_supported", "cancellation_refused",
-                "cancellation_unknown", "submission_in_progress", "outcome_unknown", "ledger_unavailable",
+                "location_not_found", "order_not_found", "order_id_ambiguous", "cancellation_not_supported",
+                "cancellation_refused", "cancellation_unknown", "submission_in_progress", "outcome_unknown",
+                "ledger_unavailable",
             },
             idempotency_key="optional",
         ),

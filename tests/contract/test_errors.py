@@ -30,9 +30,9 @@ ELSEWHERE = {
     "cancellation_not_supported", "cancellation_refused", "cancellation_unknown",
     "already_refunded", "amounts_do_not_add_up", "authorization_refused", "connection_not_found", "discount_too_large",
     "email_taken", "invalid_confirmation", "invalid_state", "levelup_refused", "manager_confirmation_required",
-    "merchant_token_refused", "not_connected", "order_not_found", "refund_pending", "refund_refused",
-    "notice_refused", "session_changed", "session_closed", "session_not_found", "status_not_supported",
-    "user_token_refused",
+    "merchant_token_refused", "not_connected", "order_id_ambiguous", "order_not_found", "refund_pending",
+    "refund_refused", "notice_refused", "session_changed", "session_closed", "session_not_found",
+    "status_not_supported", "user_token_refused",
 }  # fmt: skip
 """Codes of ledger, full pools, order statuses, webhooks, web checkout and sessions, which have tests of their own."""
 

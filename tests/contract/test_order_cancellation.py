@@ -13,7 +13,7 @@ import pytest
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Refused, Unanswered
-from tests.channel import CARD, Answer, Channel, Clock
+from tests.channel import CARD, Answer, Channel, Clock, order
 from tests.contract.conftest import MakeFake
 from tests.contract.fakes import CancelingAdapter, ReportingAdapter
 
@@ -217,3 +217,30 @@ def test_the_cancellation_of_another_order_proves_nothing(canceling: MakeCanceli
         OrderStatus("binned", reference="another", changed_at=datetime.fromisoformat("2030-06-03T16:00Z")),
     ]
     assert cancel(channel, "A-1", "fake.one").refusal == (504, "cancellation_unknown", None)
+
+
+@pytest.mark.rule("STAT-6")
+@pytest.mark.parametrize("first", ["on the grill", "in orbit", "gone", "binned"])
+def test_a_number_of_several_orders_cancels_none(canceling: MakeCanceling, first: str) -> None:
+    """The channel may mean either, and repeats its request for the one that was canceled."""
+    provider, channel = canceling
+    says(provider, [first])
+    channel.get("/locations/fake.one/orders/A-1")
+    channel.send(
+        "POST", "/locations/fake.one/order_submissions",
+        json={"order_submission": order(special_instructions="for Bob")}, headers={"Idempotency-Key": "bob"},
+    )  # fmt: skip
+    answer = cancel(channel, "A-1", "fake.one")
+    assert answer.refusal == (409, "order_id_ambiguous", None) and not answer.error["retryable"]
+    assert "Idempotency-Key" in answer.error["message"] and provider.canceled == []
+    says(provider, ["on the grill", "binned"])
+    assert cancel(channel, "A-1", "fake.one", **{"Idempotency-Key": "bob"}).order["status"] == "cancelled"
+    assert provider.canceled == ["technical-2"]
+
+
+@pytest.mark.rule("STAT-6")
+def test_a_number_of_another_location_is_another_number(channel: Channel) -> None:
+    channel.submit()
+    channel.submit("sandbox.card", credit_card=CARD)
+    assert cancel(channel).order["status"] == "cancelled"
+    assert channel.get("/locations/sandbox.card/orders/1").order["status"] == "placed"

@@ -129,10 +129,25 @@ def test_a_slash_in_a_number_ends_no_address(reporting: tuple[ReportingAdapter, 
 @pytest.mark.rule("STAT-1")
 def test_where_numbers_repeat_the_newest_order_counts(reporting: tuple[ReportingAdapter, Channel]) -> None:
     provider, channel = reporting
-    for number in ("first", "second"):
-        channel.submit("fake.one", order_number=number)
+    channel.submit("fake.one")
+    provider.status = OrderStatus("gone", reference=None)
     status(channel, "A-1", "fake.one")
-    assert provider.asked == ["technical-1-2"]
+    channel.submit("fake.one")
+    status(channel, "A-1", "fake.one")
+    assert provider.asked == ["technical-1-1", "technical-1-2"]
+
+
+@pytest.mark.rule("STAT-1")
+def test_a_number_of_several_open_orders_is_ambiguous(reporting: tuple[ReportingAdapter, Channel]) -> None:
+    provider, channel = reporting
+    submit_under(channel, "ada")
+    submit_under(channel, "bob")
+    answer = status(channel, "A-1", "fake.one")
+    assert answer.refusal == (409, "order_id_ambiguous", None) and not answer.error["retryable"]
+    assert "Idempotency-Key" in answer.error["message"] and provider.asked == []
+    status(channel, "A-1", "fake.one", **{"Idempotency-Key": "ada"})
+    status(channel, "A-1", "fake.one", **{"Idempotency-Key": "bob"})
+    assert provider.asked == ["technical-1-1", "technical-1-2"]
 
 
 def submit_under(channel: Channel, key: str, **members: Any) -> Answer:

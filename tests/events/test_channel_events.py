@@ -54,7 +54,7 @@ def report_to(app: Flask, *subjects: str) -> None:
 
 @pytest.mark.rule("EVT-1", "EVT-2")
 def test_the_stages_of_an_order_arrive_in_order(app_of: Flask, clock: Clock, inbox: Inbox) -> None:
-    Channel(app_of).submit()
+    request_id = Channel(app_of).submit().headers["X-Request-ID"]
     for minute in ("16:00", "16:01", "16:01", "16:10", "16:30"):
         clock.set(f"2030-06-03T{minute}:40Z")
         watch(app_of)
@@ -65,6 +65,7 @@ def test_the_stages_of_an_order_arrive_in_order(app_of: Flask, clock: Clock, inb
     assert inbox.events[1][1] == {
         "merchant_id": "sandbox", "location_id": "sandbox.congress", "order_id": 1, "status": "preparing",
         "provider_status": "cooking", "changed_at": "2030-06-03T16:01:00+00:00", "previous_status": "placed",
+        "request_id": request_id,
     }  # fmt: skip
     assert len(set(inbox.ids)) == 4
     assert {kind for kind, _ in inbox.events} <= set(CHANNEL_KINDS)

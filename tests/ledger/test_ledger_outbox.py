@@ -99,6 +99,7 @@ def test_each_change_of_a_status_is_one_event(ledger: Ledger, deliveries: EventD
     assert reported(deliveries)[0][1] == {
         "merchant_id": "deli", "location_id": LOCATION, "order_id": "A-17", "status": "accepted",
         "provider_status": "OPEN", "changed_at": "2026-03-01T12:00:00+00:00", "previous_status": None,
+        "request_id": "req-1",
     }  # fmt: skip
 
 

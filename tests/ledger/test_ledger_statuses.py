@@ -58,6 +58,37 @@ def test_the_newest_order_with_a_number_is_found(
     assert statuses.numbered(LOCATION, "A-18") is None
 
 
+@pytest.mark.rule("STAT-1", "STAT-6")
+def test_a_number_is_shared_for_a_day(statuses: Statuses, make_order: Callable[..., PlacedOrder], clock: Clock) -> None:
+    monday = make_order("monday")
+    clock.advance(WATCHED - MINUTE)
+    assert statuses.namesakes(monday) == frozenset()
+    tuesday = make_order("tuesday")
+    assert statuses.namesakes(tuesday) == statuses.namesakes(monday) == {None}
+    statuses.record(monday, "picked_up", "gone", None)
+    assert statuses.namesakes(tuesday) == {"picked_up"}
+    clock.advance(2 * MINUTE)
+    assert (statuses.namesakes(tuesday), statuses.namesakes(monday)) == (frozenset(), {None})
+    # Nor does a clock that is set back end a day.
+    clock.advance(-2 * WATCHED)
+    assert statuses.namesakes(tuesday) == {"picked_up"}
+
+
+@pytest.mark.rule("STAT-1", "STAT-5", "STAT-6")
+def test_a_number_is_shared_by_what_is_open_longer(
+    ledger: Ledger, statuses: Statuses, make_order: Callable[..., PlacedOrder], clock: Clock
+) -> None:
+    begin(ledger, id := claimed(claim(ledger)))
+    place(ledger, id, ready=clock.now + timedelta(days=3))
+    canceled = make_order("canceled")
+    clock.advance(WATCHED + MINUTE)
+    statuses.begin_cancellation(canceled)
+    statuses.record(again(statuses, id), "accepted", "taken", None)
+    assert statuses.namesakes(make_order("new")) == {"accepted", None}
+    clock.advance(WATCHED + MINUTE)
+    assert statuses.namesakes(make_order("newer")) == {"accepted"}
+
+
 @pytest.mark.rule("STAT-1")
 @pytest.mark.parametrize(
     ("order_id", "asked", "is_found"),
