@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from tests.simulation.providers import Order
 from tests.simulation.world import EXPECTED, LATEST, NOT_CONCLUSIVE, Story, World
 
 SECOND, LOST, ANOTHERS, NOT_HELD, OTHER = "second order", "lost", "another's number", "not held", "other"
@@ -18,7 +19,8 @@ def faults_of(world: World) -> Iterator[tuple[str, str]]:
     late_of = {order.reference for order in world.provider.orders if order.guest in world.frozen_at_send}
     reported = {row.reference for row in world.rows if row.finding and row.reference in late_of}
     # A provider that knows references makes no second order, however late a call comes.
-    counted = [order.guest for order in kept if not world.keyless or order.reference not in reported]
+    made = [order for order in kept if world.provider.is_made(order)]
+    counted = [order.guest for order in made if not world.keyless or order.reference not in reported]
     for guest, count in Counter(counted).items():
         if count > 1:
             yield SECOND, f"{guest} has {count} orders"
@@ -54,16 +56,19 @@ def faults_of(world: World) -> Iterator[tuple[str, str]]:
 
 
 def _answers(
-    world: World, story: Story, by_ticket: dict[object, object], reported: set[str | None]
+    world: World, story: Story, by_ticket: dict[object, Order], reported: set[str | None]
 ) -> Iterator[tuple[str, str]]:
     who = story.guest
-    held = [order for order in world.provider.kept if order.guest == who and order.reference not in reported]
+    made = filter(world.provider.is_made, world.provider.kept)
+    held = [order for order in made if order.guest == who and order.reference not in reported]
     numbers = {given for code, given in story.answers if not code}
     for number in numbers:
         if number not in by_ticket:
             yield NOT_HELD, f"{who} was answered {number}, which the provider does not hold"
-        elif by_ticket[number].guest != who:  # type: ignore[attr-defined]
-            yield ANOTHERS, f"{who} was answered {number}, which is {by_ticket[number].guest}'s"  # type: ignore[attr-defined]
+        elif by_ticket[number].guest != who:
+            yield ANOTHERS, f"{who} was answered {number}, which is {by_ticket[number].guest}'s"
+        elif number not in story.called_off and not world.provider.is_made(by_ticket[number]):
+            yield NOT_HELD, f"{who} was answered {number}, which nobody makes"
     if len(numbers) > 1:
         yield ANOTHERS, f"{who} was answered {sorted(map(str, numbers))}"
     for order in held:

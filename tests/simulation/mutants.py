@@ -501,6 +501,20 @@ def every_refusal_rules_out() -> AbstractContextManager[object]:
     return patch(ReplayingFftp, "submit_order", _refused_for_good)
 
 
+def called_off_is_placed() -> AbstractContextManager[object]:
+    """The content of an order stays taken although nobody makes it any more."""
+    return patch(Ledger, "_is_called_off", _never)
+
+
+def canceling_is_placed() -> AbstractContextManager[object]:
+    """An order counts as placed while it may have been canceled."""
+    return patch(Ledger, "_may_be_called_off", _never)
+
+
+def _never(*_: object) -> bool:
+    return False
+
+
 MUTANTS: Mapping[str, Mutant] = {
     each.__name__: each
     for each in (
@@ -513,6 +527,7 @@ MUTANTS: Mapping[str, Mutant] = {
         lost_rows_stay_lost, lost_marks_stay_lost, expired_is_not_placed, any_boots_clock, placing_is_repeated,
         fence_after_the_look,
         mark_after_send, fence_of_nothing, windows_by_the_wall_clock, foreign_reference, no_later_looks,
+        called_off_is_placed, canceling_is_placed,
         each_attempt_its_reference, unsent_attempts_stay, found_means_found_late, every_refusal_rules_out,
     )
 }  # fmt: skip

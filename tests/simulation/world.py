@@ -105,6 +105,10 @@ class Story:
     """What its validation gave, once it has."""
     sent: SubmissionRequest | None = None
     """What it sent last."""
+    orders_again: bool = False
+    """Its guest has it canceled, and orders the same again."""
+    called_off: set[str] = field(default_factory=set)
+    """The numbers that its guest asked to cancel."""
     was_waiting: bool = False
     """When its final answer said that nothing was placed, an earlier request of its own had not been started."""
 
@@ -843,6 +847,39 @@ class World:
                 host = "B" if host == "A" else "A"
         story.finals.append(code)
         story.ended_at = kernel.now
+        if story.orders_again and not code and kernel.now - started < 45.0:
+            self._order_again(story, given, dice, host)
+
+    def _order_again(self, story: Story, number: Any, dice: Random, host: str) -> None:
+        """Have an order canceled, and order the same again; if the cancellation is not proven, only once."""
+        kernel = self.kernel
+        if any(task.guest == story.guest and not task.dead for task in self._calls()):
+            return  # a repetition that comes after the cancellation is another order
+        kernel.wait(dice.uniform(0.1, 3.0))
+        story.called_off.add(number)
+        again = Story(story.guest, story.named, story.request, None)
+        self.stories.append(again)
+        for _ in range(3):
+            self.say(f"{story.guest} has {number} canceled by host {host}")
+            code, _ = self.call(host, partial(self._cancel, number), dice.choice((60.0, dice.uniform(0.05, 5.0))))
+            self.say(f"{story.guest} gets {code or 'canceled'}")
+            host = dice.choice(HOSTS)
+            if not code:
+                self.met.append("ordered again")
+                self._client(again, False)
+                return
+            if dice.random() < 0.5:
+                break
+        # While a request for it is still being read, nobody has begun to cancel it.
+        if code != "connection broken" and kernel.now - story.ended_at < 40.0:
+            self.met.append("ordered again meanwhile")
+            self.say(f"{story.guest} submits again to host {host}")
+            again.sent = again.request
+            again.answers.append(self.call(host, partial(self._submit, again), 60.0, story.guest))
+            self.say(f"{story.guest} gets {again.answers[-1]}")
+
+    def _cancel(self, number: Any, service: Service) -> Any:
+        return service.cancel_order(self.location, str(number), None, RequestContext(Deadline(DEADLINE)))
 
     def _validate(self, story: Story, dice: Random, host: str) -> Mapping[str, Any]:
         for _ in range(5):
@@ -953,6 +990,11 @@ class World:
         for number, story in enumerate(self.stories):
             for twin in (False, True) if twins and number == 0 else (False,):
                 self.kernel.spawn(self.channel, lambda story=story, twin=twin: self._client(story, twin))
+        dice = Random(f"{self.seed}/again")
+        for number, story in enumerate(self.stories):
+            story.orders_again = story.named == "nothing" and not (twins and number == 0) and dice.random() < 0.5
+            if story.orders_again and dice.random() < 0.4:
+                self.planned.append(("cancel", dice.choice(list(faults.ANYWHERE)), 0))
         if Random(f"{self.seed}/scheduled").random() < 0.4:
             for story in self.stories:
                 story.rekeys = False  # the command may learn the outcome before the other key comes
