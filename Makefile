@@ -15,8 +15,8 @@ export LEVELUP_OV_ENV ?= development
 run: $(VENV)/runtime
 	$(BIN)/levelup-ov run
 
-# Runs on every core, each file on one of them, in the order of tests/conftest.py. It ends when one of them crashes:
-# pytest-xdist 3.8 can wait forever for the files of a core that it replaced.
+# Runs in as many processes as tests/conftest.py says, each file in one of them, in the order given there. It ends when
+# one of them crashes: pytest-xdist 3.8 can wait forever for the files of a process that it replaced.
 test: $(VENV)/development lint
 	env -u LEVELUP_OV_ENV $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
 
