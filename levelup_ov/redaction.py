@@ -78,6 +78,10 @@ def mask_id(text: str, secrets: Iterable[Secret]) -> str:
     return f"{MASK}{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}"
 
 
+FINGERPRINT = re.compile(r"\*\*\*[0-9a-f]{12}")
+"""What :func:`mask_id` makes of an id that contains a secret."""
+
+
 def holds(text: str, secrets: Iterable[Secret]) -> bool:
     """Whether ``text`` contains one of ``secrets``, in any form."""
     values = tuple(value for secret in secrets if (value := secret.reveal()))

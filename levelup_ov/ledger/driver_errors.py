@@ -63,6 +63,11 @@ def kind_of(error: Any) -> str | None:
     return next((kind for pattern, kind in _TEXTS if re.search(pattern, text, re.IGNORECASE)), None)
 
 
+def is_too_long(error: Any) -> bool:
+    """Whether a value is longer than PostgreSQL's indexes take (program_limit_exceeded), which is no fault of it."""
+    return str(getattr(error, "sqlstate", None)).startswith("54")
+
+
 def words_for(kind: str) -> str:
     """The reason as people read it."""
     return _WORDS[kind]

@@ -173,7 +173,7 @@ class failures:
         if not isinstance(error, (DBAPIError, ConnectionLost, driver.Error)):
             return
         original = error.orig if isinstance(error, DBAPIError) else error
-        if isinstance(original, (driver.IntegrityError, driver.DataError)):
+        if isinstance(original, (driver.IntegrityError, driver.DataError)) or driver_errors.is_too_long(original):
             return
         if _table_missing(original):
             check_schema(self._engine)

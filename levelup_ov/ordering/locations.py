@@ -29,6 +29,8 @@ from levelup_ov.ordering.kept_locations import KeptLocations
 from levelup_ov.transport.response_cache import CacheStore, MemoryStore
 from levelup_ov.transport.session import Session
 
+LONGEST_ID = 1000
+"""Characters of a published id; an index of PostgreSQL takes 2,700 bytes, and a request line is as limited."""
 STALE_FOR = 24 * 3600.0
 """Seconds for which an old list serves while the provider does not answer."""
 MISS_PAUSE = 30.0
@@ -185,8 +187,11 @@ class Directory:
     def _keep(self, adapter: Adapter, listed: Sequence[Location], entry: _Entry | None) -> _Entry:
         """The new list; what could not be read comes from the older list."""
         name, now = adapter.account.name, time.monotonic()
-        locations = {routed.id: routed for routed in (_routed(adapter, location) for location in listed)}
-        seen_at, unread = dict.fromkeys(locations, now), {}
+        routed_ones = [_routed(adapter, location) for location in listed]
+        locations = {routed.id: routed for routed in routed_ones if len(routed.id) <= LONGEST_ID}
+        if len(routed_ones) > len(locations):
+            self._report_too_long(name, routed_ones)
+        seen_at, unread = dict.fromkeys(locations, now), dict[str, str]()
         if failed := getattr(listed, "unread", {}):
             older = entry or self._older(adapter)
             for provider_id, failure in failed.items():
@@ -203,6 +208,12 @@ class Directory:
         wall = time.time() - now
         self._kept.put(adapter, [(routed.location, seen_at[key] + wall) for key, routed in locations.items()])
         return self._entries[name]
+
+    def _report_too_long(self, name: str, listed: Sequence[RoutedLocation]) -> None:
+        for id in (routed.id for routed in listed if len(routed.id) > LONGEST_ID):
+            self.failures[name, "provider_protocol_error"] += 1
+            facts = {"account": name, "location": f"{id[:100]}...", "code": "provider_protocol_error"}
+            log.warning("location_not_read", extra={**facts, "last_good_serves": False})
 
     def _older(self, adapter: Adapter) -> _Entry | None:
         """The stored list from before this process started; None if there is none."""

@@ -6,7 +6,6 @@ A failure's path starts at the order (``$.items[0].item``), as in adapters; the 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,7 @@ from levelup_ov.domain.orderable import orderable
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
-from levelup_ov.domain.status import CALLED_OFF, OrderStatus
+from levelup_ov.domain.status import CALLED_OFF
 from levelup_ov.domain.stock import Stock, in_stock
 from levelup_ov.domain.submission import Finding
 from levelup_ov.domain.tender import Tender, TenderKind
@@ -45,6 +44,7 @@ from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
 from levelup_ov.ordering.menu_changes import changes, seen_menu, stock_digest
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
+from levelup_ov.ordering.reported_orders import UNSTORABLE, is_whole, last_call, order_status, placed_order
 from levelup_ov.ordering.stock_and_pauses import PATIENCE, KnownStock, check_stock
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
 from levelup_ov.ordering.tracking import (
@@ -59,7 +59,7 @@ from levelup_ov.ordering.tracking import (
 )
 from levelup_ov.ordering.written_menus import WrittenMenu, WrittenMenus
 from levelup_ov.personal import PersonalWords, Withheld, mask_status
-from levelup_ov.redaction import clean, mask_id, scrub
+from levelup_ov.redaction import clean, scrub
 from levelup_ov.transport import net
 from levelup_ov.transport.connections import OwnConnections
 from levelup_ov.transport.deadline import Deadline
@@ -71,8 +71,7 @@ SHORTEST_PRIVATE = 4
 CHECKS = 3
 """How often a status is requested again because another one was recorded in between."""
 
-UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
-"""What PostgreSQL's text, or UTF-8, cannot hold."""
+_NOT_WHOLE = "the provider's id of this order could not be kept, so it cannot be asked: ask the restaurant"
 
 log = logging.getLogger(__name__)
 
@@ -459,6 +458,8 @@ class Service:
                 routed, order = self._placed_order(
                     adapter, location_id, order_id, idempotency_key, submitted_for, context, to_cancel=True
                 )
+                if not is_whole(order.provider_order_id):
+                    raise Failure("cancellation_not_supported", _NOT_WHOLE)
                 if begin is None:
                     self.tracking.check_not_charged(order)
                 status = self._ask_status(routed, order, context)
@@ -565,9 +566,11 @@ class Service:
 
     def _ask_status(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
         adapter = routed.adapter
+        if not is_whole(order.provider_order_id):
+            raise Failure("status_not_supported", _NOT_WHOLE)
         with self._session(adapter, context, own=True, personal=_unknown(routed)) as session, reading():
-            status = adapter.show_status(routed.location, order.provider_order_id, order.reference, session)
-            _check_identity(status, order.reference, adapter, session)
+            reported = adapter.show_status(routed.location, order.provider_order_id, order.reference, session)
+            status = order_status(reported, order.reference, adapter, session)
             stage, word = adapter.order_status.get(status.word), status.word
             if stage is None:
                 word = mask_status(word)
@@ -668,10 +671,12 @@ class Service:
         personal = _personal(request) if request else _unknown(routed)
         with self._session(routed.adapter, context, own=True, personal=personal) as session:
             reference = submission.reference
-            placed = routed.adapter.find_order(routed.location, reference, own_trace(submission), session)
-            if placed is not None:
-                _check_identity(placed, reference, routed.adapter, session)
-        return self._settlement(routed, placed, request.user if request else None) if placed else None
+            found = routed.adapter.find_order(routed.location, reference, own_trace(submission), session)
+            if found is None:
+                return None
+            secrets = [*_secrets(routed.adapter, None, None), *session.secrets]
+            placed = placed_order(found, reference, routed.adapter, session, secrets)
+        return self._settlement(routed, placed, request.user if request else None)
 
     def _submission_key(
         self,
@@ -722,10 +727,8 @@ class Service:
             placed = routed.adapter.submit_order(order, request.tender, session)
             if not attempt.reported():
                 _report_unmarked(routed.adapter, attempt, session)
-            _check_identity(placed, order.reference, routed.adapter, session)
             secrets = [*_secrets(routed.adapter, order, request.tender), *session.secrets]
-            if (masked := mask_id(placed.provider_order_id, secrets)) != placed.provider_order_id:
-                placed = replace(placed, provider_order_id=masked)
+            placed = placed_order(placed, order.reference, routed.adapter, session, secrets)
         return self._settlement(routed, placed, order.user)
 
     def _account_of(self, location_id: str, context: RequestContext) -> Adapter:
@@ -931,53 +934,14 @@ def _check_tender(routed: RoutedLocation, tender: Tender) -> None:
         raise Failure("tender_not_accepted", f"this location does not take {tender.kind}", path=path)
 
 
-def _check_identity(answer: Placed | OrderStatus, reference: str | None, adapter: Adapter, session: Session) -> None:
-    """Accept an order only if the provider returns our reference (SUB-8).
-
-    :raises Unanswered: ``provider_protocol_error``: the answer is about another order, or does not say which one.
-    """
-    if isinstance(answer, Placed):
-        ids = (str(answer.order_id), answer.provider_order_id, *answer.duplicates)
-        if any(map(UNSTORABLE.search, ids)):
-            raise broken_protocol("the provider's answer has an id that cannot be recorded")
-    echoed: object = answer.reference
-    if echoed == reference or (echoed is None and adapter.echoes_nothing):
-        return
-    name, member = type(adapter).__name__, f"{type(answer).__name__}.reference"
-    if echoed is None:
-        event, words = (
-            "order_without_reference",
-            (
-                f"{name} returned an order without its reference: read it from the provider's answer into "
-                f"{member}, or declare echoes_nothing with the provider's own statement"
-            ),
-        )
-    elif not isinstance(echoed, str):
-        event, words = (
-            "order_without_reference",
-            (f"{name} returned {member} as {type(echoed).__name__}: it must be the string that was sent"),
-        )
-    else:
-        event, words = "answer_of_another_order", "the provider's answer is about the order of another reference"
-    words += _last_call(session)
-    log.error(event, extra={"account": adapter.account.name, "submission": reference, "cause": words})
-    raise broken_protocol(words)
-
-
 def _report_unmarked(adapter: Adapter, attempt: Attempt, session: Session) -> None:
     """Report an adapter that says that the order is placed, although no call of it said that it places one (SUB-2)."""
     name, remedy = type(adapter).__name__, "correct the adapter: the call that places an order says places_order=True"
     facts = {"account": adapter.account.name, "submission": attempt.id, "reference": attempt.reference}
     log.error(
         "placed_without_placing_call",
-        extra={**facts, "cause": f"{name} returned an order{_last_call(session)}", "remedy": remedy},
+        extra={**facts, "cause": f"{name} returned an order{last_call(session)}", "remedy": remedy},
     )
-
-
-def _last_call(session: Session) -> str:
-    if not session.calls:
-        return ""
-    return f" (last call: {session.calls[-1].method} {session.calls[-1].path})"
 
 
 def _personal(order: Order | OrderRequest) -> PersonalWords:

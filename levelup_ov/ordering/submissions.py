@@ -666,10 +666,7 @@ class Submissions:
         log.error("placed_during_another_attempt", extra={**facts, **_order(settlement.placed), "other": other.id})
 
     def _record(self, id: str, settlement: Settlement, was: Submission | None = None) -> None:
-        placed, ready = settlement.placed, settlement.placed.expected_ready_at
-        if ready is not None and ready.tzinfo is None:
-            # A mistake of the adapter, which must not keep the order from being recorded.
-            ready = None
+        placed = settlement.placed
         self.ledger.place(
             id,
             answer=json.dumps(settlement.answer),
@@ -678,7 +675,7 @@ class Submissions:
             expected_charge=placed.expected_charge,
             charged=placed.charged,
             proven=placed.reference is not None,
-            ready=ready,
+            ready=placed.expected_ready_at,
             was=was,
         )
 

@@ -12,7 +12,8 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ledger.webhooks import Notices
-from levelup_ov.ordering.service import UNSTORABLE, RequestContext, Service
+from levelup_ov.ordering.reported_orders import UNSTORABLE
+from levelup_ov.ordering.service import RequestContext, Service
 
 OLDEST = timedelta(hours=25)
 """Providers repeat a message for a day."""

@@ -7,12 +7,13 @@ nothing behind at the provider.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.ready_time import Shown
+from levelup_ov.ordering.reported_orders import LONGEST_ID, readable
 from levelup_ov.testing.changes import BROKEN, DOOR, Change, changes, extended
 from levelup_ov.testing.harness import CARD, Bench, Run
 from levelup_ov.testing.provider import Refusal, Sample
@@ -26,6 +27,12 @@ SHORT = 0.2
 """Seconds of the deadline in tests of it."""
 GRACE = 0.4
 """Seconds after which an adapter has exceeded its deadline."""
+_RULES = {
+    "expected_ready_at": "TIME-1",
+    "expected_charge": "MONEY-1",
+    "charged": "MONEY-1",
+    "customer_account": "META-7",
+}
 
 
 class Outcomes:
@@ -180,14 +187,15 @@ class Outcomes:
 
 def check_placed(placed: Placed, *, after_fault: bool = False) -> None:
     """Check a placed order's ids and reference; ``after_fault`` its charge may differ, if reported (PAY-4)."""
-    assert isinstance(placed.order_id, (str, int)) and placed.order_id != "", "SUB-1: order_id is needed"
-    assert isinstance(placed.provider_order_id, str) and placed.provider_order_id, "SUB-1: provider_order_id is needed"
-    expected = placed.expected_ready_at
-    naive = isinstance(expected, datetime) and expected.tzinfo is None
-    assert not naive, f"TIME-1: expected_ready_at is a naive time: {expected}"
-    for name in ("expected_charge", "charged"):
-        amount = getattr(placed, name)
-        assert amount is None or type(amount) is int, f"MONEY-1: {name} is {amount!r}, not an integer of cents"
+    assert isinstance(placed, Placed), f"SUB-1: return a Placed, not {placed!r}"
+    _, wrong = readable(placed)
+    for member, expected in wrong.items():
+        rule = _RULES.get(member, "SUB-1")
+        raise AssertionError(f"{rule}: {member} is {getattr(placed, member)!r}: it must be {expected}")
+    assert type(placed.order_id) in (str, int), f"SUB-1: order_id is {placed.order_id!r}: it must be a str or an int"
+    assert type(placed.provider_order_id) is str, f"SUB-1: provider_order_id is {placed.provider_order_id!r}, not a str"
+    for id in (str(placed.order_id), placed.provider_order_id):
+        assert len(id) <= LONGEST_ID, f"SUB-1: an id has {len(id)} characters; {LONGEST_ID} are kept: {id[:50]}..."
     sound = after_fault or not placed.charge_mismatch
     assert sound, f"PAY-4: charged {placed.charged} instead of {placed.expected_charge}"
 

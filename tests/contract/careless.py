@@ -12,6 +12,7 @@ from levelup_ov.adapter import Setting
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed
+from levelup_ov.domain.status import OrderStatus, Stage
 from levelup_ov.domain.tender import Tender
 from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.transport.session import Session
@@ -105,3 +106,16 @@ class ReportsNothing(NeverSaysPlaces):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         self._place(order, session)
         return None  # type: ignore[return-value]
+
+
+class AsksAndCancels(TillAdapter):
+    """Knows how to ask for the status of an order, and how to cancel it; must not be asked to."""
+
+    order_status: ClassVar[Mapping[str, Stage]] = {"on the grill": "preparing"}
+    cancels = True
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        raise AssertionError("the provider is asked for an order whose id is not known")
+
+    def cancel_order(self, location: Location, provider_order_id: str, reference: str, session: Session) -> None:
+        raise AssertionError("the provider is asked to cancel an order whose id is not known")

@@ -268,6 +268,20 @@ def test_a_word_is_short_and_holds_no_secret(reporting: tuple[ReportingAdapter, 
         assert (answer["status"], answer["provider_status"]) == (None, known)
 
 
+@pytest.mark.rule("STAT-1", "TIME-1")
+@pytest.mark.parametrize("wrong", [datetime(2030, 6, 3, 12), "2030-06-03T16:00Z", 17], ids=repr)
+def test_a_time_of_a_wrong_type_is_left_out(
+    reporting: tuple[ReportingAdapter, Channel], caplog: pytest.LogCaptureFixture, wrong: Any
+) -> None:
+    provider, channel = reporting
+    channel.submit("fake.one")
+    provider.status = OrderStatus("on the grill", reference=None, changed_at=wrong)
+    answer = status(channel, "A-1", "fake.one").order
+    assert (answer["status"], answer["changed_at"]) == ("preparing", None)
+    causes = [record.__dict__.get("cause", "") for record in caplog.records]
+    assert any(cause.startswith("ReportingAdapter returned OrderStatus.changed_at as ") for cause in causes)
+
+
 @pytest.mark.rule("STAT-2", "EVT-2")
 def test_no_sentence_of_a_person_is_a_status(
     reporting: tuple[ReportingAdapter, Channel], caplog: pytest.LogCaptureFixture
