@@ -228,9 +228,6 @@ def upgrade(url: str) -> str | None:
     :raises SchemaMismatch: a newer release has changed what this one needs.
     :raises LedgerUnavailable: the database cannot be reached or written.
     """
-    from alembic import command
-    from alembic.config import Config
-
     engine = open_engine(url, pool_size=1, create=True)
     try:
         with failures(engine):
@@ -240,15 +237,22 @@ def upgrade(url: str) -> str | None:
                 if engine.dialect.name == "postgresql":
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
                 found = _revision(connection)
-                if _is_newer(connection, found):
-                    return found
-                config = Config()
-                config.set_main_option("script_location", "levelup_ov:ledger/migrations")
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                if found != REVISIONS[-1] and not _is_newer(connection, found):
+                    _migrate(connection)
             return found
     finally:
         engine.dispose()
+
+
+def _migrate(connection: Connection) -> None:
+    # Imported only here: a start over the newest schema needs none of it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "levelup_ov:ledger/migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _address(url: str) -> URL:
