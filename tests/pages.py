@@ -49,7 +49,7 @@ def directives(page: str) -> Iterator[Directive]:
 class Shell:
     """A shell that remembers its variables, and terminals of their own beside it."""
 
-    timeout = 120
+    timeout = 300
     """Seconds that one block may take."""
 
     def __init__(self, directory: Path, env: dict[str, str]) -> None:

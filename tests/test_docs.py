@@ -82,7 +82,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pages, built with warnings as errors."""
     out = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-qnW", "--keep-going", "-b", "html", str(DOCS), str(out)]
-    built = subprocess.run([*command, "-d", str(out / ".trees")], capture_output=True, text=True, timeout=120)
+    built = subprocess.run([*command, "-d", str(out / ".trees")], capture_output=True, text=True, timeout=400)
     assert built.returncode == 0, built.stderr
     return out
 

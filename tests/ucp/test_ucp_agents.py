@@ -228,7 +228,10 @@ def test_a_host_is_the_same_in_every_spelling(network: Network, serving: Callabl
     ],
     ids=["to this host", "to the same host", "missing", "text", "list", "large"],
 )
-def test_an_invalid_profile_is_refused(serving: Callable[..., Any], answer: bytes, code: str) -> None:
+def test_an_invalid_profile_is_refused(
+    serving: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, answer: bytes, code: str
+) -> None:
+    monkeypatch.setattr(agents, "PATIENCE", 30)  # a machine at work needs a while for the large one
     with serving(answer) as server:
         assert refused(Profiles([f"https://{HOST}"])) == code
         assert [request.line for request in server.requests] == ["GET /profile.json HTTP/1.1"]
