@@ -90,14 +90,6 @@ _REFUSALS = (
 
 A 404 is read as if it ended with *not found*.
 """
-_DUPLICATE = re.compile(
-    r"external ?id|\bduplicate\b.*\border\b|\border\b.*\balready (exists|placed|received|submitted)\b", re.IGNORECASE
-)
-"""An order with this id exists: not a refusal, but a question for :meth:`ToastAdapter.find_order`.
-
-Toast documents no words for it.
-"""
-
 _OF_GATEWAYS = ("error", "path", "timestamp")
 """Members of a 404 from servers in front of Toast, for an unknown address."""
 _OF_AN_ORDER = re.compile(r"(?!.*(restaurant|location|merchant))(?=.*\border\b).*", re.IGNORECASE | re.DOTALL)
@@ -258,8 +250,6 @@ class ToastAdapter(Adapter):
             # A gateway's 404 is not Toast's, and must not prove that there is no order.
             own = problem.identifier("status", "") == "404" and not any(map(problem.has, _OF_GATEWAYS))
             return NotFound(_code_of(f"{words} not found"), words) if own else None
-        if _DUPLICATE.search(words):
-            return None
         return Refused(_code_of(words), words)
 
     def _call(self, session: Session, method: str, path: str, restaurant: str, **more: Any) -> Reply:

@@ -98,8 +98,8 @@ class Adapter(ReportsBetweenMenus, ABC):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         """Place the order, paid with ``tender`` (EP-5).
 
-        The one call that commits the provider to the order says ``places_order=True``. A ``Refused`` from here
-        proves that there is no order. If a later call contradicts it, raise it as unknown (SUB-8).
+        The one call that commits the provider to the order says ``places_order=True``. Where that is ``Refused``,
+        :meth:`find_order` is asked once. If a later call contradicts its answer, raise that as unknown (SUB-8).
         """
 
     def find_order(

@@ -44,6 +44,7 @@ from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
 from levelup_ov.ordering.menu_changes import changes, seen_menu, stock_digest
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
+from levelup_ov.ordering.placing import place_order
 from levelup_ov.ordering.reported_orders import UNSTORABLE, is_whole, last_call, order_status, placed_order
 from levelup_ov.ordering.stock_and_pauses import PATIENCE, KnownStock, check_stock
 from levelup_ov.ordering.submissions import Attempt, Settlement, SubmissionKey, Submissions
@@ -724,7 +725,7 @@ class Service:
         if attempt.is_new:
             self._check_known_stock(routed, order)
         with self._session(routed.adapter, context, order, request.tender, attempt, own=True) as session:
-            placed = routed.adapter.submit_order(order, request.tender, session)
+            placed = place_order(routed.adapter, order, request.tender, session)
             if not attempt.reported():
                 _report_unmarked(routed.adapter, attempt, session)
             secrets = [*_secrets(routed.adapter, order, request.tender), *session.secrets]

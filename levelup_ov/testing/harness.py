@@ -18,6 +18,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, Tender
 from levelup_ov.errors import KINDS, Refused
 from levelup_ov.ordering.locations import Directory, RoutedLocation
+from levelup_ov.ordering.placing import place_order
 from levelup_ov.testing.provider import Provider, Sample
 from levelup_ov.transport import net
 from levelup_ov.transport.deadline import Deadline
@@ -175,6 +176,12 @@ class Bench:
             lambda adapter, session: adapter.submit_order(order, tender, session),
             order=order, fault=fault, seconds=seconds, own=True, **how,
         )  # fmt: skip
+
+    def submit_as_service(self, order: Order, tender: Tender, fault: Fault | None = None) -> Run:
+        """One submission, with the look-up of a refused order, as the service does it."""
+        return self.do(
+            lambda adapter, session: place_order(adapter, order, tender, session), order=order, fault=fault, own=True
+        )
 
     def find(self, order: Order, trace: Mapping[str, Any] | None, fault: Fault | None = None) -> Run:
         """One look-up of the order's reference."""

@@ -100,7 +100,7 @@ class Outcomes:
         bench.needs_reactions()
         sample = refusal.sample
         order, before = bench.order(sample), bench.held()
-        runs = [bench.submit(order, sample.tender)]
+        runs = [bench.submit_as_service(order, sample.tender)]
         if not refusal.at_submission:
             runs.append(bench.validate(order))
         for run in runs:

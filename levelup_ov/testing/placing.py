@@ -14,9 +14,10 @@ from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.testing.changes import BROKEN
 from levelup_ov.testing.harness import Bench, Run
+from levelup_ov.testing.identity import check_echo
 from levelup_ov.testing.outcomes import check_placed
-from levelup_ov.testing.provider import Sample
-from levelup_ov.testing.steps import record
+from levelup_ov.testing.provider import Refusal, Sample
+from levelup_ov.testing.steps import record, refused
 from levelup_ov.transport.tap import Answered, Exchange, Fault, Forward, lost, unreachable
 
 LARGEST_TRACE = 2048
@@ -51,6 +52,36 @@ class Placing:
             for trace in run.traces:
                 found = bench.find(order, trace).answer
                 assert found is None, f"SUB-5: no order was placed under this reference, yet one is found: {found}"
+
+    @pytest.mark.rule("SUB-2", "SUB-8")
+    def test_a_call_that_is_delivered_twice_is_one_order(self, bench: Bench, sample: Sample, refusal: Refusal) -> None:
+        """The second delivery is refused, and only its answer comes back."""
+        bench.needs_reactions()
+        if _recovery(bench) != "look_up":
+            pytest.skip("the adapter declares recovery = 'replay': the second delivery has the same answer")
+        reported = refused(bench, refusal.sample)
+        answers = [each.answer for each in reported.placing or reported.exchanges if each.answer is not None]
+        if reported.failure is None or not answers:
+            pytest.skip("the adapter itself refuses this order")
+        order, before, delivered = bench.order(sample), bench.held(), list[Answered]()
+
+        def deliver_twice(exchange: Exchange, forward: Forward) -> Answered:
+            answer = forward()
+            if not exchange.places_order or delivered:
+                return answer
+            delivered.append(answer)
+            return answers[-1]
+
+        run = bench.submit_as_service(order, sample.tender, deliver_twice)
+        what = f"the placing call is delivered twice, and the second time it is refused: {reported.failure}"
+        assert before is None or bench.held() == before + 1, (
+            f"SUB-2: {what}; the provider now has {bench.held()} orders, before it had {before}. {run.story()}"
+        )
+        if run.failure is None:
+            check_placed(run.answer, after_fault=True)
+            check_echo(bench.provider.adapter, run.answer, order.reference)
+            return
+        assert not run.proves_no_order, f"SUB-5: {what}; that is reported as {run.failure!r}, as if there were no order"
 
     @pytest.mark.rule("SUB-2", "SUB-3")
     def test_two_submissions_are_two_orders(self, bench: Bench, sample: Sample) -> None:

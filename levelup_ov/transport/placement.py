@@ -17,11 +17,12 @@ class Placement:
     of any later call proves nothing about the order. Another placing call, which the provider would not recognize as
     the same, is not sent before every earlier one is proven to have had no effect (:attr:`may_send_another`).
 
-    ``last_look`` receives the adapter's trace, and raises a failure if nothing may be sent.
+    ``last_look`` receives the adapter's trace, and raises a failure if nothing may be sent. ``trace`` is the last one.
     """
 
     def __init__(self, last_look: LastLook | None = None) -> None:
         self._last_look = last_look
+        self.trace: Mapping[str, Any] | None = None
         self.may_exist = False
         self.is_unanswered = False
         """Whether a placing call was sent, and its answer is missing or was not understood."""
@@ -39,6 +40,7 @@ class Placement:
         """
         if self._last_look is not None:
             self._last_look(trace)
+        self.trace = trace
 
     def begin(self) -> None:
         """The placing call is sent next, or its answer is here."""

@@ -412,7 +412,7 @@ class Session:
         :data:`MIN_TIME_TO_PLACE` left, and sent again only if it provably had no effect, or is ``repeatable`` too.
         The same holds if the adapter calls it a second time.
         ``trace``: a small object, nothing personal, by which the adapter can find that order later. The name
-        ``sent_to`` in it is taken.
+        ``sent_to`` and ``sent_with`` in it are taken.
         ``also``: statuses in addition to 200 (and 201, unless it reads) that the provider documents as success of
         this call. Any other status in which ``error_from`` finds no refusal is a broken protocol.
         ``cache_for``: seconds for which a JSON answer is cached for the whole account, and then revalidated by its

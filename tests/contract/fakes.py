@@ -14,7 +14,7 @@ from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.status import OrderStatus, Stage
 from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, Unanswered
+from levelup_ov.errors import ReferenceFenced, Refused, Unanswered
 from levelup_ov.transport.session import Reply, Session
 
 Answer = TypeVar("Answer")
@@ -167,6 +167,42 @@ class FencingAdapter(MovingAdapter):
 
 class RepeatingAdapter(MovingAdapter):
     recovery = "replay"
+
+
+class DoublingAdapter(FakeAdapter):
+    """Refuses each placing call with ``refusal``. ``makes``: the first delivery of the call has made the order before.
+
+    ``look_up`` is raised by look-ups, if anything; ``traces`` are those that it was asked with.
+    """
+
+    refusal: ClassVar[Refused] = Refused("item_unavailable", "sold out")
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self.makes = True
+        self.look_up: Exception | None = None
+        self.made: dict[str, Placed] = {}
+        self.traces: list[Mapping[str, Any]] = []
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        session.placement.look({"cart": "c-1"})
+        session.placement.begin()
+        if self.makes:
+            number = f"A-{len(self.made) + 1}"
+            self.made[order.reference or ""] = Placed(number, number, reference=order.reference)
+        raise self.refusal
+
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        self.traces.append(trace)
+        if self.look_up is not None:
+            raise self.look_up
+        return self.made.get(reference)
+
+
+class DoublingFence(DoublingAdapter):
+    refusal = ReferenceFenced()
 
 
 class EchoingAdapter(SandboxAdapter):

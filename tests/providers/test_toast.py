@@ -658,23 +658,9 @@ def test_an_order_whose_answer_was_lost_is_found(bench: Bench, effect: str) -> N
     assert bench.find("ref-2") is None
 
 
-@pytest.mark.rule("SUB-2", "SUB-5")
-def test_a_reference_used_twice_is_a_question_and_no_refusal(bench: Bench) -> None:
-    first = bench.submit()
-
-    failure = refusal_of(bench.submit)
-
-    assert isinstance(failure, Unanswered) and failure.sent and bench.session.placing
-    assert len(bench.toast.orders) == 1
-    assert bench.find().provider_order_id == first.provider_order_id
-
-
 @pytest.mark.rule("SUB-5", "SUB-8")
-@pytest.mark.parametrize(
-    "status, words", [(400, "Order already exists"), (400, "Duplicate order"), (404, "Order not found")]
-)
-def test_words_about_an_order_that_exists_are_no_refusal(bench: Bench, status: int, words: str) -> None:
-    bench.toast.overrides[ORDERS] = ToastRefusal(status, words)
+def test_a_404_about_an_order_is_no_refusal_of_one(bench: Bench) -> None:
+    bench.toast.overrides[ORDERS] = ToastRefusal(404, "Order not found")
 
     failure = refusal_of(bench.submit)
 

@@ -11,9 +11,10 @@ import pytest
 
 from tests.channel import CARD, Answer, Channel, Clock, item
 from tests.conftest import MakeApp
-from tests.servers.toast import BOSTON, CAMBRIDGE, CLIENT_SECRET, ToastServer
+from tests.servers.toast import BOSTON, CAMBRIDGE, CLIENT_SECRET, Refusal, ToastServer
 
 ORDERS = "/orders/v2/orders"
+FOUND = f"{ORDERS}/<key>"
 LOCATION = f"grill.{BOSTON}"
 BURGER = item("lunch:mains:burger", "side:fries", "side:fries:dip@2:mayo", "side:fries:dip@2:mayo:heat:hot")
 ACCOUNT = """
@@ -146,6 +147,51 @@ def test_a_look_up_without_proof_leaves_the_outcome_unknown(channel: Channel, to
     assert toast.calls[f"POST {ORDERS}"] == 1
 
 
+SAID_TWICE = (
+    "An order with externalId LEVELUP:1 already exists", "Duplicate entry for key", "Conflict", "Soup is sold out",
+    "The restaurant takes no online orders",
+)  # fmt: skip
+
+
+@pytest.mark.rule("SUB-2", "SUB-8")
+@pytest.mark.parametrize("words", SAID_TWICE)
+def test_a_call_that_arrives_twice_is_one_order(channel: Channel, toast: ToastServer, words: str) -> None:
+    """The first delivery makes the order, and the answer to the second one comes back."""
+    toast.fault(ORDERS, words)
+
+    placed = submit(channel, order_number="A-4")
+
+    assert placed.order["order_id"] == "1" and "Idempotency-Replayed" not in placed.headers
+    assert submit(channel, order_number="A-4").order["order_id"] == "1"
+    assert len(toast.orders) == toast.calls[f"POST {ORDERS}"] == 1
+
+
+@pytest.mark.rule("SUB-2", "SUB-5", "SUB-8")
+@pytest.mark.parametrize("answer", [429, 400, 503, Refusal(404, "Restaurant not found")])
+def test_a_refusal_that_cannot_be_looked_up_is_unknown(channel: Channel, toast: ToastServer, answer: Any) -> None:
+    toast.fault(ORDERS, "Conflict")
+    if isinstance(answer, int):
+        toast.fault(FOUND, answer, answer, answer)
+    else:
+        toast.overrides[FOUND] = answer
+
+    assert submit(channel, order_number="A-5").refusal[:2] == (504, "outcome_unknown")
+    toast.overrides.clear()
+    toast.faults.clear()
+
+    assert submit(channel, order_number="A-5").order["order_id"] == "1"
+    assert len(toast.orders) == 1
+
+
+@pytest.mark.rule("SUB-2", "SUB-5")
+def test_a_refused_order_is_not_placed(channel: Channel, toast: ToastServer) -> None:
+    toast.fault(ORDERS, 400)
+
+    assert submit(channel, order_number="A-6").refusal[:2] == (422, "order_refused")
+    assert toast.orders == {}
+    assert submit(channel, order_number="A-6").order["order_id"] == "1"
+
+
 @pytest.mark.rule("ERR-3")
 @pytest.mark.parametrize("status, expected", [
     (401, (502, "provider_credentials_refused")), (429, (429, "rate_limited")), (503, (503, "provider_unavailable")),
@@ -177,3 +223,8 @@ def test_calls_are_the_fewest_possible(channel: Channel, toast: ToastServer) -> 
     before = made(toast)
     submit(channel, metadata=metadata)
     assert made(toast, before) == 2
+    metadata = validate(channel, tip=100).order["metadata"]
+    toast.fault(ORDERS, 400)
+    before = made(toast)
+    assert submit(channel, tip=100, metadata=metadata).refusal[0] == 422
+    assert made(toast, before) == 3

@@ -48,9 +48,9 @@ class ToastServer:
     """Toast, until the block ends. ``now`` is its clock.
 
     ``calls`` counts what was asked for, ``orders`` are those that exist, by external id. ``faults`` are consumed
-    one by one, by path: a status is answered before anything happens, ``lost`` drops the connection and ``garbled``
-    spoils the answer after it has. ``overrides`` are whole answers or refusals, by path, ``answers`` the last ones
-    given.
+    one by one, by path or rule (``/orders/v2/orders/<key>``): a status is answered before anything happens, ``lost``
+    drops the connection and ``garbled`` spoils the answer after it has, any other text is a refusal in its place.
+    ``overrides`` are whole answers or refusals, by path or rule, ``answers`` the last ones given, by path.
     """
 
     def __init__(self) -> None:
@@ -321,17 +321,20 @@ def schedule() -> dict[str, Any]:
 def _application(server: ToastServer) -> Flask:
     app = Flask("toast", static_folder=None)
 
+    def at_address(kept: Mapping[str, Any]) -> Any:
+        return kept[request.path] if request.path in kept else kept.get(str(request.url_rule))
+
     @app.before_request
     def arrive() -> Response | None:
         server.calls[f"{request.method} {request.path}"] += 1
         server.headers += [(request.path, request.headers.get("Authorization", ""))]
         server.bodies += [(request.path, request.get_json(silent=True))]
         time.sleep(server.slow.get(request.path, 0))
-        effects = server.faults.get(request.path, [])
+        effects = at_address(server.faults) or []
         if effects and isinstance(effects[0], int):
             status = effects.pop(0)
             return make_response(jsonify(_problem(int(status), "injected")), status)
-        if (answer := server.overrides.get(request.path)) is not None:
+        if (answer := at_address(server.overrides)) is not None:
             if isinstance(answer, Refusal):
                 raise answer
             return make_response(jsonify(answer))
@@ -343,11 +346,15 @@ def _application(server: ToastServer) -> Flask:
     @app.after_request
     def leave(response: Response) -> Response:
         server.answers[request.path] = response.get_json(silent=True)
-        effects = server.faults.get(request.path, [])
+        effects = at_address(server.faults) or []
         if effects and isinstance(effects[0], str):
-            if effects.pop(0) == "garbled":
-                return make_response("<html>", 200)
-            request.environ["werkzeug.socket"].shutdown(2)
+            match effects.pop(0):
+                case "garbled":
+                    return make_response("<html>", 200)
+                case "lost":
+                    request.environ["werkzeug.socket"].shutdown(2)
+                case words:
+                    return make_response(jsonify(_problem(400, str(words))), 400)
         return response
 
     @app.errorhandler(Refusal)

@@ -509,6 +509,17 @@ class IdleCancellation(SandboxAdapter):
         session.get(f"/v1/orders/{provider_order_id}/state")
 
 
+class OnceMore(SandboxAdapter):
+    """A refused order is sent again, as another order."""
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        try:
+            return super().submit_order(order, tender, session)
+        except Refused:
+            session.nothing_placed()
+            return super().submit_order(replace(order, reference=f"{order.reference}-2", cart={}), tender, session)
+
+
 class GuessedStatus(SandboxAdapter):
     """A word that is not in the table is taken for the first of it."""
 
@@ -559,6 +570,7 @@ MISTAKES = (
     Mistake(ExpectsWhatComes, "test_another_charge_than_was_asked_for_is_reported", "PAY-4"),
     Mistake(LostForAbsent, "test_a_refusal_of_something_else_proves_no_absence", "SUB-5"),
     Mistake(NoFence, "test_a_fence_refuses_what_comes_late", "SUB-10"),
+    Mistake(OnceMore, "test_a_call_that_is_delivered_twice_is_one_order", "SUB-2"),
     Mistake(NeverFound, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-5"),
     Mistake(AlwaysFound, "test_an_order_that_never_went_out_is_not_placed", "SUB-5"),
     Mistake(RefusedByFault, "test_an_order_that_is_placed_and_answered_with_503_is_found", "SUB-5"),
