@@ -118,9 +118,12 @@ class ToastAdapter(Adapter):
     versions_menus = True
     settings = {
         "base_url": Setting("address of the Toast API, from Toast", required=True, url=True),
-        "client_id": Setting("the client's id", required=True),
+        # Nothing says that one client sees the orders of another.
+        "client_id": Setting("the client's id", required=True, finds_orders=True),
         "client_secret": Setting("the client's secret", required=True, secret=True),
-        "naming_authority": Setting("the name that Toast gave the client for its external ids", required=True),
+        "naming_authority": Setting(
+            "the name that Toast gave the client for its external ids", required=True, finds_orders=True
+        ),
         "restaurants": Setting("GUIDs of the restaurants, comma-separated: the locations", required=True),
         "dining_option": Setting("GUID of the takeout dining option: one for all, or one each", required=True),
         "payment_type": Setting("GUID of the alternate payment type for LevelUp: one for all, or each", required=True),

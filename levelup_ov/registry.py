@@ -154,6 +154,8 @@ def _misfit(adapter: type[Adapter], owner: str) -> str:
     settings = adapter.settings.values() if isinstance(adapter.settings, Mapping) else [None]
     if not all(isinstance(each, Setting) for each in settings):
         return "settings must give a Setting for each key"
+    if not all(isinstance(each.finds_orders, bool) for each in settings if each is not None):
+        return "finds_orders of a Setting must be True or False"
     return ""
 
 

@@ -14,6 +14,8 @@ class Setting:
 
     ``secret``: given only as ``env:NAME``, handed over as :class:`~levelup_ov.domain.secret.Secret`.
     ``url``: must be an absolute http(s) address; its trailing slash is removed.
+    ``finds_orders``: decides where, or under what name, an order is looked up, as ``base_url`` always does. While it
+    has another value than when an order was sent, "no such order" proves nothing (SUB-10). A digest of it is recorded.
     """
 
     meaning: str
@@ -21,6 +23,7 @@ class Setting:
     default: str | None = None
     secret: bool = False
     url: bool = False
+    finds_orders: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from levelup_ov.ledger.corrections import Corrections
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.operator_actions import actions_of
 from levelup_ov.ledger.records import Submission, Superseded
-from levelup_ov.ordering.addresses import ADDRESS_CHANGED, origin_of, sent_elsewhere
+from levelup_ov.ordering.addresses import moved
 from levelup_ov.ordering.bounded_runs import BoundedRun, in_turns, of_gone_accounts
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.redaction import clean
@@ -88,7 +88,7 @@ def list_found(
     else:
         found = shown(lambda: the_ledger().open_submissions(limit=limit))
     for submission in found:
-        click.echo(_line(submission) + _moved(submission))
+        click.echo(_line(submission) + (_moved(submission) if submission.state == "unknown" else ""))
     click.echo(counted(len(found), "submission"), err=True)
     if account and not found and account not in the_settings().accounts:
         click.echo(f"{account} is not in the accounts file: {', '.join(the_settings().accounts)}", err=True)
@@ -145,9 +145,9 @@ def reconcile(limit: int, seconds: float) -> None:
             run.answered(submission.account)
         except Failure as failure:
             left += 1
-            moved = _moved(submission)
-            run.failed(submission.account, time.monotonic() - began, answered=bool(moved))
-            outcome = f"still unknown: {failure.message}{moved}"
+            move = _moved(submission)
+            run.failed(submission.account, time.monotonic() - began, answered=bool(move))
+            outcome = f"still unknown: {failure.message}{move}"
         except Exception as error:
             # One submission must not stop the others.
             log.error("submission_not_reconciled", extra={"submission": submission.id}, exc_info=error)
@@ -297,14 +297,10 @@ def _fences(submission: Submission) -> bool:
 
 
 def _moved(submission: Submission) -> str:
-    """What to do about an unknown order that was sent to another address than its account has now; empty if not."""
+    """What to do about an order that was sent elsewhere than its account sends now; empty if it was not."""
     adapter = the_settings().accounts.get(submission.account)
-    if adapter is None or submission.state != "unknown":
-        return ""
-    sent_to = sent_elsewhere(submission, adapter.base_url)
-    if sent_to is None:
-        return ""
-    return f" (sent to {sent_to}; the account now has {origin_of(adapter.base_url)}: {ADDRESS_CHANGED})"
+    move = adapter and moved(submission, adapter)
+    return f" ({move})" if move else ""
 
 
 def _plain(value: Any) -> str:

@@ -30,7 +30,7 @@ from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.status import CALLED_OFF
 from levelup_ov.domain.stock import Stock, in_stock
-from levelup_ov.domain.submission import Finding
+from levelup_ov.domain.submission import LOOKED_AGAIN, Finding
 from levelup_ov.domain.tender import Tender, TenderKind
 from levelup_ov.errors import Refused, Unanswered, broken_protocol, reading
 from levelup_ov.ledger import identity, limits
@@ -39,7 +39,7 @@ from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.menu_watches import MenuWatches
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ledger.statuses import PlacedOrder
-from levelup_ov.ordering.addresses import ADDRESS_CHANGED, origin_of, own_trace, sent_elsewhere
+from levelup_ov.ordering.addresses import destination, moved, own_trace
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
 from levelup_ov.ordering.menu_changes import changes, seen_menu, stock_digest
@@ -371,7 +371,7 @@ class Service:
             if expired:
                 path = "$.metadata.order_validation_id"
                 raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
-            attempt.also, attempt.sent_to = last_look, origin_of(adapter.base_url)
+            attempt.also, attempt.sent_to = last_look, destination(adapter)
             return self._place_order(adapter, location_id, request, attempt, context)
 
         def find_order(submission: Submission) -> Settlement | None:
@@ -629,9 +629,16 @@ class Service:
     def look_again(self, submission: Submission, context: RequestContext) -> Finding | None:
         """Look up a ruled-out submission once more (SUB-12); returns what a person must look at.
 
+        Where the account has moved, a look counts only if it finds an order, until the last one is due.
+
         :raises Failure: ``outcome_unknown``: the outcome could not be determined now.
         """
-        return self.submissions.look_again(submission, lambda found: self._find_order(found, context))
+
+        def find_order(found: Submission) -> Settlement | None:
+            is_over = found.settled_at is None or found.seen_at - found.settled_at >= LOOKED_AGAIN[-1]
+            return self._find_order(found, context) if is_over else self.look_up(found, context)
+
+        return self.submissions.look_again(submission, find_order)
 
     def fence_of(self, adapter: Adapter, context: RequestContext) -> Callable[[Submission], None] | None:
         """Makes the provider refuse a late order of a submission (SUB-10); None if it cannot do that."""
@@ -640,8 +647,8 @@ class Service:
 
         def fence_order(submission: Submission) -> None:
             routed = self._routed(submission.location, context)
-            if sent_elsewhere(submission, adapter.base_url):
-                return  # a fence at another server stops nothing; look_up says so if it has no order
+            if moved(submission, adapter):
+                return  # a fence elsewhere stops nothing; look_up says so if there is no order
             with self._session(routed.adapter, context, own=True, personal=_unknown(routed)) as session:
                 routed.adapter.fence_order(routed.location, submission.reference, own_trace(submission), session)
 
@@ -950,14 +957,15 @@ def _personal(order: Order | OrderRequest) -> PersonalWords:
 
 
 def _check_address(submission: Submission, adapter: Adapter) -> None:
-    """:raises Failure: it was sent to another address than the account's present one, which proves nothing."""
-    if (sent_to := sent_elsewhere(submission, adapter.base_url)) is not None:
+    """:raises Failure: it was sent elsewhere, or under another name, than the account has now, which proves nothing."""
+    if (move := moved(submission, adapter)) is not None:
         facts = {
             "submission": submission.id, "reference": submission.reference, "account": submission.account,
-            "sent_to": sent_to, "address": origin_of(adapter.base_url),
+            "sent_to": move.sent_to, "address": move.address, "changed": list(move.changed),
         }  # fmt: skip
-        log.error("provider_address_changed", extra={**facts, "remedy": ADDRESS_CHANGED})
-        raise Failure("outcome_unknown", "it was sent to another address than the account has now")
+        log.error("provider_address_changed", extra={**facts, "remedy": move.remedy})
+        words = f"it was sent with another {' and '.join(move.changed)} than the account has now"
+        raise Failure("outcome_unknown", words)
 
 
 def _unknown(routed: RoutedLocation) -> Withheld | None:

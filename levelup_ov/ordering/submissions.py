@@ -118,8 +118,8 @@ class Attempt:
         self.placement = Placement(self.last_look)
         self.first: LastLook | None = None
         """What the last look does before the mark, such as writing another row."""
-        self.sent_to: str | None = None
-        """The origin of the provider's address, to be recorded with the mark."""
+        self.sent_to: Mapping[str, Any] | None = None
+        """The :func:`~levelup_ov.ordering.addresses.destination`, to be recorded with the mark."""
         self.also: Callable[[], None] | None = None
         """A further condition of the last look; it raises a failure if nothing may be sent."""
         self._mark = mark

@@ -183,14 +183,17 @@ class Bench:
             lambda adapter, session: place_order(adapter, order, tender, session), order=order, fault=fault, own=True
         )
 
-    def find(self, order: Order, trace: Mapping[str, Any] | None, fault: Fault | None = None) -> Run:
-        """One look-up of the order's reference."""
+    def find(
+        self, order: Order, trace: Mapping[str, Any] | None, fault: Fault | None = None, adapter: Adapter | None = None
+    ) -> Run:
+        """One look-up of the order's reference; ``adapter``: by this one."""
         reference = order.reference or ""
         return self.do(
             lambda adapter, session: adapter.find_order(order.location, reference, trace or {}, session),
             order=order,
             fault=fault,
             own=True,
+            adapter=adapter,
         )
 
     def fence(self, order: Order, trace: Mapping[str, Any] | None) -> Run:

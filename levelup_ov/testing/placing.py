@@ -6,6 +6,7 @@ This uses the provider itself: the requests arrive, it executes them, and only i
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,28 @@ class Placing:
             check_echo(bench.provider.adapter, run.answer, order.reference)
             return
         assert not run.proves_no_order, f"SUB-5: {what}; that is reported as {run.failure!r}, as if there were no order"
+
+    @pytest.mark.rule("SUB-10")
+    def test_a_setting_that_hides_orders_says_so(self, bench: Bench, sample: Sample) -> None:
+        """The account is changed after an order was sent; secrets are left out, which are changed all the time."""
+        bench.needs_reactions()
+        if _recovery(bench) != "look_up":
+            pytest.skip("the adapter declares recovery = 'replay'")
+        run, _ = record(bench, sample, submitting=True)
+        trace = run.traces[-1] if run.traces else None
+        for name, setting in bench.provider.adapter.settings.items():
+            if setting.finds_orders or setting.secret or setting.url:
+                continue
+            changed = {**bench.account.settings, name: f"{bench.account.setting(name)}x"}
+            try:
+                adapter = bench.provider.adapter(replace(bench.account, settings=changed))
+            except ValueError:
+                continue
+            found = bench.find(run.order, trace, adapter=adapter)
+            assert found.failure is not None or found.value is not None, (
+                f"SUB-10: with another {name}, the look-up says that there is no order, but there is one: declare "
+                f"{name} with Setting(..., finds_orders=True)"
+            )
 
     @pytest.mark.rule("SUB-2", "SUB-3")
     def test_two_submissions_are_two_orders(self, bench: Bench, sample: Sample) -> None:

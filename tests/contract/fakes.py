@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
 
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.adapter import Account, Adapter, Setting
@@ -129,21 +130,30 @@ class CancelingAdapter(ReportingAdapter):
 
 
 class MovingAdapter(FakeAdapter):
-    """``servers`` are the orders of each address, by reference; the answer to the first one of all is lost.
+    """``servers`` are the orders of each address and tenant, by reference; the answer to the first one of all is lost.
 
     ``fenced`` are the addresses that were asked to fence, and ``traces`` what it was asked with.
     """
 
-    settings: ClassVar[Mapping[str, Setting]] = {"base_url": Setting("its address", required=True, url=True)}
+    settings: ClassVar[Mapping[str, Setting]] = {
+        "base_url": Setting("its address", required=True, url=True),
+        "tenant": Setting("whose orders the server shows", finds_orders=True),
+        "kitchen": Setting("what it is called"),
+    }
     servers: ClassVar[dict[str, dict[str, str]]] = {}
     fenced: ClassVar[list[str]] = []
     traces: ClassVar[list[Mapping[str, Any]]] = []
+
+    @property
+    def tenancy(self) -> str:
+        parts = urlsplit(self.base_url)
+        return parts._replace(netloc=parts.netloc.lower()).geturl() + self.account.setting("tenant")
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         session.placement.look({"cart": "c-1"})
         session.placement.begin()
         is_first = not self.servers
-        orders = self.servers.setdefault(self.base_url.lower(), {})
+        orders = self.servers.setdefault(self.tenancy, {})
         number = orders.setdefault(order.reference, f"{self.base_url}/{len(orders)}")
         if is_first:
             raise Unanswered("provider_timeout", "no answer", sent=True)
@@ -153,7 +163,7 @@ class MovingAdapter(FakeAdapter):
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
     ) -> Placed | None:
         self.traces.append(trace)
-        number = self.servers.get(self.base_url.lower(), {}).get(reference)
+        number = self.servers.get(self.tenancy, {}).get(reference)
         return Placed(number, number, reference=reference) if number else None
 
 

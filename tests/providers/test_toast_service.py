@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,34 @@ def test_a_refused_order_is_not_placed(channel: Channel, toast: ToastServer) -> 
     assert submit(channel, order_number="A-6").refusal[:2] == (422, "order_refused")
     assert toast.orders == {}
     assert submit(channel, order_number="A-6").order["order_id"] == "1"
+
+
+@pytest.mark.rule("SUB-2", "SUB-10")
+@pytest.mark.parametrize("name, value", [("naming_authority", "OTHER"), ("client_id", "client-2")])
+def test_another_name_proves_no_absence(
+    channel: Channel, toast: ToastServer, make_app: MakeApp, tmp_path: Path, name: str, value: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Toast has no order under the new name, and says so."""
+    monkeypatch.setattr("levelup_ov.ordering.submissions.CONFIRMED_AFTER", 0.01)
+    toast.fault(ORDERS, "lost")
+    assert submit(channel, order_number="A-7").refusal[:2] == (504, "outcome_unknown")
+    accounts = tmp_path / "accounts.toml"
+    settings = toast.settings(**{name: value})
+    accounts.write_text(ACCOUNT + "".join(f'{name} = "{value}"\n' for name, value in settings.items()))
+    toast.client_id = settings["client_id"]
+    hidden = dict(toast.orders)
+    toast.orders.clear()
+    moved = Channel(make_app(
+        LEVELUP_OV_ACCOUNTS=str(accounts), TOAST_SECRET=CLIENT_SECRET, LEVELUP_OV_RECONCILE_GRACE="0.1"
+    ))  # fmt: skip
+    for _ in range(3):
+        assert submit(moved, order_number="A-7").refusal[:2] == (504, "outcome_unknown")
+        time.sleep(0.15)
+    assert toast.orders == {} and toast.calls[f"POST {ORDERS}"] == 1
+    toast.orders.update(hidden)
+    # What is found counts, but for another name it is another order.
+    assert submit(moved, order_number="A-7").status == (504 if name == "naming_authority" else 200)
 
 
 @pytest.mark.rule("ERR-3")

@@ -62,7 +62,7 @@ class ToastServer:
         self.faults: dict[str, list[int | str]] = {}
         self.overrides: dict[str, Any] = {}
         self.answers: dict[str, Any] = {}
-        self.token_life = 86400
+        self.client_id, self.token_life = CLIENT_ID, 86400
         # Whether a check's amount and its total hold gratuities; the specification says only that the amount does not.
         self.gratuities = (False, False)
         self.slow: dict[str, float] = {}
@@ -108,7 +108,7 @@ class ToastServer:
         }  # fmt: skip
 
     def log_in(self, body: Mapping[str, Any]) -> Any:
-        expected = {"clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET, "userAccessType": "TOAST_MACHINE_CLIENT"}
+        expected = {"clientId": self.client_id, "clientSecret": CLIENT_SECRET, "userAccessType": "TOAST_MACHINE_CLIENT"}
         if body != expected:
             raise Refusal(401, "Unauthorized")
         with self._lock:

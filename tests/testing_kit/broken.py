@@ -11,6 +11,7 @@ from datetime import timezone
 from typing import Any
 
 from adapters.sandbox import Cart, SandboxAdapter, _content, _place_order
+from levelup_ov.adapter import Setting
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location
 from levelup_ov.domain.menu import Menu
@@ -520,6 +521,25 @@ class OnceMore(SandboxAdapter):
             return super().submit_order(replace(order, reference=f"{order.reference}-2", cart={}), tender, session)
 
 
+class OwnNames(SandboxAdapter):
+    """Orders get a name from a setting that does not say so."""
+
+    settings = {**SandboxAdapter.settings, "prefix": Setting("the first part of our references", default="ov")}
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        named = replace(order, reference=self._named(order.reference or ""))
+        return replace(super().submit_order(named, tender, session), reference=order.reference)
+
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        placed = super().find_order(location, self._named(reference), trace, session)
+        return placed and replace(placed, reference=reference)
+
+    def _named(self, reference: str) -> str:
+        return f"{self.account.setting('prefix')}-{reference}"
+
+
 class GuessedStatus(SandboxAdapter):
     """A word that is not in the table is taken for the first of it."""
 
@@ -570,6 +590,7 @@ MISTAKES = (
     Mistake(ExpectsWhatComes, "test_another_charge_than_was_asked_for_is_reported", "PAY-4"),
     Mistake(LostForAbsent, "test_a_refusal_of_something_else_proves_no_absence", "SUB-5"),
     Mistake(NoFence, "test_a_fence_refuses_what_comes_late", "SUB-10"),
+    Mistake(OwnNames, "test_a_setting_that_hides_orders_says_so", "SUB-10"),
     Mistake(OnceMore, "test_a_call_that_is_delivered_twice_is_one_order", "SUB-2"),
     Mistake(NeverFound, "test_an_order_whose_answer_is_lost_is_placed_once_and_found", "SUB-5"),
     Mistake(AlwaysFound, "test_an_order_that_never_went_out_is_not_placed", "SUB-5"),
