@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.domain.tender import Tender
 from levelup_ov.errors import Refused, broken_protocol
 from levelup_ov.transport.session import Session
+
+log = logging.getLogger(__name__)
 
 
 def place_order(adapter: Adapter, order: Order, tender: Tender, session: Session) -> Placed:
@@ -29,6 +33,8 @@ def place_order(adapter: Adapter, order: Order, tender: Tender, session: Session
         placed = _find_order(adapter, order, session)
         if placed is None:
             raise
+        facts = {"account": adapter.account.name, "reference": order.reference, "cause": refusal.code}
+        log.warning("refused_order_was_placed", extra=facts)
         return placed
 
 

@@ -28,13 +28,14 @@ def submit(channel: Channel) -> Answer:
 
 @pytest.mark.rule("SUB-2", "SUB-8")
 @pytest.mark.parametrize("both", ["DoublingAdapter", "DoublingFence"], indirect=True)
-def test_an_order_that_the_provider_has_is_placed(both: Both) -> None:
+def test_an_order_that_the_provider_has_is_placed(both: Both, caplog: pytest.LogCaptureFixture) -> None:
     provider, channel = both
     assert submit(channel).order["order_id"] == "A-1"
     again = submit(channel)
     assert (again.order["order_id"], again.headers["Idempotency-Replayed"]) == ("A-1", "true")
     assert len(provider.made) == 1
     assert provider.traces == [{"cart": "c-1"}]
+    assert caplog.messages.count("refused_order_was_placed") == 1
 
 
 @pytest.mark.rule("SUB-2", "SUB-5")
