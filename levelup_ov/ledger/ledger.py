@@ -76,6 +76,8 @@ REFERENCES = "references"
 """The name of the key that references are made with."""
 ABSENT = "absent"
 """The sight of a provider that has no order."""
+REPEATED = "repeated "
+"""How the sight of a placing call begins that is sent again to learn what became of the submission."""
 
 log = logging.getLogger(__name__)
 
@@ -461,20 +463,40 @@ class Ledger:
         """How much longer the provider must be without the order until that proves that none will appear (SUB-10).
 
         It had none just now, when it was asked at ``asked_at`` by the observer's clock and answered in time. Zero or
-        less: it also had none ``grace`` ago.
+        less: it also had none ``grace`` ago, and no repetition without an answer was sent since.
 
         :raises Superseded: the ledger no longer contains the submission.
         """
-        asked = self.observer.now_ms() if asked_at is None else asked_at
         try:
-            first = self.database.run(lambda cursor, _: self.first_sight(cursor, submission.id, _absence(submission)))
+            return self.database.run(lambda cursor, _: self._wait(cursor, submission, grace, asked_at))
         except self._integrity_error:
             raise Superseded("rule_out", None) from None
-        return grace - max(asked - first, 0) * MILLISECOND
 
     def distrust(self, submission: Submission) -> None:
         """Forget that the provider had no order: it did not answer in time, and may have been asleep (SUB-10)."""
         values = {"this": submission.id, "change": _absence(submission)}
+        self.database.run(lambda cursor, _: self._sql.forget_sight.run(cursor, values), single=True)
+
+    def begin_repeating(self, submission: Submission, repetition: str) -> None:
+        """Before the placing call is sent again to learn the outcome: make sure that it is still unknown (SUB-9).
+
+        Until :meth:`end_repeating`, no other refusal proves that there is no order, as the call may still arrive.
+
+        :raises Superseded: it has changed since it was read here; do not send.
+        """
+
+        def work(cursor: Any, _again: bool) -> None:
+            self._sql.hold.first(cursor, {"this": submission.id})
+            row = self._read(cursor, submission.id)
+            if row is None or (row.state, row.version) != ("unknown", submission.version):
+                raise Superseded("rule_out", row)
+            self.first_sight(cursor, submission.id, REPEATED + repetition)
+
+        self.database.run(work)
+
+    def end_repeating(self, submission: Submission, repetition: str) -> None:
+        """The provider has refused the repeated call."""
+        values = {"this": submission.id, "change": REPEATED + repetition}
         self.database.run(lambda cursor, _: self._sql.forget_sight.run(cursor, values), single=True)
 
     def rule_out(
@@ -494,12 +516,20 @@ class Ledger:
         :raises TooEarly: it is not fenced, and has not been without an order for ``grace``.
         :raises Superseded: it was settled differently.
         """
-        if not fenced and settled_by is None:
-            if (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
+
+        def check(cursor: Any) -> None:
+            # From here on, nobody begins to repeat it until this transaction ends.
+            self._sql.hold.first(cursor, {"this": submission.id})
+            if (wait := self._wait(cursor, submission, grace, asked_at)) > timedelta(0):
                 raise TooEarly(wait)
+
+        looks = not fenced and settled_by is None
+        if looks and (wait := self.absence(submission, grace=grace, asked_at=asked_at)) > timedelta(0):
+            raise TooEarly(wait)
         self._change(
             "rule_out",
             submission.id,
+            check=check if looks else None,
             ended="fenced" if fenced else "told" if settled_by else "absent",
             settled_by=settled_by,
             finding="card_may_be_charged" if submission.card and not fenced else None,
@@ -853,6 +883,14 @@ class Ledger:
         self._sql.see.run(cursor, {"submission": id, "change": change, "boot": boot, "since": now})
         return now
 
+    def _wait(self, cursor: Any, submission: Submission, grace: timedelta, asked_at: int | None) -> timedelta:
+        """For :meth:`absence`."""
+        asked = self.observer.now_ms() if asked_at is None else asked_at
+        last = self.first_sight(cursor, submission.id, _absence(submission))
+        for sight in self._sql.sights.all(cursor, {"this": submission.id, "kind": REPEATED}):
+            last = max(last, self.first_sight(cursor, submission.id, sight.change))
+        return grace - max(asked - last, 0) * MILLISECOND
+
     def _lock(self, cursor: Any, digests: Iterable[str]) -> None:
         """Make claims for a common identity wait for one another; on SQLite all claims do."""
         if self.database.is_postgresql:
@@ -916,29 +954,36 @@ class Ledger:
         durably: bool = False,
         notify: str | None = None,
         was: Submission | None = None,
+        check: Callable[[Any], None] | None = None,
         **values: Any,
     ) -> None:
         """Make a change, or raise.
 
         ``done`` decides whether a row already in the target state counts as success; its flag says that this is a
         retry. ``durably``: the change survives a power failure once this returns. ``notify``: what the
-        operator is notified of with it. ``was``: the submission, if another outcome is recorded of it.
+        operator is notified of with it. ``was``: the submission, if another outcome is recorded of it. ``check`` is
+        called first, with the cursor of the transaction.
         """
         follow = None if was is None or self.follow is None else self.follow(was)
         reports = self.outbox.is_on and change in self._sql.reported
         statement = (self._sql.quiet if reports else self._sql.changes)[change]
 
         def once(cursor: Any, again: bool) -> tuple[int, bool]:
+            if check is not None:
+                check(cursor)
             values.update(self._clock())
             return statement.run(cursor, values).rowcount, again
 
         def with_events(cursor: Any, again: bool) -> tuple[bool, bool]:
+            if check is not None:
+                check(cursor)
             return self._report(cursor, change, id, {**values, **self._clock()}, notify, follow), again
 
         values["this"] = id
         changed, again = 0, False
         if follow is None and (notify is None or not reports):
-            changed, again = self.database.run_durably(once) if durably else self.database.run(once, single=True)
+            single = check is None
+            changed, again = self.database.run_durably(once) if durably else self.database.run(once, single=single)
         if not changed and (reports or follow is not None):
             changed, again = self.database.run(with_events)
         if changed:

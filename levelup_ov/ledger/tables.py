@@ -346,6 +346,8 @@ class Statements:
         of_this = SIGHTS.c.submission == bindparam("this"), SIGHTS.c.change == bindparam("change")
         self.sight = prepare(select(SIGHTS.c.since).where(*of_this, SIGHTS.c.boot == bindparam("boot")))
         self.forget_sight = prepare(delete(SIGHTS).where(*of_this))
+        is_repeated = SIGHTS.c.submission == bindparam("this"), SIGHTS.c.change.startswith(bindparam("kind"))
+        self.sights = prepare(select(SIGHTS.c.change).where(*is_repeated).distinct())
         self.holder = prepare(
             self.all.where(
                 _C.account == bindparam("account"),

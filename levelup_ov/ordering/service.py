@@ -32,7 +32,7 @@ from levelup_ov.domain.status import CALLED_OFF
 from levelup_ov.domain.stock import Stock, in_stock
 from levelup_ov.domain.submission import LOOKED_AGAIN, Finding
 from levelup_ov.domain.tender import Tender, TenderKind
-from levelup_ov.errors import Refused, Unanswered, broken_protocol, reading
+from levelup_ov.errors import Unanswered, broken_protocol, reading
 from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
@@ -378,16 +378,12 @@ class Service:
             if adapter.recovery == "look_up":
                 return self.look_up(submission, context, request.order)
             _check_address(submission, adapter)
-            again = Attempt(submission.id, submission.reference, submission.received_at)
-            try:
+
+            def place_again(again: Attempt) -> Settlement:
                 again.also = last_look
                 return self._place_order(adapter, location_id, request, again, context)
-            except Refused as refusal:
-                # A refusal of a call before the placing one, or after one without an answer, does not say what became
-                # of an earlier placing call.
-                if not (again.order_may_stand and refusal.proof) or again.placement.is_unanswered:
-                    raise
-                return None
+
+            return self.submissions.repeat(submission, place_again)
 
         with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
             if context.location is None:

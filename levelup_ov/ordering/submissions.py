@@ -34,6 +34,7 @@ from levelup_ov.ledger.records import (
     Superseded,
     TooEarly,
     Unknown,
+    new_id,
 )
 from levelup_ov.ordering.addresses import stored_trace
 from levelup_ov.transport import net
@@ -96,10 +97,9 @@ class Attempt:
     """One attempt to place a submission at the provider.
 
     ``id`` is the id of its row in the ledger, ``reference`` our reference at the provider. ``received_at``: the time
-    to send, None for the current time. ``mark`` records that the order is about to be placed, and ``check``
-    asks the ledger whether this attempt still owns the submission; both are None for a repetition that only reconciles.
-    ``mark_late`` records that it was sent without any of that. ``reserve``: seconds of the deadline that no last look
-    uses.
+    to send, None for the current time. ``mark`` records that the order is about to be placed; it is None for a
+    repetition that only reconciles. ``check`` asks the ledger whether this attempt may still send it.
+    ``mark_late`` records that it was sent without any of that. ``reserve``: seconds of the deadline that no last look uses.
     """
 
     def __init__(
@@ -136,23 +136,22 @@ class Attempt:
     def last_look(self, trace: Mapping[str, Any] | None) -> None:
         """Called immediately before each try to send the placing call (SUB-9).
 
-        The first time, it marks the submission durably as being sent. Every time, it checks that the submission has
-        not been settled by somebody else.
+        The first time, it marks the submission durably as being sent, unless this only reconciles. Otherwise it checks
+        that the submission has not been settled by somebody else.
 
         :raises Failure: it has been, or the ledger does not answer; do not send.
         """
         with limits.reserving(self._reserve):
             if self.first is not None:
                 self.first(trace)
-            if self._mark is not None:
-                try:
-                    if not self._begun:
-                        self._mark(stored_trace(trace, self.sent_to))
-                    elif self._check is not None:
-                        self._check()
-                except Superseded:
-                    raise in_progress() from None
-                self._begun = True
+            try:
+                if self._mark is not None and not self._begun:
+                    self._mark(stored_trace(trace, self.sent_to))
+                elif self._check is not None:
+                    self._check()
+            except Superseded:
+                raise in_progress() from None
+            self._begun = True
             if self.also is not None:
                 self.also()
 
@@ -380,6 +379,29 @@ class Submissions:
                 give_up(submission)
             return self._rule_out(submission, asked_at, fenced=fence_order is not None)
         return self._found(submission, settlement, key)
+
+    def repeat(self, submission: Submission, place_order: Callable[[Attempt], Settlement]) -> Settlement | None:
+        """The order of an unknown submission, which the provider returns if it is sent again; None: it is refused.
+
+        :raises Failure: that does not say what became of it, or somebody else has settled it.
+        """
+        repetition = new_id()
+        again = Attempt(
+            submission.id,
+            submission.reference,
+            submission.received_at,
+            check=lambda: self.ledger.begin_repeating(submission, repetition),
+            reserve=self.settling_time,
+        )
+        try:
+            return place_order(again)
+        except Refused as refusal:
+            # A refusal of a call before the placing one, or after one without an answer, does not say what became of an
+            # earlier placing call.
+            if not (again.order_may_stand and refusal.proof) or again.placement.is_unanswered:
+                raise
+        self.ledger.end_repeating(submission, repetition)
+        return None
 
     def settle(self, submission: Submission, placed: str | None, by: str) -> None:
         """Settle an unknown submission by a person's statement: the restaurant's number, or None if it has no order.

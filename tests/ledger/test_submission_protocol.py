@@ -20,7 +20,7 @@ from levelup_ov.errors import ReferenceFenced, Refused, Unanswered
 from levelup_ov.ledger.boot_clock import Observer
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
 from levelup_ov.ledger.ledger import Ledger, open_ledger
-from levelup_ov.ledger.records import Submission
+from levelup_ov.ledger.records import Submission, TooEarly
 from levelup_ov.ordering.submissions import (
     CONFIRMED_AFTER,
     MOST_FENCED,
@@ -168,6 +168,79 @@ def test_a_look_that_fails_or_is_slow_restarts_the_wait(world: World, look: Any)
     world.looks += [0.0, look]
     assert world.submit() == "outcome_unknown"
     assert len(world.sent) == 1
+
+
+@pytest.fixture
+def repeated(world: World) -> Submission:
+    """An unknown submission, which is sent again to learn its outcome: it is always refused, for the first time now."""
+
+    def refuse(attempt: Attempt) -> Settlement:
+        attempt.placement.begin()
+        attempt.last_look(None)
+        raise Refused("item_unavailable", "sold out")
+
+    world.find_order = lambda submission: world.submissions.repeat(submission, refuse)  # type: ignore[method-assign]
+    assert world.submit(answer="lost") == "outcome_unknown"
+    assert world.submit() == "outcome_unknown"
+    (row,) = world.ledger.find()
+    return row
+
+
+@pytest.mark.rule("SUB-9", "SUB-2")
+@pytest.mark.parametrize("tries", [0, 1])
+def test_a_repetition_that_was_overtaken_is_not_sent(world: World, repeated: Submission, tries: int) -> None:
+    """It takes its time before the call; meanwhile the submission is ruled out, and sent with another meal."""
+    sent = []
+
+    def place(attempt: Attempt) -> Settlement:
+        for _ in range(tries):
+            attempt.placement.begin()
+            attempt.last_look(None)
+        world.pass_by(GRACE)
+        assert world.submit(content=b"two burgers") == "idempotency_key_reused"
+        assert world.submit(answer=Refused("item_unavailable", "sold out")) == "item_unavailable"
+        assert world.submit(content=b"two burgers") == "p-1"
+        attempt.placement.begin()
+        attempt.last_look(None)
+        sent.append(attempt)
+        return world._settlement(attempt.reference)
+
+    with pytest.raises(Failure) as raised:
+        world.submissions.repeat(repeated, place)
+    assert (raised.value.code, sent) == ("submission_in_progress", [])
+    assert [state for state, _ in world.states()] == ["not_placed", "not_placed", "placed"]
+
+
+@pytest.mark.rule("SUB-10", "SUB-2")
+@pytest.mark.parametrize("two_hosts", [False, True])
+def test_refusals_wait_for_a_repetition_without_an_answer(
+    world: World, repeated: Submission, url: str, two_hosts: bool
+) -> None:
+    other, up = None, [77_000]
+    if two_hosts:
+        other = open_ledger(url, clock=world.wall, observer=Observer("B", lambda: up[0]))
+        assert other.absence(repeated, grace=timedelta(seconds=GRACE)) > timedelta(0)
+
+    def hang(attempt: Attempt) -> Settlement:
+        world.pass_by(GRACE)
+        attempt.placement.begin()
+        attempt.last_look(None)
+        for _ in range(3):
+            world.pass_by(GRACE / 4)
+            assert world.submit() == "outcome_unknown"
+        raise Unanswered("provider_timeout", "no answer", sent=True)
+
+    with pytest.raises(Unanswered):
+        world.submissions.repeat(repeated, hang)
+    if other is not None:
+        # It was without the order for long enough, but has only now read of the repetition.
+        up[0] += int(GRACE * 2000)
+        with closing(other), pytest.raises(TooEarly):
+            other.rule_out(repeated, grace=timedelta(seconds=GRACE))
+    assert world.states() == [("unknown", None)]
+    world.pass_by(GRACE / 4 + 1)
+    assert world.submit() == "p-1"
+    assert world.states() == [("not_placed", "absent"), ("placed", None)]
 
 
 @pytest.mark.rule("SUB-10", "SUB-11")
