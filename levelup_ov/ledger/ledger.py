@@ -142,6 +142,7 @@ class Ledger:
         reference: Callable[[int], str] | None = None,
         card: bool = False,
         is_paid: bool = False,
+        now: datetime | None = None,
     ) -> Claim:
         """Reserve the right to send a submission, or return its outcome (SUB-3, SUB-4).
 
@@ -154,6 +155,7 @@ class Ledger:
         it, also where it is the same as an earlier one.
         ``lease`` must cover everything before :meth:`begin_sending`.
         ``reference`` returns our reference for a generation (SUB-11); without it, each claim has a new one.
+        ``now``: when the submission was received.
         """
         kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
         if not kinds or not content:
@@ -195,7 +197,7 @@ class Ledger:
                     return self._recognized(cursor, held, kinds, content, this, request_id if is_paid else None)
                 insert, point = self._sql.insert, self._sql.point
                 if matches:
-                    row.update(following(matches, identities, content, alike, reference))
+                    row.update(following(matches, identities, content, alike, reference, now))
                 ended = [each for each in _not_placed(matches) if set(content) & set(each.content)]
             if not insert.run(cursor, {**row, **self._clock()}).rowcount:
                 raise _Seen

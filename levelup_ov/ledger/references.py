@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from levelup_ov.ledger.identity import Identity, Kind
 from levelup_ov.ledger.records import Submission, to_ms
+
+RECENT = timedelta(minutes=10)
+"""How long a later attempt sends the time of the first one; after that, the time is wrong for the guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +29,23 @@ def following(
     content: tuple[str, ...],
     alike: tuple[str, ...],
     reference: Callable[[int], str] | None,
+    now: datetime | None = None,
 ) -> dict[str, Any]:
-    """What a new row inherits from earlier attempts, none of which has its identities any more (SUB-11)."""
+    """What a new row inherits from earlier attempts, none of which has its identities any more (SUB-11).
+
+    ``now``: when the new one was received; None: like the first one.
+    """
     by_kind = {match.kind: match.submission for match in reversed(matches)}
     before = next(by_kind[identity.kind] for identity in identities if identity.kind in by_kind)
     taken: dict[str, Any] = {"previous": before.id}
     if reference is None:
         return taken
     latest = max(match.submission.generation for match in matches)
-    if any(_is_over(match.submission, content, alike) for match in matches):
+    sent = before.received_at
+    is_old = sent is not None and now is not None and abs(now - sent) > RECENT
+    if is_old or any(_is_over(match.submission, content, alike) for match in matches):
         return {**taken, "generation": latest + 1, "reference": reference(latest + 1)}
-    received = before.received_at and to_ms(before.received_at)
-    return {**taken, "generation": latest, "reference": before.reference, "received_at": received}
+    return {**taken, "generation": latest, "reference": before.reference, "received_at": sent and to_ms(sent)}
 
 
 def _is_over(before: Submission, content: tuple[str, ...], alike: tuple[str, ...]) -> bool:

@@ -99,7 +99,8 @@ class Attempt:
     ``id`` is the id of its row in the ledger, ``reference`` our reference at the provider. ``received_at``: the time
     to send, None for the current time. ``mark`` records that the order is about to be placed; it is None for a
     repetition that only reconciles. ``check`` asks the ledger whether this attempt may still send it.
-    ``mark_late`` records that it was sent without any of that. ``reserve``: seconds of the deadline that no last look uses.
+    ``mark_late`` records that it was sent without any of that. ``reserve``: seconds of the deadline that no last look
+    uses.
     """
 
     def __init__(
@@ -293,6 +294,7 @@ class Submissions:
                         reference=key.reference,
                         card=key.card,
                         is_paid=key.is_paid,
+                        now=key.now,
                     )
                 match claim:
                     case Claimed():

@@ -316,6 +316,26 @@ def test_what_was_ruled_out_goes_again_as_it_went_first(world: World) -> None:
     assert first.id != second.id
 
 
+@pytest.mark.rule("SUB-11", "TIME-1")
+@pytest.mark.parametrize("later", [10 * 60 + 1, 3 * 3600, -3 * 3600])
+def test_what_goes_again_much_later_goes_as_a_new_one(world: World, later: int) -> None:
+    """The time of the first attempt would be wrong for the guest; and a provider may compare what has one reference."""
+    assert world.submit(answer="lost") == "outcome_unknown"
+    (row,) = world.ledger.find()
+    world.ledger.rule_out(row, grace=timedelta(0))
+    world.wall.advance(timedelta(seconds=later))
+    assert world.submit(answer="lost") == "outcome_unknown"
+    sent_at = world.wall.now
+    first, late = world.sent
+    assert first.reference != late.reference and late.received_at == sent_at
+    # It then goes again as it went: a database that lost it would give it the same reference.
+    world.pass_by(60)
+    assert world.submit() == "outcome_unknown"
+    world.pass_by(GRACE)
+    assert world.submit() == "p-1"
+    assert (world.sent[-1].reference, world.sent[-1].received_at) == (late.reference, sent_at)
+
+
 @pytest.mark.rule("SUB-11")
 def test_after_a_refusal_it_goes_as_a_new_one(world: World) -> None:
     assert world.submit(answer=Refused("card_declined", "no")) == "card_declined"

@@ -179,13 +179,15 @@ def test_a_merchant_discount_is_echoed_and_changes_no_price(
 
 
 @pytest.mark.rule("TIME-1", "TIME-3", "TIME-7", "TIME-8")
-def test_the_placed_order_gets_the_validated_time(
-    adapter: FftpAdapter, session: Session, order: Callable[..., Order]
+def test_the_placed_order_counts_from_its_making(
+    restaurant: FftpServer, adapter: FftpAdapter, session: Session, order: Callable[..., Order]
 ) -> None:
     quote = adapter.validate_order(order(), session)
     placed = adapter.submit_order(order(), LevelUp(), session)
 
-    assert quote.ready.soonest == placed.expected_ready_at == NOW + timedelta(minutes=20)
+    made = restaurant.orders()[0]["created_at"]
+    assert quote.ready.soonest == NOW + timedelta(minutes=20)
+    assert placed.expected_ready_at == datetime.fromisoformat(made) + timedelta(minutes=20)
     assert quote.ready.slots is None
 
 

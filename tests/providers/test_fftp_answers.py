@@ -293,8 +293,12 @@ def test_fftp_cannot_say_what_was_paid_for_a_discounted_order(
 
 
 @pytest.mark.rule("SUB-2", "SUB-5", "TIME-1")
-def test_the_time_of_an_earlier_order_counts_from_its_making(fftp: responses.RequestsMock, session: Session) -> None:
-    server(fftp, lambda: (200, PLACED))
+@pytest.mark.parametrize("status", [200, 201])
+def test_the_time_counts_from_the_making_of_the_order(
+    fftp: responses.RequestsMock, session: Session, status: int
+) -> None:
+    """The submission may have come in long before."""
+    server(fftp, lambda: (status, PLACED))
     fftp.post(PAID, json={**PLACED, "paid": True})
 
     placed = ADAPTER.submit_order(order(), LevelUp(), session)
