@@ -7,9 +7,10 @@ row remains, and ``checkout reconcile`` asks for the order's status once no requ
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, is_old, merged, proven
 from levelup_ov.checkout.charged_orders import key_of, number_of
@@ -227,9 +228,14 @@ class Canceler:
             "state": "refunding", "held": self._leases.new(), "operator_case": without(UNPROVEN, order),
             "cancellation": canceled.stored(), "refund_key": canceled.asked,
         }  # fmt: skip
-        refunding = self._store.change_order(
-            order.id, _OPEN, held=order.held, cancellation=order.cancellation, values=values
-        )
+
+        def refund(now: StoredOrder) -> Mapping[str, Any]:
+            # A status that contradicts the cancellation may have been recorded since this one was asked for.
+            is_contradicted = now.is_made_again and not order.is_made_again
+            is_same = (now.state, now.held, now.cancellation) == (order.state, order.held, order.cancellation)
+            return values if is_same and not is_contradicted else {}
+
+        refunding = self._store.change_locked(order.id, refund)
         if refunding is None:
             raise self._overtaken(order)
         log.warning("interrupted_cancellation_refunded", extra={"order": order.id, "stage": stage})

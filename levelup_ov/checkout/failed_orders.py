@@ -101,6 +101,15 @@ def found_placed(order: StoredOrder, answer: str) -> dict[str, str | None]:
     }  # fmt: skip
 
 
+def unplaced(order: StoredOrder) -> dict[str, str | None]:
+    """What to record of a charged order if it is unknown again whether its provider has it."""
+    return {
+        "state": "submitting", "submitted": None, "held": None, "called_off_at": None,
+        # These were about the other order.
+        "cancellation": None, "operator_case": without(UNPROVEN, order),
+    }  # fmt: skip
+
+
 def made_unpaid(order: StoredOrder) -> str:
     """The stored case of an order that was canceled and refunded, and is made again."""
     message = "the restaurant makes this order again, and its charge was given back"

@@ -13,7 +13,7 @@ from typing import Any
 
 from levelup_ov.checkout.attention import event_of
 from levelup_ov.checkout.charged_orders import charged_for, key_of
-from levelup_ov.checkout.failed_orders import UNPROVEN, found_placed, without
+from levelup_ov.checkout.failed_orders import found_placed, unplaced
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Submission
@@ -62,8 +62,4 @@ def _changed(order: StoredOrder, submission: Submission) -> Mapping[str, Any]:
         return {}
     if order.state != "submitted":
         return {"submitted": None}
-    return {
-        "state": "submitting", "submitted": None, "held": None, "called_off_at": None,
-        # These were about the other order.
-        "cancellation": None, "operator_case": without(UNPROVEN, order),
-    }  # fmt: skip
+    return unplaced(order)

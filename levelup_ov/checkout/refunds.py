@@ -33,6 +33,7 @@ from levelup_ov.checkout.failed_orders import (
     made_unpaid,
     pending,
     refund_impossible,
+    unplaced,
 )
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.lost_rows import LostRows
@@ -132,8 +133,13 @@ class Refunds:
             return self._wholly(order, reported)
         except _InPart as part:
             what = case("refunded_in_part", part.message, uuid=order.uuid, told=part.message)
-            values = {"operator_case": what}
-            return self._store.change_order(order.id, ("stuck",), held=order.held, values=values) or order
+
+            def tell(now: StoredOrder) -> Mapping[str, Any]:
+                if now.state != "stuck":
+                    return {}
+                return {"operator_case": made_again(now, what) if now.is_made_again else what}
+
+            return self._store.change_locked(order.id, tell) or order
 
     def found(self, order: StoredOrder, context: RequestContext) -> StoredOrder | None:
         """The order if LevelUp has made a refund that was requested before; asks for none, and None if it has not.
@@ -237,50 +243,63 @@ class Refunds:
             return refund_impossible(order)
         # If its row is lost, so is the mark of what was sent.
         self._lost_rows.keep(replace(order, sent=self._leases.new()))
+        found = order
+        values, told = self._left_of(order, failure, before)
+
+        def undo(now: StoredOrder) -> Mapping[str, Any]:
+            nonlocal found, values, told
+            if now.state != "refunding" or now.held != order.held:
+                told = pending(failure.message) if "state" in values else told
+                return {}
+            # Since it was read, something else may have become known of its meal.
+            found = now
+            values, told = self._left_of(now, failure, before)
+            return values
+
+        self._store.change_locked(order.id, undo)
+        if values.get("state") == "stuck":
+            facts = {"order": order.id, "uuid": order.uuid, "kind": _kind_of(failure), "remedy": SETTLE}
+            log.error("refund_impossible", extra=facts)
+        elif found.problem is not None:
+            log.error("charged_not_submitted_not_refunded", extra={"order": order.id})
+        elif order.problem is not None:
+            told = pending("the provider has the order after all")
+        return told
+
+    def _left_of(self, order: StoredOrder, failure: Failure, before: StoredOrder) -> tuple[dict[str, Any], Failure]:
+        """What to record of a refund that was not made, and the failure to report."""
         is_owed, asked_before = order.problem is not None, before.state == "refunding"
         # The request may have ended: somebody has to learn that the charge stays.
         no_meal = is_owed or order.is_canceled
         if isinstance(failure, _InPart) or isinstance(failure, _ForGood) and no_meal:
-            kind: CaseKind = "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"
             part = failure.message if isinstance(failure, _InPart) else None
-            what = case(kind, failure.message, uuid=order.uuid, told=part)
-
-            def stick(now: StoredOrder) -> dict[str, Any]:
-                if now.state != "refunding" or now.held != order.held:
-                    return {}
-                found = made_again(now, what) if now.is_made_again else what
-                return {"state": "stuck", "operator_case": found, "held": None, "sent": before.sent}
-
-            stuck = self._store.change_locked(order.id, stick)
-            log.error(
-                "refund_impossible", extra={"order": order.id, "uuid": order.uuid, "kind": kind, "remedy": SETTLE}
-            )
-            return refund_impossible(stuck or order) if stuck else pending(failure.message)
+            what = case(_kind_of(failure), failure.message, uuid=order.uuid, told=part)
+            if order.is_made_again:
+                what = made_again(order, what)
+            stuck: dict[str, Any] = {"state": "stuck", "operator_case": what, "held": None, "sent": before.sent}
+            return stuck, refund_impossible(replace(order, **stuck))
         # An earlier attempt that was not answered may still arrive and refund the charge.
         may_arrive = asked_before and not self._leases.has_ended(before.sent)
         if isinstance(failure, _ForGood):
-            if may_arrive:
-                self.release(order)
-                return pending(failure.message)
-            self._put_back(order)
-            return _as_of_refund(failure)
+            return (
+                ({"held": None}, pending(failure.message))
+                if may_arrive
+                else (_as_before(order), _as_of_refund(failure))
+            )
         is_unknown = isinstance(failure, (Unanswered, _Unclear, LedgerUnavailable)) and getattr(failure, "sent", True)
         # Nothing of an attempt that was refused, or not sent, may arrive: only of an earlier one.
-        values = {} if is_unknown else {"sent": before.sent}
+        values: dict[str, Any] = {"held": None} if is_unknown else {"held": None, "sent": before.sent}
         if no_meal or asked_before or is_unknown:
             values |= self._overdue(order, failure)
-        order = self._store.change_order(order.id, ("refunding",), held=order.held, values=values) or order
+        is_told = "operator_case" in values and KINDS[failure.code].retryable
         is_final = not asked_before or failure.code == "manager_confirmation_required" and not may_arrive
+        order = replace(order, **values)
         if is_owed or is_unknown or not is_final:
-            self.release(order)
             words = "the order was not placed, and its charge is not given back yet: " if is_owed else ""
-            if is_owed:
-                log.error("charged_not_submitted_not_refunded", extra={"order": order.id})
             failure = pending(words + failure.message)
         else:
-            self._put_back(order)
-        is_told = "operator_case" in values and KINDS[failure.code].retryable
-        return refund_impossible(order) if is_told else failure
+            values |= _as_before(order)
+        return values, refund_impossible(order) if is_told else failure
 
     def _overdue(self, order: StoredOrder, failure: Failure) -> dict[str, Any]:
         """What to record of a refund that failed: since when, and a case if its merchant left, or after a day."""
@@ -297,17 +316,11 @@ class Refunds:
             told = "LevelUp has not confirmed the refund"
         else:
             return values
+        if order.is_made_again or order.case_kind == SUBMITTED_AND_REFUNDED:
+            # It is a person's already, who has to know of the meal.
+            return values
         message = f"this charge has to go back: {failure.message}"
         return values | {"operator_case": case(kind, message, uuid=order.uuid, told=told)}
-
-    def _put_back(self, order: StoredOrder) -> None:
-        """Nothing was refunded: the order gets its former state."""
-        values = {"state": "submitted" if order.submitted is not None else "charged", "held": None, "refund_key": None}
-        if not order.is_canceled:
-            # Otherwise it stays owed.
-            values["open_since"] = None
-            values["operator_case"] = order.operator_case if order.case_kind == UNPROVEN else None
-        self._store.change_order(order.id, ("refunding",), held=order.held, values=values)
 
     def _refunded(self, order: StoredOrder, reported: PastOrder, **more: str | None) -> StoredOrder:
         assert reported.refunded_at is not None
@@ -347,6 +360,22 @@ def _as_refunded(order: StoredOrder, at: int, more: Mapping[str, str | None]) ->
     if (requested := cancellation_of(order)) is not None:
         values.setdefault("refund_key", merged(order.refund_key, requested.asked))
     return values
+
+
+def _as_before(order: StoredOrder) -> dict[str, Any]:
+    """What to record of an order of which nothing was refunded: its former state, and what is known of its meal."""
+    if order.is_unplaced:
+        return {**unplaced(order), "refund_key": None, "open_since": None, "operator_case": None}
+    values: dict[str, Any] = {"state": "submitted" if order.submitted is not None else "charged", "refund_key": None}
+    if not order.is_canceled:
+        # Otherwise it stays owed.
+        values["open_since"] = None
+        values["operator_case"] = order.operator_case if order.case_kind == UNPROVEN else None
+    return {**values, "held": None}
+
+
+def _kind_of(failure: Failure) -> CaseKind:
+    return "refunded_in_part" if isinstance(failure, _InPart) else "refund_refused"
 
 
 def _keys(order: StoredOrder) -> set[str]:

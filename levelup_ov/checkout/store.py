@@ -510,6 +510,15 @@ class CheckoutStore:
 
         return self._database.run(work)
 
+    def change_as_read(self, order: StoredOrder, values: Mapping[str, Any], *members: str) -> StoredOrder | None:
+        """Change ``order`` if its state and these ``members`` are still as they were when it was read; None: not so."""
+
+        def change(now: StoredOrder) -> Mapping[str, Any]:
+            is_same = all(getattr(now, each) == getattr(order, each) for each in ("state", *members))
+            return values if is_same else {}
+
+        return self.change_locked(order.id, change)
+
     def _report(self, cursor: Any, before: StoredOrder, order: StoredOrder, notify: str | None) -> None:
         known = [each["kind"] for case in before.open_cases for each in (case, case.get("earlier")) if each]
         for what in (notify, *(case["kind"] for case in order.open_cases)):

@@ -24,6 +24,7 @@ from levelup_ov.checkout.failed_orders import (
     in_progress,
     problem,
     refunded,
+    unplaced,
 )
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.lost_rows import LostRows
@@ -105,13 +106,14 @@ class Submitter:
             raise in_progress("this order is being submitted")
         try:
             try:
-                answer, is_other_price = self._submit(taken, asked, delivery, context)
+                answer, is_other_price, is_replay = self._submit(taken, asked, delivery, context)
             except Failure as failure:
                 refusal = failure
                 if not isinstance(failure, _CalledOff):
                     self._check_not_submitted(taken, failure)
             else:
-                return self._submitted(taken, answer, key, "charge_mismatch" if is_other_price else None)
+                done = self._submitted(taken, answer, key, "charge_mismatch" if is_other_price else None)
+                return self._still_submitted(done) if is_replay else done
         except BaseException:
             with suppress(LedgerUnavailable):
                 self._lost_rows.keep(taken, key)
@@ -141,14 +143,14 @@ class Submitter:
             self._refunds.release(taken)
             raise
         if answer is not None:
-            return self._submitted(taken, answer, None)
+            return self._still_submitted(self._submitted(taken, answer, None))
         why = Failure("charge_refunded", "the order was charged, but never reached the provider")
         return self._give_up(taken, why, None, context)
 
     def _submit(
         self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, context: RequestContext
-    ) -> tuple[Mapping[str, Any], bool]:
-        """The provider's answer, and whether its price differs from what the user has paid."""
+    ) -> tuple[Mapping[str, Any], bool, bool]:
+        """The provider's answer, whether its price differs from what the user has paid, and whether it is a replay."""
         # The submission has the order's id instead of the request's, so that it can be found by it. It also has the
         # order's identities (SUB-3): a submission of one of them to the plain endpoint gets this same meal.
         left = max(context.deadline.remaining() - REFUND_TIME, 0)
@@ -181,7 +183,7 @@ class Submitter:
             with suppress(LedgerUnavailable):
                 for submission in self._submitted_before(order):
                     self._service.submissions.ledger.note_charge(submission.id, order.user_pays)
-        return asdict(submitted), is_other_price
+        return asdict(submitted), is_other_price, inner.replayed
 
     def _check_not_submitted(self, order: StoredOrder, failure: Failure) -> None:
         """Return only if no provider can have the order after this failure.
@@ -266,6 +268,19 @@ class Submitter:
         log.error("submitted_and_refunded", extra=facts)
         self._store.change_locked(order.id, partial(found_placed, answer=written))
         raise outcome_unknown("the provider has the order, but its charge was abandoned")
+
+    def _still_submitted(self, order: StoredOrder) -> StoredOrder:
+        """``order``, after its recorded outcome was recorded with it.
+
+        :raises Failure: ``outcome_unknown``: a person has taken that outcome back since it was read.
+        """
+        states = {submission.state for submission in self._submitted_before(order)}
+        if "unknown" not in states or "placed" in states:
+            return order
+        self._store.change_locked(
+            order.id, lambda now: unplaced(now) if (now.state, now.submitted) == ("submitted", order.submitted) else {}
+        )
+        raise outcome_unknown("it is unknown again whether the provider has the order")
 
     def _give_up(
         self, order: StoredOrder, failure: Failure, key: SubmissionKey | None, context: RequestContext

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
+from levelup_ov.checkout.client import LevelUpSession
+from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.service import Service
 from tests.channel import Clock
@@ -174,3 +177,79 @@ def test_a_refunded_order_is_unknown_again(
         assert site.charge(body, "K").error["code"] == "outcome_unknown"
     settled(site, "--not-placed")
     assert site.charge(body, "K").error["code"] == "charge_refunded" and site.command("cases")[0] == 0
+
+
+def refused_meanwhile(site: Site, patch: pytest.MonkeyPatch, meanwhile: Callable[[Site], object]) -> None:
+    """LevelUp refuses the next refund for good, once ``meanwhile`` has happened."""
+    whole = LevelUpSession.refund
+
+    def refund(*arguments: Any) -> Any:
+        patch.undo()
+        meanwhile(site)
+        return whole(*arguments)
+
+    patch.setattr(LevelUpSession, "refund", refund)
+    site.line.faults["/refund"] = [refusal(422, "order", "base")]
+
+
+@pytest.mark.rule("SUB-5", "WEB-5")
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_settlement_is_taken_back_while_a_refund_is_refused(
+    site: Site, merchant: str, user: str, is_there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is recorded of the meal by then counts, and not what was when the refund was asked for."""
+    lost(site, merchant, user)
+    settled(site, "--placed", "999")
+    assert site.reconcile()[0] == 0
+    (uuid,) = site.unrefunded()
+    refused_meanwhile(site, monkeypatch, corrected)
+    assert site.refund(uuid, "R").refusal == (422, "refund_refused", None)
+    done = site.get(f"/orders/{uuid}")["order"]
+    assert (done["state"], done["order_submission"]) == ("submitting", None)
+    if not is_there:
+        settled(site, "--not-placed")
+    assert site.reconcile()[0] == 0
+    assert (site.unrefunded(), site.refunded()) == (([uuid], []) if is_there else ([], [uuid]))
+    assert number(site, uuid) == (str(row(site).order_id) if is_there else None)
+
+
+@pytest.mark.rule("SUB-5", "WEB-3", "WEB-5")
+def test_a_meal_is_found_while_its_refund_is_refused(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    """The guest eats, and has paid: nothing is left to settle."""
+    body = lost(site, merchant, user)
+    settled(site, "--not-placed")
+    site.line.faults["/refund"] = ["unreached"]
+    assert site.reconcile()[0] == 1
+    corrected(site)
+    clock.set(LATER)
+    refused_meanwhile(site, monkeypatch, lambda _: submissions(site, "reconcile"))
+    assert site.reconcile()[0] == 1
+    done = site.charged(body, "K")
+    assert (done["state"], done["problem"], len(site.unrefunded())) == ("submitted", None, 1)
+    assert site.command("cases")[0] == 0 and site.reconcile()[0] == 0
+
+
+@pytest.mark.rule("SUB-5", "WEB-5")
+@pytest.mark.parametrize("by", ["replay", "command"])
+def test_a_settlement_is_taken_back_while_it_is_recorded(
+    site: Site, merchant: str, user: str, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = lost(site, merchant, user)
+    settled(site, "--placed", "999")
+    whole = CheckoutStore.change_order
+
+    def change(store: CheckoutStore, *rest: Any, **named: Any) -> Any:
+        if named["values"].get("state") == "submitted":
+            monkeypatch.undo()
+            corrected(site)
+        return whole(store, *rest, **named)
+
+    monkeypatch.setattr(CheckoutStore, "change_order", change)
+    if by == "replay":
+        assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
+    else:
+        assert site.reconcile()[0] == 1
+    settled(site, "--not-placed")
+    assert site.reconcile()[0] == 0 and len(site.refunded()) == 1
