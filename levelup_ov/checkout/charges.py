@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from types import EllipsisType
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -25,7 +25,7 @@ from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.failed_orders import case, in_progress, problem
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.lost_rows import LostRows
-from levelup_ov.checkout.proof import Charge, PastOrder, differences, may_be_ours
+from levelup_ov.checkout.proof import Charge, PastOrder, UnreadOrder, differences, may_be_ours
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import LOOKS, CheckoutStore, Connected, StoredOrder, UuidTaken
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
@@ -44,6 +44,11 @@ from levelup_ov.transport.placement import Placement
 MOST_PAGES = 20
 """The most pages of a user's orders read for one look."""
 
+_NOT_READABLE = ("provider_credentials_refused", "provider_protocol_error")
+"""What LevelUp's answer fails with if it does not show a user's orders, besides its own refusals."""
+
+History: TypeAlias = list[PastOrder | UnreadOrder]
+
 log = logging.getLogger(__name__)
 
 
@@ -52,7 +57,7 @@ class Absence:
     """LevelUp reports no charge of ``order``, which is as it was then. ``others``: unknown orders at the same place."""
 
     order: StoredOrder
-    others: Sequence[PastOrder] = ()
+    others: Sequence[PastOrder | UnreadOrder] = ()
 
 
 class Sending:
@@ -147,6 +152,8 @@ class Charges:
         :raises Failure: it cannot be found now.
         """
         if order.uuid is not None or order.state == "settled":
+            if keep_for is not None:
+                self._leave_untold(order, keep_for)
             return settlement(order)
         merchant, user = self._accesses_again(order, context)
         is_quiet = self._leases.has_ended(order.sent)
@@ -218,7 +225,7 @@ class Charges:
             message = f"an order that was ruled out may have been charged: LevelUp has {', '.join(uuids)}"
             stray = case("stray_charge", message, found=uuids)
             values: dict[str, Any] = {"operator_case": stray, "look_at": None}
-            return self._store.change_order(order.id, ("not_charged",), values=values) or order
+            return self._looked(order, values)
         if found is None:
             try:
                 charge = self._complete_again(order, merchant, user, context)
@@ -230,11 +237,22 @@ class Charges:
         return self._next_look(order, order.looks + 1)
 
     def _next_look(self, order: StoredOrder, looks: int) -> StoredOrder:
-        values: dict[str, Any] = {"looks": looks, "body": None, "look_at": None, "operator_case": None}
+        values: dict[str, Any] = {
+            "looks": looks,
+            "body": None,
+            "look_at": None,
+            "operator_case": None,
+            "open_since": None,
+        }
         if looks < len(LOOKS):
             look_at = self._now() + LOOKS[looks] // timedelta(milliseconds=1)
-            values = {"looks": looks, "look_at": look_at, "operator_case": None}
-        return self._store.change_order(order.id, ("not_charged",), values=values) or order
+            values = {"looks": looks, "look_at": look_at, "operator_case": None, "open_since": None}
+        return self._looked(order, values)
+
+    def _looked(self, order: StoredOrder, values: Mapping[str, Any]) -> StoredOrder:
+        """Record what a look has found, unless another look, or a person, has recorded something since."""
+        members = ("looks", "look_at", "operator_case", "seen")
+        return self._store.change_as_read(order, values, *members) or self._store.order(order.id) or order
 
     def _complete(
         self, calls: LevelUpSession, merchant: Access, user: Access, sending: Sending, body: Mapping[str, Any]
@@ -322,7 +340,7 @@ class Charges:
         """
         look_at = None
         if keep_for is not None and not order.is_to_be_submitted:
-            look_at = order.created_at + keep_for // timedelta(milliseconds=1)
+            look_at = _kept_until(order, keep_for)
         values = {
             "state": "charged" if why_not is None else "refunding",
             "problem": None if why_not is None else problem(why_not),
@@ -371,6 +389,19 @@ class Charges:
             raise outcome_unknown("another charge may stand for this order, so this one has to go back")
         return now, settlement(now, order.spend + order.tip)
 
+    def _leave_untold(self, order: StoredOrder, keep_for: timedelta) -> None:
+        """Refund a charge at its age whose request has recorded it and has ended before it answered.
+
+        It would have recorded it in the ledger, too. For ``keep_for`` see :meth:`find`.
+
+        :raises Failure: it may still answer.
+        """
+        if order.state != "charged" or order.is_to_be_submitted or order.is_untold:
+            return
+        if left := self._leases.left(order.sent):
+            raise outcome_unknown("the request that has charged it may still answer", max(left, 1))
+        self._store.change_order(order.id, ("charged",), values={"look_at": _kept_until(order, keep_for)})
+
     def give_up(self, absence: Absence) -> None:
         """It is proven that nothing was charged. Because something was sent, it is looked for again.
 
@@ -387,25 +418,39 @@ class Charges:
         if self._store.change_order(order.id, ("charging",), held=order.held, values=values) is None:
             raise outcome_unknown("another request has looked for this charge", 1)
 
-    def _read_history(self, order: StoredOrder, user: Access, context: RequestContext) -> list[PastOrder] | None:
+    def _read_history(self, order: StoredOrder, user: Access, context: RequestContext) -> History | None:
         """The user's orders that may be this charge, without those that are known; None: they cannot be read.
 
-        That there are none is believed when it was read twice: the answer to another call easily looks so.
+        That there are none, or that they cannot be read, is believed when it was answered twice: the answer to another
+        call easily looks so. Neither that they cannot be read nor an order among them that cannot be read proves
+        anything.
 
         :raises Failure: the platform gives no answer that can be used.
         """
-        found = self._read_once(order, user, context)
-        return self._read_once(order, user, context) if found == [] else found
+        answers: list[History | Failure] = []
+        for _ in range(2):
+            answer = self._read_once(order, user, context)
+            if answer is None or isinstance(answer, list) and answer:
+                return answer
+            answers.append(answer)
+        failures = [each for each in answers if isinstance(each, Failure)]
+        if len(failures) == 1:
+            raise failures[0]
+        if not failures:
+            return []
+        log.warning("history_not_readable", extra={"order": order.id, "cause": failures[0].code})
+        return None
 
-    def _read_once(self, order: StoredOrder, user: Access, context: RequestContext) -> list[PastOrder] | None:
+    def _read_once(self, order: StoredOrder, user: Access, context: RequestContext) -> History | Failure | None:
+        """See :meth:`_read_history`; a failure: LevelUp's answer cannot be used."""
         if "read_user_orders" not in user.connection.permissions.split():
             return None
-        read: list[PastOrder] = []
+        read: History = []
         page = 1
         try:
             with self._levelup.calls(context.deadline, context.calls) as calls:
                 for _ in range(MOST_PAGES):
-                    found, following = calls.past_orders(user.token, page)
+                    found, following = calls.listed_orders(user.token, page)
                     read += found
                     if following is None and not found:
                         break
@@ -413,13 +458,15 @@ class Charges:
                     page = following or page + 1
                 else:
                     return None
-        except LevelUpRefused as refusal:
-            if refusal.code == "user_token_refused":
+        except Failure as failure:
+            if failure.code == "user_token_refused":
                 return None
+            if isinstance(failure, LevelUpRefused) or failure.code in _NOT_READABLE:
+                return failure
             raise
         return self._unknown_of(order, may_be_ours(read, location_id=order.location_id))
 
-    def _unknown_of(self, order: StoredOrder, history: list[PastOrder] | None) -> list[PastOrder] | None:
+    def _unknown_of(self, order: StoredOrder, history: History | None) -> History | None:
         """The orders of a history that are not ours, and were not there when this one was ruled out."""
         if not history:
             return history
@@ -434,7 +481,8 @@ class Charges:
             if failure.code in CUT_OFF:
                 # The user may connect again; until then, a person can settle it.
                 what = case("not_connected", f"it is unknown whether this was charged: {failure.message}")
-                self._store.change_order(order.id, ("charging", "not_charged"), values={"operator_case": what})
+                if order.state in ("charging", "not_charged"):
+                    self._store.change_as_read(order, {"operator_case": what}, "operator_case", "look_at")
             raise
 
     def _new(
@@ -462,6 +510,11 @@ class Charges:
 
     def _now(self) -> int:
         return to_ms(self._clock())
+
+
+def _kept_until(order: StoredOrder, keep_for: timedelta) -> int:
+    """When a charge is refunded that no request waits for."""
+    return order.created_at + keep_for // timedelta(milliseconds=1)
 
 
 def body_of(order: CheckoutOrder, sent: amounts.Amounts) -> dict[str, Any]:

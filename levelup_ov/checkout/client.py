@@ -6,17 +6,19 @@ Answers are read member by member; amounts are cents.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from levelup_ov.checkout.authorization import TOKEN_PATH, basic, header, token_form
-from levelup_ov.checkout.proof import CURRENCY, UUID, Charge, PastOrder, one_case, proves_no_charge
+from levelup_ov.checkout.proof import CURRENCY, UUID, Charge, PastOrder, UnreadOrder, one_case, proves_no_charge
 from levelup_ov.checkout.refusals import LevelUpRefused, maintenance_words, oauth_refusal_from, refusal_from
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -302,6 +304,16 @@ class LevelUpSession:
         orders = [_past_order(each.member("order")) for each in _list(reply)]
         return orders, _next_page(reply)
 
+    def listed_orders(self, user: Secret, page: int) -> tuple[list[PastOrder | UnreadOrder], int | None]:
+        """The same, also if some of the orders cannot be read."""
+        reply = self._get("/v15/users/orders", user=user, page=page)
+        if reply.status == 204:
+            return [], None
+        entries = reply.json()
+        if type(entries) is not list:
+            raise broken_protocol("LevelUp's answer needs a list of orders")
+        return [_listed_order(JSONObject(each)) for each in entries], _next_page(reply)
+
     def credit(self, user: Secret, location_id: int) -> Cents:
         """All credit that the user has at a location."""
         answer = self._get(f"/v15/locations/{location_id}/credit", user=user).object()
@@ -541,6 +553,21 @@ def _percentage(answer: JSONObject) -> int | None:
     if not 0 <= value <= MAX_INTEGER:
         raise broken_protocol(f"LevelUp's answer needs a percentage at {answer.path}.progress_percentage")
     return int(value)
+
+
+def _listed_order(entry: JSONObject) -> PastOrder | UnreadOrder:
+    try:
+        return _past_order(entry.member("order"))
+    except Unanswered:
+        content = json.dumps(entry.value, sort_keys=True, default=str)
+        uuid, location_id = f"unread-{hashlib.sha256(content.encode()).hexdigest()[:16]}", None
+    with suppress(Unanswered):
+        order = entry.member("order")
+        with suppress(Unanswered):
+            location_id = order.integer("location_id", None)
+        if UUID.fullmatch(told := order.identifier("uuid")):
+            uuid = one_case(told)
+    return UnreadOrder(uuid, location_id)
 
 
 def _past_order(answer: JSONObject) -> PastOrder:

@@ -228,7 +228,13 @@ class Orders:
                 calls=context.calls,
             )
             context.replayed = settlement.replayed
+            if delivery is None and not settlement.is_recorded:
+                # Who asks again is told. If nobody does, the command must know that nobody was.
+                raise outcome_unknown("the order was charged, and the ledger fails")
             try:
+                if made is not None and self._leases.has_ended(made.sent):
+                    # This host was suspended, and the command has settled it as one that nobody waits for.
+                    made = None
                 charged = made or self.show(settlement.answer["order"])
                 return self._continue(charged, order, delivery, named, context)
             except LedgerUnavailable:
@@ -266,7 +272,9 @@ class Orders:
 
     def tell(self, id: str) -> StoredOrder:
         """:meth:`show` for a site, which has learned of the charge then. :raises Failure: ``order_not_found``."""
-        return self._told(self.show(id))
+        order = self._told(self.show(id))
+        self._note_known(order)
+        return order
 
     def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
         """Refund a whole order, once; ``context.replayed`` says whether this ``key`` has done so before.
@@ -322,6 +330,7 @@ class Orders:
         values: dict[str, Any] = {
             "state": "refunding", "refund_key": merged(asked, order.refund_key), "look_at": None,
         }  # fmt: skip
+        self._note_known(order)
         waiting = order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted
         done = order.state in ("charged", "submitted")
         try:
@@ -387,8 +396,8 @@ class Orders:
         elif (
             not just_charged
             and order.state == "not_charged"
-            and order.body
-            and case_of(order)["kind"] in ("", "not_connected")
+            and order.look_at is not None
+            and case_of(order)["kind"] in ("", "not_connected", "charge_unproven")
         ):
             order = self._charges.look_again(order, context)
         if order.state == "stuck":
@@ -476,8 +485,11 @@ class Orders:
         return done
 
     def _overdue(self, order: StoredOrder, failure: Failure) -> StoredOrder:
-        """Record that it is still unknown whether an order was charged; after a day it is a person's."""
-        if order.state != "charging":
+        """Record that it is still unknown whether an order was charged; after a day it is a person's.
+
+        So is a charge that was ruled out, and cannot be looked for again.
+        """
+        if order.state != "charging" and not (order.state == "not_charged" and order.look_at is not None):
             return order
         now = self._clock()
         since = dated(order.open_since, now)
@@ -486,7 +498,7 @@ class Orders:
             values["operator_case"] = case(
                 "charge_unproven", f"it is unknown whether this was charged: {failure.message}"
             )
-        return self._store.change_order(order.id, ("charging",), values=values) or order
+        return self._store.change_order(order.id, (order.state,), values=values) or order
 
     def _unrecorded(self, besides: set[str]) -> list[StoredOrder]:
         """The orders whose outcome is known, but not to the ledger, which could not be written at that time.
@@ -520,6 +532,14 @@ class Orders:
         if not order.is_untold:
             return order
         return self._store.change_order(order.id, ("charged",), values={"look_at": None}) or self.show(order.id)
+
+    def _note_known(self, order: StoredOrder) -> None:
+        """Record in the ledger a charge that a site knows of: its own request may have ended before it answered."""
+        if order.state != "charged" or order.is_to_be_submitted:
+            return
+        submission = self._submissions.ledger.show(order.id)
+        if submission is not None and submission.state in ("sending", "unknown"):
+            self._submissions.reconcile(submission, lambda _: settlement(order))
 
     def _give_back(self, order: StoredOrder) -> StoredOrder:
         why = Failure("charge_refunded", "the charge was found after its request had ended")

@@ -55,6 +55,18 @@ class PastOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadOrder:
+    """An order of a user's history that cannot be read. ``uuid``: its own, or one that is made of all that it says.
+
+    ``location_id``: None if not known. Whether it was refunded is not known.
+    """
+
+    uuid: str
+    location_id: int | None
+    refunded_at: None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentedRefusal:
     """A refusal that LevelUp documents. An empty member means an error without it.
 
@@ -136,7 +148,7 @@ def differences(charge: Charge, spend: Cents, tip: Cents) -> list[str]:
     return [f"{member} {what}" for member, (right, what) in checks.items() if not right]
 
 
-def may_be_ours(history: Iterable[PastOrder], *, location_id: int) -> list[PastOrder]:
+def may_be_ours(history: Iterable[PastOrder | UnreadOrder], *, location_id: int) -> list[PastOrder | UnreadOrder]:
     """The orders of a user that may be our charge: at the same location, and not refunded.
 
     No documented member of a history links an order to a proposal. Amounts are not compared, because LevelUp may have

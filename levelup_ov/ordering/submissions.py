@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard
 
@@ -60,11 +60,15 @@ CLAIM_PATIENCE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """An order that exists at the provider, and the members of our answer."""
+    """An order that exists at the provider, and the members of our answer.
+
+    ``is_recorded``: whether the ledger could record it.
+    """
 
     placed: Placed
     answer: Mapping[str, Any]
     replayed: bool = False
+    is_recorded: bool = True
 
 
 class Disproved(Exception):
@@ -638,6 +642,7 @@ class Submissions:
         except LedgerUnavailable:
             # The order exists, whatever the ledger says: report it to the channel now; the ledger is reconciled later.
             log.error("placed_but_not_recorded", extra={**facts, **_order(settlement.placed)})
+            settlement = replace(settlement, is_recorded=False)
         self._check_order(id, settlement.placed, facts)
         return settlement
 

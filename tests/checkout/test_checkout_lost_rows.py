@@ -223,3 +223,39 @@ def test_rows_are_lost_while_a_refused_meal_is_refunded(site: Site, merchant: st
     later(clock)
     assert site.reconcile() == NOTHING
     assert (site.unrefunded(), len(site.refunded()), site.meals()) == ([], 1, 0)
+
+
+@pytest.mark.rule("WEB-4", "SUB-5")
+def test_what_was_ruled_out_without_a_record_is_looked_for(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    """The first call arrives late, when the same key has charged again."""
+    kept: list[Any] = []
+    site.line.keeps["/completed_orders"] = kept
+    body = order(merchant, user, discount_amount=0)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    del site.line.keeps["/completed_orders"]
+    lose(site, ("checkout_orders",))()
+    for _ in range(3):
+        later(clock)
+        answer = site.charge(body, "K")
+    told = answer.json["order"]["uuid"]
+    kept[0]()
+    later(clock)
+    status, said = site.reconcile()
+    (stray,) = {*site.unrefunded()} - {told}
+    assert status == 1 and stray in said and stray in site.command("cases")[1]
+
+
+@pytest.mark.rule("WEB-4", "SUB-5")
+def test_looks_for_what_has_no_record_end(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    site.line.faults["/completed_orders"] = ["unreached"] * 3
+    body = order(merchant, user)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    lose(site, ("checkout_orders",))()
+    for _ in range(3):
+        later(clock)
+        site.charge(body, "K")
+    for minutes in (1, 10, 60, 24 * 60):
+        clock.now += timedelta(minutes=minutes)
+        assert site.reconcile()[1].endswith("1 finished, 0 still unfinished\n")
+        assert site.reconcile() == NOTHING
+    assert len(site.unrefunded()) == 1

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.store import StoredOrder
+from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.ledger import Ledger
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import PAYMENT, Site, meal, order
 from tests.checkout.test_checkout_interrupted import NOTHING, state
-from tests.checkout.test_checkout_submissions import submitted_past
+from tests.checkout.test_checkout_submissions import Killed, submitted_past
 
 FOUND, BEFORE, AGED = "2030-06-03T16:02Z", "2030-06-03T16:09Z", "2030-06-03T16:11Z"
 """When the command finds the charge of noon; shortly before its age, which is 600 seconds; and after it."""
@@ -134,3 +137,82 @@ def test_the_age_is_the_sites(make_site: MakeSite, merchant: str, user: str, clo
     assert site.reconcile() == NOTHING and site.unrefunded() == [uuid]
     clock.set("2030-06-03T17:00Z")
     assert site.reconcile()[0] == 0 and site.refunded() == [uuid]
+
+
+def killed(site: Site, body: Any, clock: Clock) -> str:
+    """A charge whose worker has ended after it recorded it, and before it answered."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Ledger, "place", Mock(side_effect=Killed))
+        site.charge(body, "K")
+    clock.set(FOUND)
+    (uuid,) = site.unrefunded()
+    return uuid
+
+
+@pytest.mark.rule("WEB-4", "SUB-5")
+def test_a_recorded_charge_whose_worker_ended_goes_back(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    uuid = killed(site, order(merchant, user), clock)
+    assert site.reconcile()[0] == 0 and site.unrefunded() == [uuid]
+    clock.set(AGED)
+    assert site.reconcile()[0] == 0 and site.refunded() == [uuid] and site.reconcile() == NOTHING
+    assert site.charge(order(merchant, user), "K").refusal == (422, "charge_refunded", None)
+
+
+@pytest.mark.rule("WEB-4", "WEB-6")
+@pytest.mark.parametrize("ask", [
+    lambda site, body, _: site.charged(body, "K"),
+    lambda site, _, uuid: state(site, uuid),
+    lambda site, _, uuid: site.refund(uuid, "R"),
+], ids=["again", "by its UUID", "a refund that is refused"])  # fmt: skip
+@pytest.mark.parametrize("is_found", [True, False])
+def test_a_site_learns_of_what_an_ended_worker_charged(
+    site: Site, merchant: str, user: str, clock: Clock, ask: Callable[[Site, Any, str], object], is_found: bool
+) -> None:
+    uuid = killed(site, order(merchant, user), clock)
+    if is_found:
+        assert site.reconcile()[0] == 0
+    site.line.faults["/refund"] = [(422, [{"error": {"object": "refund", "property": "manager_confirmation"}}])]
+    ask(site, order(merchant, user), uuid)
+    clock.set(AGED)
+    assert site.reconcile() == NOTHING and site.unrefunded() == [uuid]
+
+
+@pytest.mark.rule("WEB-4", "WEB-5")
+def test_a_meal_of_an_ended_worker_is_charged_and_made(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    body = meal(merchant, user)
+    uuid = killed(site, body, clock)
+    assert site.charged(body, "K")["state"] == "submitted"
+    clock.set(AGED)
+    assert site.reconcile() == NOTHING and (site.unrefunded(), site.meals()) == ([uuid], 1)
+
+
+@pytest.mark.rule("WEB-4")
+def test_nobody_is_told_of_a_charge_that_the_command_may_refund(
+    site: Site, merchant: str, user: str, clock: Clock
+) -> None:
+    """The ledger fails when it is to record it, so that nothing would say later that it was told."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ledger, "place", Mock(side_effect=LedgerUnavailable("no room on the disk")))
+        assert site.charge(order(merchant, user), "K").refusal == (504, "outcome_unknown", None)
+    clock.set(AGED)
+    assert site.reconcile()[0] == 0 and site.unrefunded() == []
+
+
+@pytest.mark.rule("WEB-4", "SUB-9")
+def test_a_worker_that_was_suspended_tells_what_it_has_charged(
+    site: Site, make_site: MakeSite, merchant: str, user: str, clock: Clock
+) -> None:
+    """It wakes up after the command has taken it for dead."""
+    whole = Ledger.place
+
+    def place(*arguments: Any, **named: Any) -> None:
+        patch.undo()
+        clock.set(FOUND)
+        assert make_site().reconcile()[0] == 0
+        whole(*arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ledger, "place", place)
+        uuid = site.charged(order(merchant, user), "K")["uuid"]
+    clock.set(AGED)
+    assert site.reconcile() == NOTHING and site.unrefunded() == [uuid]
