@@ -28,6 +28,7 @@ from levelup_ov.checkout.failed_orders import (
 )
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.lost_rows import LostRows
+from levelup_ov.checkout.proof import CURRENCY
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import REFUND_TIME, CheckoutOrder, Delivery, OrderState
@@ -73,7 +74,9 @@ class Submitter:
         if validation is not None and validation.expired(self._clock()):
             path = "$.order_submission.metadata.order_validation_id"
             raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
-        self._service.check_submission(delivery.provider_location_id, submission_of(delivery, order, 0), context)
+        self._service.check_submission(
+            delivery.provider_location_id, submission_of(delivery, order, 0), context, charged_in=CURRENCY
+        )
 
     def deliver(
         self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, key: SubmissionKey, context: RequestContext

@@ -558,7 +558,10 @@ class Service:
                 if self.tracking.record(order, status):
                     return
             # Another request recorded one in between, which may be the older one.
-            order = self.tracking.of(order.submission) or order
+            if (now := self.tracking.of(order.submission)) is None:
+                # The database has lost the order, and so all that could be recorded of it.
+                return
+            order = now
         raise Failure("provider_busy", "others ask for the status of this order", retry_after=1)
 
     def _ask_status(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
@@ -575,14 +578,21 @@ class Service:
             word = UNSTORABLE.sub("\ufffd", word)
         return ReportedStatus(stage, word, status.changed_at, status.expected_ready_at)
 
-    def check_submission(self, location_id: str, request: SubmissionRequest, context: RequestContext) -> None:
+    def check_submission(
+        self, location_id: str, request: SubmissionRequest, context: RequestContext, *, charged_in: str
+    ) -> None:
         """Refuse what can be refused before anything is sent or charged: location, tender, fulfillment and time.
+
+        ``charged_in``: the currency of its charge.
 
         :raises Failure: why the order could not be submitted.
         """
         with self._bulkhead.room(self._account_of(location_id, context).account.name):
             routed = self._routed(location_id, context)
             _check_tender(routed, request.tender)
+            if routed.location.currency != charged_in:
+                why = f"LevelUp charges {charged_in}, and this location's prices are in {routed.location.currency}"
+                raise Failure("tender_not_accepted", why, path="$.provider_location_id")
             self._check_known_stock(routed, self._order(routed, request.order, submits=True))
 
     def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.channel import Clock
+from tests.checkout.conftest import MakeSite
 from tests.checkout.site import Site, meal, order
 
 UNKNOWN = (504, "outcome_unknown", None)
@@ -143,3 +145,19 @@ def test_only_documented_answers_end_a_permissions_request(site: Site) -> None:
         assert site.call("POST", f"/users/{user}/poll").status == 502, members
     site.answer_request(1)
     assert site.post(f"/users/{user}/poll")["user"]["state"] == "connected"
+
+
+@pytest.mark.rule("PAY-4", "WEB-1")
+@pytest.mark.parametrize("currency", ["EUR", "USD"])
+def test_a_meal_is_charged_in_the_currency_of_its_prices(
+    make_site: MakeSite, merchant: str, user: str, tmp_path: Path, currency: str
+) -> None:
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text(f'[accounts.sandbox]\nprovider = "sandbox"\nname = "Diner"\ncurrency = "{currency}"\n')
+    site = make_site(LEVELUP_OV_ACCOUNTS=str(accounts))
+    answer = site.charge(meal(merchant, user))
+    if currency == "USD":
+        assert answer.status == 200
+        return
+    assert answer.refusal == (422, "tender_not_accepted", "$.provider_location_id")
+    assert (site.unrefunded(), site.refunded(), site.meals()) == ([], [], 0)
