@@ -16,6 +16,7 @@ from levelup_ov.checkout.cancellation import Cancellation, cancellation_of, is_o
 from levelup_ov.checkout.charged_orders import key_of, number_of
 from levelup_ov.checkout.failed_orders import CANCELED, UNPROVEN, case, in_progress, pending, without
 from levelup_ov.checkout.leases import Leases
+from levelup_ov.checkout.lost_rows import LostRows
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import OrderState
@@ -23,6 +24,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.status import CALLED_OFF, Stage
 from levelup_ov.errors import KINDS
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.records import to_ms
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.tracking import cancellation_unknown
 from levelup_ov.transport.deadline import Deadline
@@ -42,12 +44,14 @@ class Canceler:
         service: Service,
         refunds: Refunds,
         leases: Leases,
+        lost_rows: LostRows,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._service = service
         self._refunds = refunds
         self._leases = leases
+        self._lost_rows = lost_rows
         self._clock = clock
 
     def cancel(self, order: StoredOrder, asked: str, context: RequestContext) -> None:
@@ -70,14 +74,21 @@ class Canceler:
         try:
             self._service.cancel_order(*_place(order), context, begin=begin, submitted_for=order.id)
         except Failure as failure:
-            if begun:
-                with suppress(LedgerUnavailable):
+            with suppress(LedgerUnavailable):
+                # Only before something is sent.
+                is_begun = begun and failure.code != "submission_in_progress"
+                self._keep(begun if begun and is_begun else order)
+                if begun:
                     self._not_canceled(begun, failure, is_first=order.cancellation is None)
-            if earlier and isinstance(failure, LedgerUnavailable):
+            if failure.code == "order_not_found" and order.called_off_at is not None and not order.is_called_off:
+                # It was canceled here, and the ledger has lost its meal since.
+                return
+            if earlier and (isinstance(failure, LedgerUnavailable) or failure.code == "order_not_found"):
                 raise cancellation_unknown("an earlier request may have canceled the order") from None
             raise
         try:
-            while begun and begun.state in _OPEN and not self._change(begun, proven(begun, asked)):
+            self._keep(begun or order)
+            while begun and begun.state in _OPEN and not self._prove(begun, asked):
                 # Another cancellation has begun in the meantime, or the charge was refunded.
                 begun = self._store.order(order.id)
         except LedgerUnavailable:
@@ -154,6 +165,15 @@ class Canceler:
             raise _busy()
         return begun
 
+    def _keep(self, order: StoredOrder) -> None:
+        """Write an order again, or its cancellation, if the database has lost it."""
+        if self._lost_rows.keep_submitted(order):
+            return
+        now, begun = self._store.order(order.id), cancellation_of(order)
+        if begun and now and now.cancellation is None and not self._leases.has_ended(begun.mark):
+            # Nobody else can have ended it.
+            self._change(now, begun)
+
     def _overtaken(self, order: StoredOrder) -> Failure:
         """The failure where another request has changed a cancellation; releases the order."""
         self._refunds.release(order)
@@ -169,10 +189,15 @@ class Canceler:
             values = {"operator_case": case(UNPROVEN, failure.message, uuid=order.uuid)}
             self._store.change_order(order.id, ("submitted",), cancellation=order.cancellation, values=values)
 
-    def _change(self, order: StoredOrder, cancellation: Cancellation | None) -> StoredOrder | None:
-        """Change the cancellation of an order, if it is still the one that was read; None: it is not."""
-        values = {"cancellation": cancellation and cancellation.stored()}
+    def _change(self, order: StoredOrder, cancellation: Cancellation | None, **more: int) -> StoredOrder | None:
+        """Change the cancellation of an order, and ``more``, if it is still the one that was read; None: it is not."""
+        values = {"cancellation": cancellation and cancellation.stored(), **more}
         return self._store.change_order(order.id, _OPEN, cancellation=order.cancellation, values=values)
+
+    def _prove(self, order: StoredOrder, asked: str) -> StoredOrder | None:
+        """Record that an order is canceled; for ``asked`` and None see :meth:`cancel` and :meth:`_change`."""
+        off = {"called_off_at": order.called_off_at or to_ms(self._clock())}
+        return self._change(order, proven(order, asked), **off)
 
     def _stage(self, order: StoredOrder, context: RequestContext) -> Stage:
         """The stage of the order's status. :raises Failure: it is not known."""

@@ -64,6 +64,17 @@ class LostRows:
                 log.error("two_charges_for_one_order", extra={"order": order.id, "uuid": order.uuid, "other": other})
         return True
 
+    def keep_submitted(self, order: StoredOrder) -> bool:
+        """Write an order again as its caller has it, if the database has lost it; returns whether it had.
+
+        For an order that is canceled, or is not: that says what becomes of its charge, whatever else was made for it.
+        """
+        if self._store.order(order.id) is not None:
+            return False
+        log.error("submission_restored_to_ledger", extra={"submission": order.id})
+        self._store.put(order)
+        return True
+
     def open_case(self, submission: Submission, order: StoredOrder) -> StoredOrder:
         """Store what is known of an ``order`` of whose charge only the ledger's row is left: it may stand."""
         what = case("charge_unproven", "it is unknown whether this was charged: the database has lost its record")

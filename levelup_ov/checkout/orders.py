@@ -147,7 +147,7 @@ class Orders:
         self._charges = Charges(store, levelup, connections, leases, self._lost_rows, sealer, clock)
         self._refunds = Refunds(store, levelup, connections, leases, self._lost_rows, clock)
         self._submitter = Submitter(store, service, self._refunds, leases, self._lost_rows, clock)
-        self._canceler = Canceler(store, service, self._refunds, leases, clock)
+        self._canceler = Canceler(store, service, self._refunds, leases, self._lost_rows, clock)
 
     def preview(self, order: CheckoutOrder, context: RequestContext) -> Preview:
         """A preview of ``order``. :raises Failure: like :meth:`charge`."""

@@ -128,27 +128,38 @@ class _Queries:
             .group_by(_C.account)
             .order_by(_C.account)
         )
-        self.claim = self._write()
-        begin = self._write("canceling_at", checked=False).values(canceling_at=now)
-        self.begin_cancellation = begin.returning(_S.stage, _S.word, _S.changed_at)
+        self.claim = self._write({})
+        self.begin_cancellation = self._write({"canceling_at": now}, checked=False).returning(
+            _S.stage, _S.word, _S.changed_at
+        )
         self.end_cancellation = (
             update(ORDER_STATUSES)
             .where(_S.submission == bindparam("this"), _S.mark == bindparam("seen"))
             .values(canceling_at=bindparam("before", type_=BigInteger))
         )
-        reported: Mapping[str, ColumnElement[Any]] = {
+        self.record = self._write({
             "asked_at": now,
             "changed_at": func.coalesce(bindparam("changed", type_=BigInteger), now),
-        }
-        self.record = self._write(*reported, "stage", "word").values(reported)
-        self.release = self._write("asked_at").values(asked_at=now)
+            "stage": bindparam("stage", type_=Text),
+            "word": bindparam("word", type_=Text),
+        })  # fmt: skip
+        self.release = self._write({"asked_at": now})
 
-    def _write(self, *more: str, checked: bool = True) -> Any:
-        """A statement that makes the row, or changes it; ``checked``: if it still has the mark that was read."""
+    def _write(self, more: Mapping[str, ColumnElement[Any]], *, checked: bool = True) -> Any:
+        """A statement that makes the row, or changes it; nothing if the database has lost the submission.
+
+        ``checked``: if it still has the mark that was read.
+        """
+        columns = (_S.submission, _S.mark, _S.boot, _S.since, _S.lease)
+        values: Mapping[str, ColumnElement[Any]] = {
+            **{each.name: bindparam(each.name, type_=each.type) for each in columns}, **more
+        }  # fmt: skip
+        is_known = select(_C.id).where(_C.id == bindparam("submission", type_=Text)).exists()
         made = insert(ORDER_STATUSES, is_postgresql=self._is_postgresql)
+        made = made.from_select(list(values), select(*values.values()).where(is_known))
         return made.on_conflict_do_update(
             index_elements=["submission"],
-            set_={name: made.excluded[name] for name in ("mark", "boot", "since", "lease", *more)},
+            set_={name: made.excluded[name] for name in values if name != "submission"},
             where=_S.mark.is_not_distinct_from(bindparam("seen", type_=Text)) if checked else None,
         )
 
@@ -168,10 +179,8 @@ class Statuses:
         self._numbered, self._one = map(prepare, (queries.numbered, queries.one))
         self._namesakes = prepare(queries.namesakes)
         self._canceling, self._open, self._counts = map(prepare, (queries.canceling, queries.open, queries.counts))
-        columns = ("submission", "mark", "boot", "since", "lease")
-        self._claim, self._release = prepare(queries.claim, *columns), prepare(queries.release, *columns)
-        self._record = prepare(queries.record, *columns, "stage", "word")
-        self._begin_cancellation = prepare(queries.begin_cancellation, *columns)
+        self._claim, self._release, self._record = map(prepare, (queries.claim, queries.release, queries.record))
+        self._begin_cancellation = prepare(queries.begin_cancellation)
         self._end_cancellation = prepare(queries.end_cancellation)
 
     def numbered(self, location: str, number: str) -> PlacedOrder | None:
@@ -218,14 +227,18 @@ class Statuses:
         rows = self._database.run(lambda cursor, _: self._counts.all(cursor, values), single=True)
         return {row.account: row.orders for row in rows}
 
-    def begin_cancellation(self, order: PlacedOrder) -> PlacedOrder:
+    def begin_cancellation(self, order: PlacedOrder) -> PlacedOrder | None:
         """Note that the provider is about to be asked to cancel the order, which ends all claims; the order as it is.
+
+        None: the database has lost it.
 
         Whatever becomes of the caller, the order is open for a day from now, so its status is not missed (STAT-7).
         Once this returns, the note and what was committed before survive a power failure.
         """
         values = {**self._values(order), "now": self._ledger.now()}
         row = self._database.run_durably(lambda cursor, _: self._begin_cancellation.first(cursor, values))
+        if row is None:
+            return None
         clock = {name: values[name] for name in ("mark", "boot", "since", "lease")}
         changed_at = row.changed_at and from_ms(row.changed_at)
         return replace(order, stage=row.stage, word=row.word, changed_at=changed_at, **clock)
@@ -240,7 +253,10 @@ class Statuses:
         self._database.run(lambda cursor, _: self._end_cancellation.run(cursor, values), single=True)
 
     def claim(self, order: PlacedOrder, lease: timedelta) -> PlacedOrder | None:
-        """Claim the order for ``lease``; None: somebody else has claimed it, or has changed it since it was read."""
+        """Claim the order for ``lease``; None: somebody else has claimed it, or has changed it since it was read.
+
+        Also if the database has lost it.
+        """
         term = lease // _MILLISECOND
 
         def work(cursor: Any, _again: bool) -> PlacedOrder | None:
@@ -262,6 +278,8 @@ class Statuses:
         also: Callable[[Any], None] | None = None,
     ) -> bool:
         """Record a status and end the claim; False: the row has changed since it was read, and stays as it is.
+
+        Or the database has lost the order.
 
         ``changed_at``: None for now. A status that is new is an event. ``also`` is called in the same transaction.
         """
@@ -295,6 +313,9 @@ class Statuses:
         observer = self._ledger.observer
         since = order.since
         if order.boot != observer.boot or since > observer.now_ms():
+            if self._one.first(cursor, {"this": order.submission}) is None:
+                # The database has lost the order, so nobody has it.
+                return True
             since = self._ledger.first_sight(cursor, order.submission, f"asked {order.mark}")
         return observer.now_ms() - since >= order.lease
 

@@ -112,7 +112,7 @@ class OrderTracking:
                 raise in_progress()
             found = None if submission is None else self._statuses.of(submission.id)
         if found is None or str(found.order_id) != number:
-            raise Failure("order_not_found", "no order with this number was placed at this location")
+            raise _not_found()
         return found
 
     def open_orders(self, account: str, *, every: timedelta = timedelta(0), limit: int) -> tuple[PlacedOrder, ...]:
@@ -147,8 +147,14 @@ class OrderTracking:
             self.paid_orders().check_not_charged(order)
 
     def begin_cancellation(self, order: PlacedOrder) -> PlacedOrder:
-        """Note that the provider is about to be asked to cancel an order; the order as it is now (STAT-7)."""
-        return self._statuses.begin_cancellation(order)
+        """Note that the provider is about to be asked to cancel an order; the order as it is now (STAT-7).
+
+        :raises Failure: ``order_not_found``: the database has lost it since it was read.
+        """
+        begun = self._statuses.begin_cancellation(order)
+        if begun is None:
+            raise _not_found()
+        return begun
 
     def end_cancellation(self, order: PlacedOrder) -> None:
         """Take the note of :meth:`begin_cancellation` back: the provider has canceled nothing.
@@ -214,6 +220,10 @@ class OrderTracking:
 def _ambiguous(number: str) -> Failure:
     words = f"several orders have the number {number}: send the Idempotency-Key of the submission"
     return Failure("order_id_ambiguous", words)
+
+
+def _not_found() -> Failure:
+    return Failure("order_not_found", "no order with this number was placed at this location")
 
 
 def is_change(order: PlacedOrder, status: ReportedStatus) -> bool:

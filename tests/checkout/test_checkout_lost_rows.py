@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from adapters.sandbox import SandboxAdapter
-from levelup_ov.errors import Unanswered
+from levelup_ov.errors import Refused, Unanswered
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import LOGIN, PAYMENT, Site, meal, order
+from tests.checkout.test_checkout_cancellations import cancel
 from tests.checkout.test_checkout_money import ledger_of
 from tests.checkout.test_checkout_submissions import REFUSED
 
@@ -259,3 +260,120 @@ def test_looks_for_what_has_no_record_end(site: Site, merchant: str, user: str, 
         assert site.reconcile()[1].endswith("1 finished, 0 still unfinished\n")
         assert site.reconcile() == NOTHING
     assert len(site.unrefunded()) == 1
+
+
+def canceling(site: Site, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object], answer: str) -> None:
+    """What happens while the provider cancels an order for the first time, and what becomes of its answer."""
+    whole, left = SandboxAdapter.cancel_order, [meanwhile]
+
+    def cancel_order(*arguments: Any) -> None:
+        if left:
+            if answer != "refused":
+                whole(*arguments)
+            left.pop()()
+        if answer == "refused":
+            raise Refused("cancellation_refused", "it is being made")
+        if answer != "answered":
+            raise Unanswered("provider_timeout", "no answer", sent=True)
+
+    monkeypatch.setattr(SandboxAdapter, "cancel_order", cancel_order)
+    if answer == "unknown":
+        status, seen = SandboxAdapter.show_status, list[object]()
+
+        def show_status(*arguments: Any) -> Any:
+            seen.append(None)
+            if len(seen) == 2:
+                raise Unanswered("provider_timeout", "no answer", sent=True)
+            return status(*arguments)
+
+        monkeypatch.setattr(SandboxAdapter, "show_status", show_status)
+
+
+CANCELLATION = "UPDATE checkout_orders SET cancellation = NULL"
+
+
+@pytest.mark.rule("WEB-3", "STAT-6", "STAT-7")
+@pytest.mark.parametrize("answer", ["answered", "lost"])
+@pytest.mark.parametrize("loss", ["everything", "the meal", "the charge", "the cancellation"])
+@pytest.mark.parametrize("is_refunded", [True, False])
+def test_rows_are_lost_while_an_order_is_canceled(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch, clock: Clock, answer: str, loss: str,
+    is_refunded: bool,
+) -> None:  # fmt: skip
+    id = site.charged(meal(merchant, user), "K")["id"]
+    lost = {
+        "everything": lose(site), "the meal": lose(site, EVERYTHING[1:]), "the charge": lose(site, EVERYTHING[:1]),
+        "the cancellation": lambda: change(site, CANCELLATION),
+    }  # fmt: skip
+    canceling(site, monkeypatch, lost[loss], answer)
+    site.line.faults["/refund"] = ["lost"] * 3 * (not is_refunded)
+    done = cancel(site, id)
+    if is_refunded:
+        assert done.json["order"]["state"] == "refunded"
+    else:
+        assert done.refusal == (503, "refund_pending", None)
+        site.line.faults.clear()
+        later(clock)
+        assert site.reconcile()[0] == 0
+    again = cancel(site, id)
+    assert (again.json["order"]["state"], again.headers["Idempotency-Replayed"]) == ("refunded", "true")
+    assert site.unrefunded() == [] and site.reconcile() == NOTHING and site.command("cases")[0] == 0
+
+
+@pytest.mark.rule("WEB-3", "STAT-7")
+@pytest.mark.parametrize("loss", ["everything", "the cancellation"])
+def test_an_unknown_cancellation_whose_rows_are_lost_is_not_forgotten(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch, clock: Clock, loss: str
+) -> None:
+    id = site.charged(meal(merchant, user), "K")["id"]
+    lost = lose(site) if loss == "everything" else lambda: change(site, CANCELLATION)
+    canceling(site, monkeypatch, lost, "unknown")
+    for _ in range(1 + (loss == "everything")):
+        assert cancel(site, id).refusal == (504, "cancellation_unknown", None)
+        later(clock)
+    if loss == "the cancellation":
+        assert site.reconcile()[0] == 0 and len(site.refunded()) == 1
+        return
+    # Nobody knows the meal any more.
+    assert site.reconcile()[0] == 1
+    clock.now += timedelta(days=1, minutes=10)
+    assert site.reconcile()[0] == 1 and id in site.command("cases")[1]
+
+
+@pytest.mark.rule("WEB-3", "STAT-6")
+def test_rows_are_lost_while_a_cancellation_is_refused(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    uuid = site.charged(meal(merchant, user), "K")["uuid"]
+    canceling(site, monkeypatch, lose(site), "refused")
+    assert cancel(site, uuid).refusal == (422, "cancellation_refused", None)
+    later(clock)
+    assert site.reconcile() == NOTHING
+    done = site.get(f"/orders/{uuid}")["order"]
+    # The guest eats, and has paid.
+    assert (done["state"], site.unrefunded()) == ("submitted", [uuid]) and done["order_submission"]
+    assert site.refund(uuid).json["order"]["state"] == "refunded"
+
+
+@pytest.mark.rule("WEB-3", "STAT-6")
+@pytest.mark.parametrize("loss", ["everything", "the meal", "the charge"])
+def test_rows_are_lost_just_before_an_order_is_canceled(
+    site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch, clock: Clock, loss: str
+) -> None:
+    uuid = site.charged(meal(merchant, user), "K")["uuid"]
+    tables = {"everything": EVERYTHING, "the meal": EVERYTHING[1:], "the charge": EVERYTHING[:1]}[loss]
+    whole = SandboxAdapter.show_status
+
+    def status(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        lose(site, tables)()
+        return whole(*arguments)
+
+    monkeypatch.setattr(SandboxAdapter, "show_status", status)
+    assert cancel(site, uuid).error["code"] in ("submission_in_progress", "order_not_found")
+    later(clock)
+    assert site.reconcile() == NOTHING and site.get(f"/orders/{uuid}")["order"]["state"] == "submitted"
+    if loss == "the charge":
+        assert cancel(site, uuid).json["order"]["state"] == "refunded"
+    else:
+        assert site.refund(uuid).json["order"]["state"] == "refunded"
