@@ -73,7 +73,7 @@ class SiteAnswer:
 class Diner:
     """Who orders, for themselves. ``wants``: a meal, or goods that the site hands out itself.
 
-    ``back``: how the site takes the order back, if that is decided.
+    ``back``: how the site takes the order back, if that is decided. ``leaves``: whether the site never asks again.
     """
 
     name: str
@@ -82,6 +82,7 @@ class Diner:
     permissions: tuple[str, ...]
     quantity: int
     back: tuple[str, ...] = ()
+    leaves: bool = False
     connections: list[str] = field(default_factory=list)
     answers: list[SiteAnswer] = field(default_factory=list)
     orders: dict[str, tuple[CheckoutOrder, Delivery | None]] = field(default_factory=dict)
@@ -126,6 +127,24 @@ class CheckoutWorld(World):
         for _ in range(dice.choices((1, 2, 3), (5, 3, 2))[0]):
             self._plan_fault()
         self._plan_cancellations(Random(f"{self.seed}/cancellations"))
+        self.answered: set[str] = set()
+        """Orders that a host has answered a request with, whatever became of the answer."""
+        self._plan_rare(Random(f"{self.seed}/rare"))
+
+    def _plan_rare(self, dice: Random) -> None:
+        """What is planned beside all the rest."""
+        for diner in self.diners:
+            diner.leaves = dice.random() < 0.1
+            what = dice.random()
+            if what < 0.05:
+                self.levelup.odd.add(diner.name)
+            elif what < 0.1:
+                self.levelup.hidden.add(diner.name)
+        if dice.random() < 0.05:
+            self.planned.append(("complete", "then killed", dice.choice((0, 0, 1))))
+        if not self._calls_off and dice.random() < 0.05:
+            self.planned.append(("cancel", "order lost", 0))
+            self.diners[0].wants, self.diners[0].back = "meal", ("cancel",)
 
     def _plan_cancellations(self, dice: Random) -> None:
         """What may go wrong where the site, or the restaurant, calls meals off."""
@@ -242,8 +261,8 @@ class CheckoutWorld(World):
         return self.levelup.request(top, body) if server == LevelUp.host else super().read_request(server, top, body)
 
     def fault_named(self, name: str, request: Request) -> faults.Fault:
-        if name == "sold out":
-            return _sold_out
+        if name in _RARE:
+            return _RARE[name]
         if not isinstance(request, LevelUpRequest):
             return super().fault_named(name, request)
         return levelup.LEVELUP.get(request.kind, {}).get(name, levelup.none)
@@ -303,7 +322,10 @@ class CheckoutWorld(World):
 
         def asked(service: Service) -> Any:
             try:
-                return work(self.checkout(host, service))
+                given = work(self.checkout(host, service))
+                if isinstance(given, StoredOrder):
+                    self.answered.add(given.id)
+                return given
             except Failure as failure:
                 return failure
 
@@ -345,7 +367,7 @@ class CheckoutWorld(World):
             self._connect(diner, dice)
         if not diner.connections:
             return
-        key, gone = f"key-{diner.name}", dice.random() < 0.12
+        key, gone = f"key-{diner.name}", dice.random() < 0.12 or diner.leaves
         for attempt in range(3):
             last = self._pay(diner, key, dice, gone)
             if gone or last is None or not last.is_final:
@@ -451,6 +473,22 @@ class CheckoutWorld(World):
         """The order of web checkout that has this meal."""
         return next((order for order in self.orders() if self.meal_of(order) is meal), None)
 
+    def lose_order(self, meal: Order) -> None:
+        """Have the database lose all that it has of the order that paid for a meal, if its site knows the order."""
+        order = self._paid_for(meal)
+        diner = next(each for each in self.diners if each.user.name == meal.guest)
+        if order is None or not all(each.is_final for each in diner.answers if each.asked == "charge"):
+            return
+        self.met.append("order lost")
+        self.say(f"the database loses {order.id}")
+        own = f"(SELECT id FROM submissions WHERE id = '{order.id}' OR request_id = '{order.id}')"
+        run = self.things._connection.execute
+        for table in ("identities", "order_statuses", "sights"):
+            run(f"DELETE FROM {table} WHERE submission IN {own}")
+        run(f"DELETE FROM submissions WHERE id IN {own}")
+        run(f"DELETE FROM checkout_orders WHERE id = '{order.id}'")
+        self.things._connection.commit()
+
     def meal_of(self, order: StoredOrder) -> Order | None:
         """The meal that was submitted for an order."""
         number = None if order.submitted is None else str(json.loads(order.submitted)["order_id"])
@@ -546,6 +584,8 @@ class CheckoutWorld(World):
         So does one that got no answer to a request of its own: it may have rested at a host, and been served last.
         """
         for diner in self.diners:
+            if diner.leaves:
+                continue
             charges = [each for each in diner.answers if each.asked == "charge"]
             last = {each.key: each for each in charges}
             unanswered = {each.key for each in charges if each.code == "connection broken"}
@@ -675,6 +715,24 @@ def _sold_out(it: faults.Exchange) -> None:
         it.say(422, {"detail": "item unavailable: soup"})
     else:
         it.say(422, {"problem": {"code": "dish_sold_out", "text": "Sold out."}})
+
+
+def _order_lost(it: faults.Exchange) -> None:
+    """The database loses an order as the provider cancels it; the answer may be lost, too."""
+    world: CheckoutWorld = it.world  # type: ignore[assignment]
+    meals = [meal for meal in world.provider.kept if meal.id in it.request.path.split("/")]
+    answer = it.forward()
+    for meal in meals:
+        world.lose_order(meal)
+    if it.dice.random() < 0.6:
+        it.say(*answer)
+    else:
+        it.connection.reset()
+
+
+_RARE: Mapping[str, faults.Fault] = {
+    "sold out": _sold_out, "then killed": levelup.then_killed, "order lost": _order_lost,
+}  # fmt: skip
 
 
 def _context(seconds: float) -> RequestContext:

@@ -67,6 +67,8 @@ def _row(world: CheckoutWorld, order: StoredOrder) -> Iterator[tuple[str, str]]:
         yield LEFT, f"{order.id} is {order.state} for good: {order.open_cases}, {order.cancellation}"
     elif order.state in ("charged", "submitted") and (made is None or made.unrefunded != order.gross):
         yield UNTRUE, f"{order.id} is {order.state} with {order.gross}, LevelUp has {made and made.unrefunded}"
+    elif order.state == "charged" and order.look_at is None and order.id not in world.answered:
+        yield MONEY, f"{order.id} is charged for good, and no request was answered with it"
     elif order.state == "refunded" and (made is None or made.unrefunded):
         yield UNTRUE, f"{order.id} is refunded, at LevelUp {made and made.unrefunded} cents are not"
     if made is not None and made.proposal != order.proposed_uuid:

@@ -52,7 +52,8 @@ def refusals_after_silence() -> AbstractContextManager[object]:
 
 
 def _alike(history: Any, *, location_id: int) -> list[PastOrder]:
-    return [each for each in history if each.spend in (650, 1300) and each.refunded_at is None]
+    read = [each for each in history if isinstance(each, PastOrder)]
+    return [each for each in read if each.spend in (650, 1300) and each.refunded_at is None]
 
 
 def only_alike() -> AbstractContextManager[object]:
@@ -233,6 +234,24 @@ def unknown_is_canceled() -> AbstractContextManager[object]:
     return patch(Canceler, "_stage", _believed)
 
 
+def recorded_is_told() -> AbstractContextManager[object]:
+    """A charge that is recorded has been answered with."""
+    return patch(Charges, "_leave_untold", _nothing)
+
+
+def lost_while_canceled() -> AbstractContextManager[object]:
+    """An order that is lost while it is canceled is not written again."""
+    return patch(Canceler, "_keep", _nothing)
+
+
+def odd_orders_block() -> AbstractContextManager[object]:
+    """A history with one order that cannot be read cannot be read at all, and is asked for again and again."""
+    return _all(
+        patch(client.LevelUpSession, "listed_orders", client.LevelUpSession.past_orders),
+        patch(charges, "_NOT_READABLE", ()),
+    )
+
+
 CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
     each.__name__: each
     for each in (
@@ -240,7 +259,8 @@ CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
         only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
         parts_are_wholes, impossible_is_pending, refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged,
         identity_unreported, dead_tokens_unnoticed, owners_know_all, absent_at_once, late_charges_stay,
-        outcomes_unrecorded, called_off_is_no_case, canceled_is_put_back, unknown_is_canceled,
+        outcomes_unrecorded, called_off_is_no_case, canceled_is_put_back, unknown_is_canceled, recorded_is_told,
+        lost_while_canceled, odd_orders_block,
     )
 }  # fmt: skip
 """Not among them: that the charge is still held is looked at last before the meal (``Leases.still_ours``). A lease ends

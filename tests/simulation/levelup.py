@@ -21,6 +21,7 @@ from tests.simulation.providers import Answer, Provider, Request
 EPOCH = 1_800_000_000
 PAGE = 2
 """Orders on a page of a history; the real one has more, and so pages that are never turned."""
+ODD = {"created_at": "2015-01-02T00:00:00Z", "location_id": 11, "spend_amount": 650, "total_amount": None}
 FOR_GOOD = "This order is too old to be refunded."
 
 _TOKENS = re.compile(r'(merchant|user)="([^"]+)"')
@@ -80,6 +81,10 @@ class LevelUp(Provider):
         self.declined: set[str] = set()
         """Diners whose card cannot be charged."""
         self.proposals: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.odd: set[str] = set()
+        """Diners with an old order that nobody can read."""
+        self.hidden: set[str] = set()
+        """Diners whose orders it does not show."""
         self.has_lied = False
         """Whether the last history that may be somebody else's was."""
         self._codes: dict[str, tuple[str, str]] = {}
@@ -216,8 +221,13 @@ class LevelUp(Provider):
         return 200, {"order": made.said()}
 
     def _history(self, guest: str, page: int) -> Answer:
+        if guest in self.hidden:
+            return refusal(403, "user", "permission")
         found = [each for each in reversed(self.charges) if each.guest == guest][(page - 1) * PAGE : page * PAGE]
-        return (200, [{"order": each.said()} for each in found]) if found else (204, None)
+        said = [{"order": each.said()} for each in found]
+        if guest in self.odd and page == 1:
+            said.append({"order": {**ODD, "uuid": f"old-{guest}"}})
+        return (200, said) if said else (204, None)
 
     def _next(self) -> int:
         self._number += 1
@@ -406,6 +416,25 @@ def _then_frozen(it: Exchange) -> None:
     none(it)
 
 
+def then_killed(it: Exchange) -> None:
+    """The worker is killed soon after it has read the answer: somewhere on the way to its own."""
+    process, world = it.connection.client.process, it.world
+    left = it.dice.randrange(4)
+    before = process.at_point
+
+    def at_point(name: str) -> None:
+        nonlocal left
+        if before is not None:
+            before(name)
+        if name in ("ledger before", "ledger after"):
+            left -= 1
+            if left == -1 and not process.is_dead:
+                world._kill(process)
+
+    process.at_point = at_point
+    none(it)
+
+
 def _lies(it: Exchange) -> bool:
     """Whether a history is somebody else's now; it is not twice in a row."""
     levelup = _of(it)
@@ -449,7 +478,7 @@ LEVELUP: Mapping[str, Mapping[str, Fault]] = {
 """What can go wrong, by the kind of call."""
 PERSON = frozenset(
     {"refused for good", "refused in other words", "in part", "token died", "another amount", "another amount, lost",
-     "very late", "frozen at send", "called off"}
+     "very late", "frozen at send", "called off", "order lost"}
 )  # fmt: skip
 """What may leave a case for a person."""
 REFUSING = ("refused for good", "refused in other words", "in part", "accepted", "delivered twice", "answered late")
