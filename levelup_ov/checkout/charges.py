@@ -160,6 +160,9 @@ class Charges:
         history = self._read_history(order, user, context) if is_quiet else None
         if history == []:
             return Absence(order)
+        if keep_for is None and order.case_kind == "charge_unproven" and self._leases.is_recent(order.sent):
+            # A site that keeps asking leaves a person time to settle it.
+            raise outcome_unknown("it is not known whether this was charged, and the operator has been notified")
         try:
             charge = self._complete_again(order, merchant, user, context)
         except LevelUpRefused:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -63,6 +64,17 @@ class LostRows:
                 other = superseded.submission and superseded.submission.id
                 log.error("two_charges_for_one_order", extra={"order": order.id, "uuid": order.uuid, "other": other})
         return True
+
+    def keep_charge(self, order: StoredOrder, key: SubmissionKey) -> None:
+        """Write the charge of an order into the ledger again, if it has lost it: ``key`` charges nothing more."""
+        if self._submissions.ledger.show(order.id) is not None:
+            return
+        log.error("submission_restored_to_ledger", extra={"submission": order.id})
+        with suppress(Superseded):
+            self._submissions.restore(
+                key, order.id, settlement(order), lambda _: None,
+                trace={"proposed_order_uuid": order.proposed_uuid},
+            )  # fmt: skip
 
     def keep_submitted(self, order: StoredOrder) -> bool:
         """Write an order again as its caller has it, if the database has lost it; returns whether it had.

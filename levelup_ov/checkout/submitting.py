@@ -300,7 +300,12 @@ class Submitter:
             raise in_progress("another request is processing this order")
         facts = {"order": order.id, "code": failure.code}
         log.warning("charge_refunded_order_not_at_provider", extra=facts)
-        return self._refunds.take_back(taken, None, context, before=order)
+        try:
+            return self._refunds.take_back(taken, None, context, before=order)
+        finally:
+            if key is not None:
+                with suppress(LedgerUnavailable):
+                    self._lost_rows.keep_charge(taken, key)
 
 
 class _CalledOff(Failure):

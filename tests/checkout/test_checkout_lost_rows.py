@@ -218,9 +218,16 @@ def test_rows_are_lost_while_levelup_refunds(
 
 
 @pytest.mark.rule("WEB-5", "WEB-3")
-def test_rows_are_lost_while_a_refused_meal_is_refunded(site: Site, merchant: str, user: str, clock: Clock) -> None:
+@pytest.mark.parametrize("answer", ["answered", "lost"])
+def test_rows_are_lost_while_a_refused_meal_is_refunded(
+    site: Site, merchant: str, user: str, clock: Clock, answer: str
+) -> None:
     site.line.meanwhile["/refund"] = [lose(site)]
-    assert site.charge(meal(merchant, user, note=REFUSED), "K").refusal[1] == "item_unavailable"
+    site.line.faults["/refund"] = ["lost"] * (answer == "lost")
+    body = meal(merchant, user, note=REFUSED)
+    assert site.charge(body, "K").refusal[1] == ("refund_pending" if answer == "lost" else "item_unavailable")
+    # The key charges nothing more.
+    assert site.charge(body, "K").refusal[1] == "item_unavailable"
     later(clock)
     assert site.reconcile() == NOTHING
     assert (site.unrefunded(), len(site.refunded()), site.meals()) == ([], 1, 0)

@@ -11,7 +11,7 @@ import pytest
 from levelup_ov.config import load_settings, new_secret_key
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
-from tests.checkout.site import Site, meal, order
+from tests.checkout.site import PAYMENT, Site, meal, order
 from tests.checkout.test_checkout_canceled import NO_ANSWER, status_of
 from tests.checkout.test_checkout_cancellations import cancel, uuid
 from tests.checkout.test_checkout_interrupted import (
@@ -228,3 +228,27 @@ def test_the_command_leaves_a_person_time_to_settle(site: Site, merchant: str, u
     # A refund that arrives late is noticed all the same.
     site.levelup.call("POST", f"/v15/orders/{later}/refund", auth=site.levelup.merchant_auth())
     assert site.reconcile()[0] == 0 and state(site, later) == "refunded"
+
+
+@pytest.mark.rule("WEB-2")
+def test_a_site_that_keeps_asking_leaves_time_to_settle_a_charge(site: Site, merchant: str, clock: Clock) -> None:
+    body = order(merchant, site.connect_user(permissions=PAYMENT))
+    site.line.faults["/completed_orders"] = [(504, b"")] * 999
+
+    def ask() -> None:
+        assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
+        # LevelUp is well, but for this call.
+        assert site.get(f"/merchants/{merchant}/locations")
+
+    ask()
+    for now in (LATER, A_DAY_LATER):
+        clock.set(now)
+        assert site.reconcile()[0] == 1 and site.get(f"/merchants/{merchant}/locations")
+    (id,) = (line.split()[0] for line in site.command("cases")[1].splitlines()[:1])
+    asked = site.line.count("/completed_orders")
+    for _ in range(20):
+        ask()
+        clock.now += timedelta(seconds=3)
+    assert site.line.count("/completed_orders") == asked
+    assert site.command("settle", id, "--by", "Olive", "--why", "none at LevelUp")[0] == 0
+    assert site.charge(body, "K").error["code"] == "refund_impossible"
