@@ -329,7 +329,7 @@ def test_rows_are_lost_while_an_order_is_canceled(
 
 @pytest.mark.rule("WEB-3", "STAT-7")
 @pytest.mark.parametrize("loss", ["everything", "the cancellation"])
-def test_an_unknown_cancellation_whose_rows_are_lost_is_not_forgotten(
+def test_an_unknown_cancellation_whose_rows_are_lost(
     site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch, clock: Clock, loss: str
 ) -> None:
     id = site.charged(meal(merchant, user), "K")["id"]
