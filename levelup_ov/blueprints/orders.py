@@ -17,6 +17,7 @@ from werkzeug.routing import BaseConverter
 from levelup_ov.blueprints.http import json_bytes, json_response, read_body, read_idempotency_key
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
+from levelup_ov.ordering.locations import published_id
 from levelup_ov.ordering.service import Service
 from levelup_ov.ordering.webhooks import ProviderNotices
 from levelup_ov.schemas import responses
@@ -43,7 +44,7 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
 
     @orders.get("/locations/<path:location_id>/menu")
     def show_menu(location_id: str) -> Response:
-        written = service.written_menu(location_id, g.context, lambda menu: _tagged(responses.menu(menu)))
+        written = service.written_menu(published_id(location_id), g.context, lambda menu: _tagged(responses.menu(menu)))
         return _conditional(written.body, written.etag)
 
     @orders.post("/locations/<path:location_id>/order_validations")
@@ -51,7 +52,7 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
         g.context.deadline = Deadline(settings.validation_deadline)
         order = read_validation(read_body())
         with _rooted("order_validation"):
-            return respond("order_validation", service.validate_order(location_id, order, g.context))
+            return respond("order_validation", service.validate_order(published_id(location_id), order, g.context))
 
     @orders.post("/locations/<path:location_id>/order_submissions")
     def submit_order(location_id: str) -> Response:
@@ -59,7 +60,9 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
         idempotency_key = read_idempotency_key()
         order = read_submission(read_body())
         with _rooted("order_submission"):
-            response = respond("order_submission", service.submit_order(location_id, order, idempotency_key, g.context))
+            response = respond(
+                "order_submission", service.submit_order(published_id(location_id), order, idempotency_key, g.context)
+            )
         if g.context.replayed:
             response.headers["Idempotency-Replayed"] = "true"
         return response
@@ -69,7 +72,9 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
         if order_id.endswith("/cancellation") and _asks_for_cancellation():
             raise MethodNotAllowed(["POST"])
         key = read_idempotency_key()
-        return _conditional(*_tagged(responses.order(service.order_status(location_id, order_id, key, g.context))))
+        return _conditional(
+            *_tagged(responses.order(service.order_status(published_id(location_id), order_id, key, g.context)))
+        )
 
     @orders.post("/locations/<path:location_id>/orders/<order_number:order_id>/cancellation")
     def cancel_order(location_id: str, order_id: str) -> Response:
@@ -77,7 +82,7 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
             raise MethodNotAllowed(["GET", "HEAD"])
         g.context.deadline = Deadline(settings.submission_deadline)
         key = read_idempotency_key()
-        return json_response(responses.order(service.cancel_order(location_id, order_id, key, g.context)))
+        return json_response(responses.order(service.cancel_order(published_id(location_id), order_id, key, g.context)))
 
     @orders.post("/webhooks/<account>")
     def receive_notice(account: str) -> Response:

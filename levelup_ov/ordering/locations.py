@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytz
 from pytz.tzinfo import BaseTzInfo
@@ -121,8 +121,7 @@ class Directory:
         account = location_id.partition(".")[0]
         if (entry := self._entries.get(account)) is None:
             return None
-        decoded = wire_id(account, location_id.removeprefix(f"{account}."))
-        return next((id for id in (decoded, location_id) if id in entry.locations), None)
+        return next((id for id in _readings(account, location_id) if id in entry.locations), None)
 
     def current(self, location_id: str) -> RoutedLocation | None:
         """The location, if it is in a list that need not be read again: no session is needed then."""
@@ -131,7 +130,7 @@ class Directory:
         return _in(entry, account, location_id) if entry is not None and _is_current(entry, self._ttl) else None
 
     def location(self, location_id: str, session: Session) -> RoutedLocation:
-        """The location with this id, as we published it or as a router decoded it.
+        """The location with this published id.
 
         :raises Failure: ``location_not_found``, or why it could not be read.
         """
@@ -141,8 +140,7 @@ class Directory:
             entry = self._entry(adapter, session, max_age)
             if (routed := _in(entry, account, location_id)) is not None:
                 return routed
-        decoded = wire_id(account, location_id.removeprefix(f"{account}."))
-        if (code := entry.unread.get(decoded) or entry.unread.get(location_id)) is not None:
+        if (code := next(filter(None, map(entry.unread.get, _readings(account, location_id))), None)) is not None:
             # Not 404: the channel would drop a location that is only unreachable.
             raise Unanswered(code, f"this location could not be read: {KINDS[code].meaning}", sent=False)
         raise _not_found()
@@ -230,9 +228,23 @@ def _is_current(entry: _Entry, max_age: float) -> bool:
 
 
 def _in(entry: _Entry, account: str, location_id: str) -> RoutedLocation | None:
-    locations = entry.locations
-    # Decoded first: `50%25` may be the decoded id of one location and the published id of another.
-    return locations.get(wire_id(account, location_id.removeprefix(f"{account}."))) or locations.get(location_id)
+    return next(filter(None, map(entry.locations.get, _readings(account, location_id))), None)
+
+
+def _readings(account: str, location_id: str) -> tuple[str, str]:
+    """What an id may mean, the likelier one first: two locations must never be taken for one.
+
+    Itself. Or one that was escaped once more on its way here, or that was never escaped.
+    """
+    rest = location_id.removeprefix(f"{account}.")
+    once = unquote(rest)
+    return location_id, f"{account}.{once}" if quote(once, safe="") == rest else wire_id(account, rest)
+
+
+def published_id(decoded: str) -> str:
+    """The published id in a URL's path, which a router has decoded once."""
+    account, dot, provider_id = decoded.partition(".")
+    return wire_id(account, provider_id) if dot else decoded
 
 
 def wire_id(account: str, provider_id: str) -> str:

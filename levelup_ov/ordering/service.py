@@ -361,10 +361,6 @@ class Service:
         """
         context.reserve = self.submissions.settling_time
         adapter = self._account_of(location_id, context)
-        with limits.within(context.deadline.remaining()):
-            key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
-            if is_paid:
-                key = replace(key, is_paid=True)
 
         # All checks come after the look-up, so that a replay stays a replay whatever has changed since.
         def place_order(attempt: Attempt) -> Settlement:
@@ -386,8 +382,14 @@ class Service:
             return self.submissions.repeat(submission, place_again)
 
         with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
-            if context.location is None:
-                self._find_location(location_id, key, context, adapter)
+            # First, because what a submission is called depends on where its location is in the list.
+            not_found = self._find_location(location_id, context, adapter)
+            key, expired = self._submission_key(adapter, location_id, request, idempotency_key, context)
+            if is_paid:
+                key = replace(key, is_paid=True)
+            if not_found is not None and not self.submissions.knows(key):
+                # Ids that are not in a list of locations stay out of the ledger, unless they are in it already.
+                raise not_found
             settlement = self.submissions.submit(
                 key, place_order, find_order, deadline=context.deadline, fence_order=self.fence_of(adapter, context)
             )
@@ -525,10 +527,10 @@ class Service:
         *,
         to_cancel: bool = False,
     ) -> tuple[RoutedLocation, PlacedOrder]:
-        location, key = _canonical(location_id), tuple[identity.Identity, ...]()
+        routed, key = self._routed(location_id, context, adapter), tuple[identity.Identity, ...]()
+        location = routed.id
         if idempotency_key is not None:
             key = identity.identities(location, content=b"", keys=self._identity_keys, idempotency_key=idempotency_key)
-        routed = self._routed(location_id, context, adapter)
         return routed, self.tracking.find(location, order_id, key, submitted_for, to_cancel=to_cancel)
 
     def watch_order(self, order: PlacedOrder, context: RequestContext, *, lease: timedelta) -> ReportedStatus | None:
@@ -597,17 +599,17 @@ class Service:
 
     def validation_id(self, location_id: str, request: OrderRequest) -> ValidationId | None:
         """The id of the validation that an order comes from; None if it has no id of this service (META-8)."""
-        return self._keeper.open_validation_id(_canonical(location_id), request.metadata)
+        return self._keeper.open_validation_id(self._published(location_id), request.metadata)
 
     def submitted_under(self, location_id: str, idempotency_key: str) -> tuple[Submission, ...]:
         """What was submitted under a key last, or was found to be the same order as that."""
-        location, keys = _canonical(location_id), self._identity_keys
+        location, keys = self._published(location_id), self._identity_keys
         named = identity.identities(location, content=b"", keys=keys, idempotency_key=idempotency_key)
         return self.submissions.ledger.named(named)
 
     def submitted_for(self, location_id: str, request_id: str) -> tuple[Submission, ...]:
         """What was submitted for a request, also under secret keys that were dropped since."""
-        return self.submissions.ledger.requested(_canonical(location_id), request_id)
+        return self.submissions.ledger.requested(self._published(location_id), request_id)
 
     def is_called_off(self, submission: Submission) -> bool:
         """Whether nobody makes a placed order, by its last known status; asks no provider."""
@@ -701,7 +703,7 @@ class Service:
         context: RequestContext,
     ) -> tuple[SubmissionKey, bool]:
         """The identities of the submission (SUB-3), and whether its validation has expired (META-8)."""
-        account, location = adapter.account.name, _canonical(location_id)
+        account, location = adapter.account.name, self._published(location_id)
         validation_id = self.validation_id(location_id, request.order)
         content, now = identity.content(request), self._clock()
         card = request.tender.single_use
@@ -754,16 +756,18 @@ class Service:
             raise Failure("location_not_found", "there is no such location")
         return adapter
 
-    def _find_location(self, location_id: str, key: SubmissionKey, context: RequestContext, adapter: Adapter) -> None:
-        """Keep ids that are not in a list of locations out of the ledger, unless they are in it already.
+    def _find_location(self, location_id: str, context: RequestContext, adapter: Adapter) -> Failure | None:
+        """Read the list of locations, unless this location is known; why it was not found there."""
+        if context.location is None:
+            try:
+                self._routed(location_id, context, adapter)
+            except Failure as failure:
+                return failure
+        return None
 
-        :raises Failure: why the location was not found; nothing was submitted there before.
-        """
-        try:
-            self._routed(location_id, context, adapter)
-        except Failure:
-            if not self.submissions.knows(key):
-                raise
+    def _published(self, location_id: str) -> str:
+        """The published id of a location, however it was escaped."""
+        return self._directory.known_id(location_id) or _canonical(location_id)
 
     def _routed(self, location_id: str, context: RequestContext, adapter: Adapter | None = None) -> RoutedLocation:
         adapter = adapter or self._account_of(location_id, context)

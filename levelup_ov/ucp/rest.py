@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from levelup_ov.blueprints.http import AGENTS, UUID, json_answer, json_bytes, json_response, read_body, this_request
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
+from levelup_ov.ordering.locations import published_id
 from levelup_ov.ordering.service import RequestContext
 from levelup_ov.redaction import clean
 from levelup_ov.schemas.body import parse
@@ -201,7 +202,7 @@ def blueprint(
 
     @pages.get(f"{FOOD}/establishments/<path:id>/menu")
     def show_menu(id: str) -> Response:
-        return json_response(catalog.menu(door.call(), id))
+        return json_response(catalog.menu(door.call(), published_id(id)))
 
     return pages
 
