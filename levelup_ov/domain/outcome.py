@@ -68,7 +68,8 @@ class Placed:
     """A placed order.
 
     ``order_id``: the merchant's own number where there is one (SUB-1).
-    ``provider_order_id``: the provider's technical id, for looking the order up.
+    ``provider_order_id``: the provider's technical id, for looking the order up. No other order of the account has it,
+    at any location (SUB-8): where a provider counts at each location, put the location's id in front.
     ``reference``: our reference as read from the provider's answer, never copied from the order: an answer without
     it could be about any order (SUB-8). None only if the adapter declares ``echoes_nothing``.
     ``expected_ready_at``: an aware instant, None if the provider gave no real estimate.

@@ -112,6 +112,23 @@ class Placing:
         one, other = (record(bench, sample, submitting=True, number=number)[0].answer for number in range(2))
         assert one.provider_order_id != other.provider_order_id, "SUB-3: two references gave one order"
 
+    @pytest.mark.rule("SUB-8")
+    def test_orders_of_two_locations_have_different_ids(self, bench: Bench, sample: Sample) -> None:
+        bench.needs_reactions()
+        one = bench.submit(bench.order(sample), sample.tender).answer
+        for id, place in bench.places().items():
+            if id == sample.location or not place.location.active or place.location.terminated:
+                continue
+            there = Sample(id, *sample.items, tender=sample.tender, **sample.members)
+            other = bench.submit(bench.order(there), sample.tender)
+            if other.failure is None:
+                assert other.value.provider_order_id != one.provider_order_id, (
+                    f"SUB-8: an order at {id} has the provider_order_id of one at {sample.location}: within an account "
+                    "it belongs to one order, so put the location's id in front"
+                )
+                return
+        pytest.skip("no other location takes this order")
+
     def _lose(self, bench: Bench, sample: Sample, fault: Fault, what: str) -> None:
         usual, _ = record(bench, sample, submitting=True)
         order, before = bench.order(sample), bench.held()

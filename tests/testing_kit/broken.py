@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timezone
@@ -75,6 +76,17 @@ class WrongZone(Translating):
 class Hasty(Translating):
     def misread(self, order: Order, quote: Quote) -> Quote:
         return replace(quote, ready=replace(quote.ready, soonest=order.received_at))
+
+
+class CountedAtEachLocation(SandboxAdapter):
+    """As a till that counts 1, 2, 3 in each restaurant."""
+
+    placed = Counter[str]()
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        placed = super().submit_order(order, tender, session)
+        self.placed[order.location.provider_id] += 1
+        return replace(placed, provider_order_id=str(self.placed[order.location.provider_id]))
 
 
 class LostAddress(Translating):
@@ -607,6 +619,7 @@ MISTAKES = (
     Mistake(TakenOver, "test_no_account_is_taken_over_by_its_address", "META-6"),
     Mistake(TwiceInTheMenu, "test_menu", "MENU-3"),
     Mistake(FlatIds, "test_menu", "ITEM-3"),
+    Mistake(CountedAtEachLocation, "test_orders_of_two_locations_have_different_ids", "SUB-8"),
     Mistake(OneMenu, "test_each_location_has_its_own_menu", "MENU-1"),
     Mistake(OneLocation, "test_an_order_goes_to_its_location", "LOC-1"),
     Mistake(LineTimesQuantity, "test_the_quantity_of_every_item_is_sent", "ITEM-6"),
