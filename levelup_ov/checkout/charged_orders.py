@@ -31,6 +31,9 @@ _INSTEAD: Mapping[OrderState, str] = {
 }
 """What to say of a charged order that is to be canceled without its refund, by its state."""
 
+MEAL = "meal"
+"""The member of a charge's trace by which its submission to the provider is recognized if that is lost."""
+
 log = logging.getLogger(__name__)
 
 

@@ -67,6 +67,7 @@ class Sending:
         self._store = store
         self._leases = leases
         self.row: StoredOrder | None = None
+        self.trace: Mapping[str, Any] = {}
         self.is_kept = False
 
     def __call__(self, trace: Mapping[str, Any] | None) -> None:
@@ -119,8 +120,11 @@ class Charges:
         key: SubmissionKey,
         deadline: Deadline,
         context: RequestContext,
+        outline: Callable[[StoredOrder], Mapping[str, Any]],
     ) -> tuple[StoredOrder, Settlement]:
         """Charge under ``key``; for ``connected`` see :meth:`accesses`.
+
+        ``outline`` returns what the ledger keeps of an order with its charge, besides the proposal.
 
         :raises Failure: nothing was charged, or it is unknown.
         """
@@ -131,6 +135,7 @@ class Charges:
                 proposal = calls.propose(merchant.token, user.token, body_of(order, amounts.proposed(order.check)))
                 discount = amounts.applied_discount(order.check, order.discount, proposal.discount)
                 sending.row, body = self._new(order, delivery, attempt.id, proposal.uuid, discount)
+                sending.trace = {"proposed_order_uuid": proposal.uuid, **outline(sending.row)}
                 charge = self._complete(calls, merchant, user, sending, body)
             return self._believe(sending.row, charge, key=key)
         except Exception as error:
@@ -261,9 +266,8 @@ class Charges:
         self, calls: LevelUpSession, merchant: Access, user: Access, sending: Sending, body: Mapping[str, Any]
     ) -> Charge:
         assert sending.row is not None
-        trace = {"proposed_order_uuid": sending.row.proposed_uuid}
         try:
-            return calls.complete(merchant.token, user.token, body, trace)
+            return calls.complete(merchant.token, user.token, body, sending.trace)
         except Exception as error:
             if not sending.is_kept or calls.session.placing and not isinstance(error, Refused):
                 raise

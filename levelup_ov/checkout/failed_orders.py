@@ -26,6 +26,10 @@ CLOSED: tuple[OrderState, ...] = ("stuck", "settled")
 """The states of an order about which a person decides, or has decided: no request changes anything of it."""
 UNPROVEN: CaseKind = "cancellation_unproven"
 """The kind of case of an order whose status does not say, or contradicts, that it is canceled."""
+CHARGE_UNPROVEN: CaseKind = "charge_unproven"
+"""The kind of case of an order of which it is unknown whether it was charged."""
+MEAL_UNPROVEN: CaseKind = "meal_unproven"
+"""The kind of case of a charged order of which it is unknown whether its provider has it."""
 NOTIFIED = "support has been notified"
 SUPPORT = f"the charge could not be given back; {NOTIFIED}"
 """Without the word for a refund that was made: sites look for it."""
@@ -69,7 +73,8 @@ def _settled(order: StoredOrder) -> Failure:
     elif note.get("canceled"):
         what = "this order was canceled"
     else:
-        what = f"it is not known whether this order was {'charged' if order.submitted is None else 'canceled'}"
+        unknown = "charged" if order.uuid is None else "placed" if order.submitted is None else "canceled"
+        what = f"it is not known whether this order was {unknown}"
     why = json.loads(order.problem or "{}").get("message", what)
     return Failure("refund_impossible", f"{why} (the operator has settled this order)")
 

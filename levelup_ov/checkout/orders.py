@@ -29,7 +29,9 @@ from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.failed_orders import (
     CANCELED,
+    CHARGE_UNPROVEN,
     CLOSED,
+    MEAL_UNPROVEN,
     SETTLE,
     case,
     case_of,
@@ -209,8 +211,13 @@ class Orders:
                 self._submitter.check(order, delivery, context)
                 # While LevelUp charges.
                 self._service.open_ahead(delivery.provider_location_id, ahead, context.deadline)
-            made, settlement = self._charges.place(order, delivery, connected, attempt, named, deadline, context)
+            made, settlement = self._charges.place(
+                order, delivery, connected, attempt, named, deadline, context, outline
+            )
             return settlement
+
+        def outline(charged: StoredOrder) -> Mapping[str, Any]:
+            return {} if delivery is None else self._submitter.outline(charged, order, delivery, context)
 
         with limits.within(context.deadline.remaining()), closing(ahead):
             connected = self._store.connections_of(order.merchant, order.user)
@@ -485,19 +492,21 @@ class Orders:
         return done
 
     def _overdue(self, order: StoredOrder, failure: Failure) -> StoredOrder:
-        """Record that it is still unknown whether an order was charged; after a day it is a person's.
+        """Record that it is still unknown whether an order was charged, or placed; after a day it is a person's.
 
         So is a charge that was ruled out, and cannot be looked for again.
         """
-        if order.state != "charging" and not (order.state == "not_charged" and order.look_at is not None):
+        if order.state == "charging" or order.state == "not_charged" and order.look_at is not None:
+            kind, what = CHARGE_UNPROVEN, "charged"
+        elif order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted:
+            kind, what = MEAL_UNPROVEN, "placed"
+        else:
             return order
         now = self._clock()
         since = dated(order.open_since, now)
         values: dict[str, Any] = {"open_since": since}
         if is_old(since, now) and order.operator_case is None:
-            values["operator_case"] = case(
-                "charge_unproven", f"it is unknown whether this was charged: {failure.message}"
-            )
+            values["operator_case"] = case(kind, f"it is unknown whether this was {what}: {failure.message}")
         return self._store.change_order(order.id, (order.state,), values=values) or order
 
     def _unrecorded(self, besides: set[str]) -> list[StoredOrder]:

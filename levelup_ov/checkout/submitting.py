@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -16,15 +16,17 @@ from functools import partial
 from typing import Any
 
 from levelup_ov.checkout.attention import What
-from levelup_ov.checkout.charged_orders import key_of
+from levelup_ov.checkout.charged_orders import MEAL, key_of
 from levelup_ov.checkout.failed_orders import (
     CLOSED,
+    MEAL_UNPROVEN,
     closed,
     found_placed,
     in_progress,
     problem,
     refunded,
     unplaced,
+    without,
 )
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.lost_rows import LostRows
@@ -38,7 +40,7 @@ from levelup_ov.domain.outcome import mischarge
 from levelup_ov.domain.request import SubmissionRequest
 from levelup_ov.errors import meaning_of
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.records import Submission
+from levelup_ov.ledger.records import Submission, from_ms
 from levelup_ov.ordering.service import RequestContext, Service
 from levelup_ov.ordering.submissions import SubmissionKey, outcome_unknown
 from levelup_ov.transport.deadline import Deadline
@@ -67,6 +69,13 @@ class Submitter:
         self._leases = leases
         self._lost_rows = lost_rows
         self._clock = clock
+
+    def outline(
+        self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, context: RequestContext
+    ) -> Mapping[str, Any]:
+        """What the ledger is to keep, with the charge of ``order``, of the meal that follows it."""
+        submission = submission_of(delivery, asked, order.discount)
+        return {MEAL: self._service.outline(delivery.provider_location_id, submission, key_of(order), context)}
 
     def check(self, order: CheckoutOrder, delivery: Delivery, context: RequestContext) -> None:
         """Refuse what can be refused before anything is charged. :raises Failure: why."""
@@ -107,6 +116,8 @@ class Submitter:
             taken = self._leases.take(order, held=order.state == "charged", state="submitting")
         if taken is None:
             raise in_progress("this order is being submitted")
+        # An earlier request has charged it, and may have submitted it.
+        may_be_lost = context.replayed
         try:
             try:
                 answer, is_other_price, is_replay = self._submit(taken, asked, delivery, context)
@@ -114,6 +125,8 @@ class Submitter:
                 refusal = failure
                 if not isinstance(failure, _CalledOff):
                     self._check_not_submitted(taken, failure)
+                    if may_be_lost and (found := self._find(taken, context)) is not None:
+                        return self._submitted(taken, found, key)
             else:
                 done = self._submitted(taken, answer, key, "charge_mismatch" if is_other_price else None)
                 return self._still_submitted(done) if is_replay else done
@@ -228,7 +241,11 @@ class Submitter:
 
         :raises Failure: it cannot be found now.
         """
-        for submission in self._submitted_before(order):
+        found = self._submitted_before(order)
+        if all(each.state == "not_placed" and each.ended == "unsent" for each in found):
+            # A database that has gone back has no record of what was sent since, so the provider is asked.
+            found = [self._suspected(order, found, context)]
+        for submission in found:
             if submission.state in ("claimed", "sending"):
                 raise in_progress("this order is being submitted")
             if submission.state == "placed":
@@ -240,6 +257,16 @@ class Submitter:
                     return settlement.answer
         return None
 
+    def _suspected(self, order: StoredOrder, found: Sequence[Submission], context: RequestContext) -> Submission:
+        """The submission of an order, if the ledger says that it was not sent. :raises Failure: see there."""
+        charge = self._service.submissions.ledger.show(order.id)
+        outline = dict(((charge and charge.trace) or {}).get(MEAL, {}))
+        if found and found[0].content:
+            outline |= {"content": found[0].content[0], "alike": (found[0].alike or found[0].content)[0]}
+        inner = RequestContext(context.deadline, order.id, calls=context.calls)
+        place = order.provider_location_id or ""
+        return self._service.suspect(place, key_of(order), outline, from_ms(order.created_at), inner)
+
     def _submitted(
         self, order: StoredOrder, answer: Mapping[str, Any], key: SubmissionKey | None, notify: What | None = None
     ) -> StoredOrder:
@@ -250,7 +277,7 @@ class Submitter:
         :raises Failure: ``outcome_unknown``: its charge has been abandoned in the meantime.
         """
         written = json.dumps(answer)
-        values: dict[str, Any] = {"state": "submitted", "submitted": written, "held": None}
+        values: dict[str, Any] = {"state": "submitted", "submitted": written, "held": None, **_known(order)}
         sources: tuple[OrderState, ...] = ("submitting", "charged")
         try:
             done = self._store.change_order(order.id, sources, values=values, notify=notify)
@@ -292,7 +319,7 @@ class Submitter:
 
         :raises Failure: ``refund_pending``, ``refund_impossible``.
         """
-        values = {"state": "refunding", "problem": problem(failure), "held": self._leases.new()}
+        values = {"state": "refunding", "problem": problem(failure), "held": self._leases.new(), **_known(order)}
         taken = self._store.change_order(order.id, ("submitting",), held=order.held, values=values)
         if taken is None and self._lost_rows.keep(order, key):
             taken = self._store.change_order(order.id, ("submitting",), held=order.held, values=values)
@@ -306,6 +333,11 @@ class Submitter:
             if key is not None:
                 with suppress(LedgerUnavailable):
                     self._lost_rows.keep_charge(taken, key)
+
+
+def _known(order: StoredOrder) -> dict[str, Any]:
+    """What to record of an order once it is known whether its provider has it."""
+    return {"open_since": None, "operator_case": without(MEAL_UNPROVEN, order)}
 
 
 class _CalledOff(Failure):

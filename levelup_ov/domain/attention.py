@@ -23,6 +23,9 @@ REMEDIES: Mapping[str, str] = {
     "charge_of_another_order": "LevelUp answers with the charge of another order: ask it whether this one was charged, "
     f"and {_SETTLE}",
     "charge_unproven": f"it is unknown whether this order was charged: ask LevelUp, and {_SETTLE}",
+    "meal_unproven": "it is unknown whether the restaurant makes a charged order: ask there, and settle it with "
+    "`levelup-ov submissions settle`; if there is no such submission, see that the charge is given back if it is not "
+    f"made; then {_SETTLE}",
     "not_connected": "LevelUp refuses the token of the merchant or user: have them connect again, and it continues by "
     f"itself, or ask LevelUp about the charge and {_SETTLE}",
     "refund_refused": f"a charge without an order cannot be refunded: give the money back, and {_SETTLE}",

@@ -20,7 +20,7 @@ OrderState = Literal[
 """``stuck``: the charge must be refunded and LevelUp refuses; a person settles it, then it is ``settled``."""
 CaseKind = Literal[
     "refund_refused", "refunded_in_part", "refund_unproven", "not_connected", "charge_unproven",
-    "charge_of_another_order", "stray_charge", "cancellation_unproven", "canceled_not_refunded",
+    "charge_of_another_order", "stray_charge", "meal_unproven", "cancellation_unproven", "canceled_not_refunded",
     "submitted_and_refunded",
 ]  # fmt: skip
 """Why a person must settle an order; :data:`levelup_ov.domain.attention.REMEDIES` says how."""

@@ -611,6 +611,61 @@ class Service:
         """What was submitted for a request, also under secret keys that were dropped since."""
         return self.submissions.ledger.requested(self._published(location_id), request_id)
 
+    def outline(
+        self, location_id: str, request: SubmissionRequest, idempotency_key: str, context: RequestContext
+    ) -> Mapping[str, Any]:
+        """What :meth:`suspect` needs to know of a submission; digests only."""
+        adapter = self._directory.account_of(location_id)
+        key, _ = self._submission_key(adapter, location_id, request, idempotency_key, context)
+        names = {each.kind: each.digests[0] for each in key.identities}
+        return {"names": names, "content": key.content[0], "alike": key.alike[0]}
+
+    def suspect(
+        self,
+        location_id: str,
+        idempotency_key: str,
+        outline: Mapping[str, Any],
+        at: datetime,
+        context: RequestContext,
+    ) -> Submission:
+        """A paid submission that may have been sent although the ledger has no record of that, to be reconciled.
+
+        ``outline``: see :meth:`outline`; empty if it is lost, too. ``at``: when it was to be sent.
+
+        :raises Failure: ``outcome_unknown``: its reference is not known; ``submission_in_progress``.
+        """
+        adapter = self._account_of(location_id, context)
+        location, period = _canonical(location_id), identity.period_of(at)
+        if identity.period_of(self._clock()) != period:
+            raise Failure("outcome_unknown", "the reference of this order depends on when it was sent")
+        keys = self._identity_keys
+        own = identity.identities(location, content=b"", keys=keys, idempotency_key=idempotency_key)
+        names: Mapping[identity.Kind, str] = outline.get("names", {})
+        others = [identity.Identity(kind, (digest,)) for kind, digest in names.items() if kind != "idempotency_key"]
+        # An order whose content is lost equals no other.
+        content = outline.get("content", f"lost:{idempotency_key.replace(' ', ':')}")
+        # An order that was placed, or another one that was begun, under its number does not belong to it.
+        others = [each for each in others if self._may_precede(each, content)]
+        key = SubmissionKey(
+            adapter.account.name,
+            location,
+            (*own, *others),
+            (content,),
+            context.request_id,
+            identity.reference_of(location, key=self._reference_key, period=period, idempotency_key=idempotency_key),
+            now=at,
+            alike=(outline.get("alike", content),),
+            is_paid=True,
+        )
+        return self.submissions.suspect(key)
+
+    def _may_precede(self, named: identity.Identity, content: str) -> bool:
+        """Whether all that was submitted under an identity was ruled out, or is unknown and the same order."""
+        return all(
+            each.state == "not_placed" or each.state == "unknown" and content in each.content
+            for each in self.submissions.ledger.named((named,))
+        )
+
     def is_called_off(self, submission: Submission) -> bool:
         """Whether nobody makes a placed order, by its last known status; asks no provider."""
         order = self.tracking.of(submission.id)

@@ -26,6 +26,7 @@ from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import (
     AlreadyPlaced,
+    Claim,
     Claimed,
     Clash,
     InProgress,
@@ -285,22 +286,7 @@ class Submissions:
         fenced = 0
         with limits.within(deadline.remaining() if deadline else self._deadline.total_seconds()):
             while True:
-                with self._claim_room():
-                    claim = self.ledger.claim(
-                        account=key.account,
-                        location=key.location,
-                        identities=key.identities,
-                        content=key.content,
-                        # Nothing is sent after the deadline.
-                        lease=self._deadline,
-                        request_id=key.request_id,
-                        alike=key.alike,
-                        reference=key.reference,
-                        card=key.card,
-                        is_paid=key.is_paid,
-                        now=key.now,
-                    )
-                match claim:
+                match claim := self._claim(key):
                     case Claimed():
                         try:
                             return self._place(claim, key, place_order)
@@ -327,6 +313,47 @@ class Submissions:
                             raise outcome_unknown("what was found cannot be recorded") from None
                         if settlement is not None:
                             return settlement
+
+    def suspect(self, key: SubmissionKey) -> Submission:
+        """The row of a submission that somebody may have sent although the ledger has no record of that.
+
+        That is so if the database has gone back. The row is unknown until it is reconciled, or another order of the
+        same identities is found. It has the reference of the next attempt, which the lost one had (SUB-11).
+
+        :raises Failure: ``outcome_unknown``, ``submission_in_progress``.
+        """
+        match claim := self._claim(key):
+            case Claimed(id=id):
+                self.ledger.begin_sending(id, lease=self._lease)
+                self.ledger.lose(id)
+                found = self.ledger.show(id)
+            case AlreadyPlaced() | Unknown():
+                found = claim.submission
+            case InProgress():
+                raise in_progress()
+            case Reused():
+                found = None
+        if found is None:
+            raise outcome_unknown("it may have been sent, and its reference is not known")
+        log.warning("lost_submission_suspected", extra=_facts(found))
+        return found
+
+    def _claim(self, key: SubmissionKey) -> Claim:
+        with self._claim_room():
+            return self.ledger.claim(
+                account=key.account,
+                location=key.location,
+                identities=key.identities,
+                content=key.content,
+                # Nothing is sent after the deadline.
+                lease=self._deadline,
+                request_id=key.request_id,
+                alike=key.alike,
+                reference=key.reference,
+                card=key.card,
+                is_paid=key.is_paid,
+                now=key.now,
+            )
 
     def knows(self, key: SubmissionKey) -> bool:
         """Whether the ledger has this submission, or one that it may repeat. :raises Failure: it cannot be read."""
