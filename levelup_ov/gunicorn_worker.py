@@ -286,7 +286,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if not isinstance(exc, ParseException) or isinstance(exc, ConfigurationProblem):
             super().handle_error(req, client, addr, exc)
             return
-        self._refuse(client, f"not a valid HTTP/1.1 request ({type(exc).__name__})", type(exc).__name__)
+        if isinstance(exc, RepeatedKey):
+            failure = Failure("invalid_idempotency_key", "expected one Idempotency-Key, not several")
+        else:
+            failure = Failure("bad_request", f"not a valid HTTP/1.1 request ({type(exc).__name__})")
+        self._refuse(client, failure, type(exc).__name__)
 
     def handle_quit(self, sig: Any, frame: Any) -> None:
         """Stop at once."""
@@ -435,11 +439,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _plan(self, conn: Connection, request: Any) -> None:
         """Decide how much of the body to wait for: nothing that the application would not read."""
+        keys = 0
         for name, value in request.headers:
             if name == "CONTENT-LENGTH":
                 conn.length = int(value)
+            elif name == "IDEMPOTENCY-KEY":
+                keys += 1
             elif name == "TRANSFER-ENCODING":
                 conn.chunks = _Chunks()
+        if keys > 1:
+            # WSGI would join them: another key than that of the first try, and a second order (SUB-3).
+            raise RepeatedKey
         if conn.length or conn.chunks is not None:
             conn.limit = self._limit(request.path, request.headers)
 
@@ -502,14 +512,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 if stage == "body":
                     self._serve(conn, TimeoutError(f"the body did not arrive within {SECONDS[stage]:g} seconds"))
                 elif stage == "head":
-                    self._refuse(conn.answer, f"the head did not arrive within {SECONDS[stage]:g} seconds", "timeout")
+                    late = Failure("bad_request", f"the head did not arrive within {SECONDS[stage]:g} seconds")
+                    self._refuse(conn.answer, late, "timeout")
                     self._send_refusal(conn)
                 else:
                     self._drop(conn)
 
-    def _refuse(self, client: Any, message: str, cause: str) -> None:
+    def _refuse(self, client: Any, failure: Failure, cause: str) -> None:
         request_id = str(uuid.uuid4())
-        failure = Failure("bad_request", message)
         log.info("unreadable_request", extra={"request_id": request_id, "outcome": failure.code, "cause": cause})
         content = orjson.dumps(body(failure, request_id))
         head = (
@@ -520,6 +530,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             client.sendall(head.encode() + content)
         except OSError:
             log.info("unreadable_request_sender_gone", extra={"request_id": request_id})
+
+
+class RepeatedKey(ParseException):  # type: ignore[misc]
+    """A request has more than one Idempotency-Key."""
 
 
 class _View:

@@ -88,6 +88,17 @@ def test_a_request_may_come_byte_by_byte(server: Server) -> None:
         assert read_all(caller).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.rule("SUB-3")
+@pytest.mark.parametrize("second", ["k1", "k2"])
+def test_a_key_that_comes_twice_is_refused(server: Server, second: str) -> None:
+    """A proxy may add it again when it repeats the request; joined by a comma it would be another key."""
+    keys = f"Idempotency-Key: k1\r\nIdempotency-Key: {second}\r\n"
+    with connect(server) as caller:
+        caller.sendall((HEAD + KEY + keys + f"Content-Length: {len(BODY)}\r\n\r\n").encode() + BODY)
+        answer = read_all(caller)
+    assert answer.startswith(b"HTTP/1.1 400 ") and b'"code":"invalid_idempotency_key"' in answer
+
+
 def test_a_balancer_may_connect_early(server: Server) -> None:
     with connect(server) as caller:
         time.sleep(5.5)  # longer than gunicorn itself waits for the first byte

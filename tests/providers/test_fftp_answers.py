@@ -293,17 +293,21 @@ def test_fftp_cannot_say_what_was_paid_for_a_discounted_order(
 
 
 @pytest.mark.rule("SUB-2", "SUB-5", "TIME-1")
-@pytest.mark.parametrize("status", [200, 201])
+@pytest.mark.parametrize(
+    ("status", "hours", "from_making"), [(200, -5, True), (200, 1, True), (201, -5, False), (201, 1, True)]
+)
 def test_the_time_counts_from_the_making_of_the_order(
-    fftp: responses.RequestsMock, session: Session, status: int
+    fftp: responses.RequestsMock, session: Session, status: int, hours: int, from_making: bool
 ) -> None:
-    """The submission may have come in long before."""
-    server(fftp, lambda: (status, PLACED))
-    fftp.post(PAID, json={**PLACED, "paid": True})
+    """The submission may have come in before; and a new order is not made before that, whatever a slow clock says."""
+    made = NOW + timedelta(hours=hours)
+    placed = {**PLACED, "created_at": made.isoformat()}
+    server(fftp, lambda: (status, placed))
+    fftp.post(PAID, json={**placed, "paid": True})
 
-    placed = ADAPTER.submit_order(order(), LevelUp(), session)
+    answer = ADAPTER.submit_order(order(), LevelUp(), session)
 
-    assert placed.expected_ready_at == NOW - timedelta(hours=5) + timedelta(minutes=20)
+    assert answer.expected_ready_at == (made if from_making else NOW) + timedelta(minutes=20)
 
 
 @pytest.mark.rule("ERR-4")

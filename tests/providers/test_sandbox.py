@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -464,6 +465,24 @@ def test_an_account_is_made_once_and_used_again(bench):
     again = bench.validate(replace(order, customer_account=quote.customer_account))
     assert bench.calls() == ["POST carts", "POST sessions", "POST carts"]
     assert again.customer_account == quote.customer_account
+
+
+@pytest.mark.rule("META-6", "SUB-2")
+def test_an_account_whose_making_is_delivered_twice_is_used(bench, monkeypatch):
+    """The second answer says that the address is taken."""
+    bench.validate(bench.order("account"))
+    send = Session.post
+
+    def twice(session, path, *body, **how):
+        if path == "/v1/accounts":
+            with suppress(Refused):
+                send(session, path, *body, **how)
+        return send(session, path, *body, **how)
+
+    monkeypatch.setattr(Session, "post", twice)
+    quote = bench.validate(bench.order("account"))
+    assert quote.customer_account["email"].reveal().startswith("ada+")
+    assert bench.submit(submission(bench.order("account"), quote)).order_id
 
 
 @pytest.mark.rule("META-4", "META-6")
