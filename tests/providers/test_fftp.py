@@ -239,7 +239,7 @@ def test_a_submission_places_the_order_and_marks_it_as_paid(
 
 @pytest.mark.rule("META-2", "META-5", "MONEY-3")
 def test_the_validated_price_saves_a_call_and_binds(
-    restaurant: FftpServer, adapter: FftpAdapter, session: Session, order: Callable[..., Order]
+    restaurant: FftpServer, adapter: FftpAdapter, transport: Transport, session: Session, order: Callable[..., Order]
 ) -> None:
     validated = adapter.validate_order(order(), session)
     calls = len(session.calls)
@@ -252,7 +252,7 @@ def test_the_validated_price_saves_a_call_and_binds(
     restaurant.change_item("burger", price="10.50")
     try:
         with pytest.raises(Refused, match="client total does not match menu prices") as refusal:
-            adapter.submit_order(changed, LevelUp(), session)
+            adapter.submit_order(changed, LevelUp(), session_for(adapter, transport, adapter.error_from))
     finally:
         restaurant.change_item("burger", price="10.00")
 
@@ -358,12 +358,13 @@ def test_an_item_sold_out_after_validation_is_refused(
 
 @pytest.mark.rule("SUB-2", "TIME-1")
 def test_the_same_reference_again_is_the_same_order(
-    restaurant: FftpServer, adapter: FftpAdapter, session: Session, order: Callable[..., Order]
+    restaurant: FftpServer, adapter: FftpAdapter, transport: Transport, session: Session, order: Callable[..., Order]
 ) -> None:
     first = adapter.submit_order(order(reference="ref-2"), LevelUp(), session)
     held = restaurant.orders()
 
-    again = adapter.submit_order(order(reference="ref-2"), LevelUp(), session)
+    another = session_for(adapter, transport, adapter.error_from)
+    again = adapter.submit_order(order(reference="ref-2"), LevelUp(), another)
 
     assert restaurant.orders() == held
     assert (again.order_id, again.provider_order_id) == (first.order_id, first.provider_order_id)
