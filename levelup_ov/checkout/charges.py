@@ -43,7 +43,11 @@ from levelup_ov.transport.placement import Placement
 
 MOST_PAGES = 20
 """The most pages of a user's orders read for one look."""
+MOST_EXPECTED = 50
+"""Of how many charges of a user, the newest, it is checked that they are in the user's orders."""
 
+_LEFT_ALONE = ("charge_unproven", "charge_of_another_order")
+"""The kinds of case that a site that keeps asking must not keep a person from settling."""
 _NOT_READABLE = ("provider_credentials_refused", "provider_protocol_error")
 """What LevelUp's answer fails with if it does not show a user's orders, besides its own refusals."""
 
@@ -147,12 +151,21 @@ class Charges:
             raise
 
     def find(
-        self, order: StoredOrder, context: RequestContext, keep_for: timedelta | None = None
+        self,
+        order: StoredOrder,
+        context: RequestContext,
+        keep_for: timedelta | None = None,
+        unknown_since: tuple[str, int] | None = None,
     ) -> Settlement | Absence:
         """The charge of ``order``, or that there is none now.
 
         Where the user's orders can be read they are read first: completing the proposed order again charges it, if
-        nothing did before. ``keep_for``: no request waits for it, and without a meal it is refunded at this age.
+        nothing did before. They are read once the lease of the last attempt is over, so within it the order is
+        completed again only once. ``unknown_since``: the boot, and its milliseconds, when the outcome became unknown.
+
+        A person can settle a case once the lease is over, so nothing more is sent then for a while.
+
+        ``keep_for``: no request waits for it, and without a meal it is refunded at this age.
 
         :raises Failure: it cannot be found now.
         """
@@ -165,9 +178,11 @@ class Charges:
         history = self._read_history(order, user, context) if is_quiet else None
         if history == []:
             return Absence(order)
-        if keep_for is None and order.case_kind == "charge_unproven" and self._leases.is_recent(order.sent):
+        if keep_for is None and order.case_kind in _LEFT_ALONE and self._leases.is_recent(order.sent):
             # A site that keeps asking leaves a person time to settle it.
             raise outcome_unknown("it is not known whether this was charged, and the operator has been notified")
+        if not is_quiet and _may_read_orders(user) and not self._leases.is_from_before(order.sent, unknown_since):
+            raise outcome_unknown("the user's orders are read later", max(self._leases.left(order.sent), 1))
         try:
             charge = self._complete_again(order, merchant, user, context)
         except LevelUpRefused:
@@ -430,7 +445,7 @@ class Charges:
 
         That there are none, or that they cannot be read, is believed when it was answered twice: the answer to another
         call easily looks so. Neither that they cannot be read nor an order among them that cannot be read proves
-        anything.
+        anything. They also cannot be read if they lack a charge of the same user at the same place.
 
         :raises Failure: the platform gives no answer that can be used.
         """
@@ -450,9 +465,10 @@ class Charges:
 
     def _read_once(self, order: StoredOrder, user: Access, context: RequestContext) -> History | Failure | None:
         """See :meth:`_read_history`; a failure: LevelUp's answer cannot be used."""
-        if "read_user_orders" not in user.connection.permissions.split():
+        if not _may_read_orders(user):
             return None
         read: History = []
+        listed = self._store.charges_of(order, MOST_EXPECTED)
         page = 1
         try:
             with self._levelup.calls(context.deadline, context.calls) as calls:
@@ -471,6 +487,10 @@ class Charges:
             if isinstance(failure, LevelUpRefused) or failure.code in _NOT_READABLE:
                 return failure
             raise
+        if not listed <= {each.uuid for each in read}:
+            # It lacks an order that must be in it, so it may lack others.
+            log.warning("levelup_history_incomplete", extra={"order": order.id})
+            return None
         return self._unknown_of(order, may_be_ours(read, location_id=order.location_id))
 
     def _unknown_of(self, order: StoredOrder, history: History | None) -> History | None:
@@ -522,6 +542,10 @@ class Charges:
 def _kept_until(order: StoredOrder, keep_for: timedelta) -> int:
     """When a charge is refunded that no request waits for."""
     return order.created_at + keep_for // timedelta(milliseconds=1)
+
+
+def _may_read_orders(user: Access) -> bool:
+    return "read_user_orders" in user.connection.permissions.split()
 
 
 def body_of(order: CheckoutOrder, sent: amounts.Amounts) -> dict[str, Any]:

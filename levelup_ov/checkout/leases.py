@@ -50,6 +50,13 @@ class Leases:
         """Whether something was sent, and its outcome is not known, so recently that a person could not settle it."""
         return mark is not None and self.age(mark) < REST
 
+    def is_from_before(self, mark: str | None, moment: tuple[str, int] | None) -> bool:
+        """Whether ``mark`` was made in the same boot as ``moment``, a boot and its milliseconds, and not after it."""
+        if mark is None or moment is None:
+            return mark is None
+        boot, _, since = mark.partition("|")[2].rpartition("|")
+        return boot == moment[0] and int(since) <= moment[1]
+
     def left(self, mark: str | None) -> float:
         """Seconds until a lease with this mark is over."""
         return 0 if mark is None else max(self.lease - self.age(mark), 0) / 1000

@@ -640,7 +640,8 @@ class _LookUp:
             order = self._find_lost(submission) if self._find_lost else order or self._charges.open_case(submission)
         if order.state == "not_charged":
             raise Disproved
-        found = self._charges.find(order, self._context, self._keep_for)
+        unknown_since = submission.boot, submission.since
+        found = self._charges.find(order, self._context, self._keep_for, unknown_since)
         if not isinstance(found, Absence):
             return found
         self._absence = found

@@ -40,6 +40,7 @@ from levelup_ov.domain.money import Cents
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.identity import charge_digest
 from levelup_ov.ledger.outbox import Outbox
+from levelup_ov.ledger.records import id_before
 from levelup_ov.ledger.statements import insert
 from levelup_ov.ledger.tables import IDENTITIES, SUBMISSIONS, is_due
 
@@ -48,6 +49,7 @@ GIVEN_UP_AFTER = timedelta(days=1)
 """The age at which an unfinished OAuth connection is deleted."""
 LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
 """When to look again for a charge that was ruled out after it was sent, each from the previous look."""
+WEEK = timedelta(days=7)
 LONGEST_AGE = timedelta(days=2)
 """Longer than a charge is kept that no request has learned of, even if the clocks of hosts differ."""
 
@@ -557,12 +559,18 @@ class CheckoutStore:
 
     def is_another_charging(self, order: StoredOrder) -> bool:
         """Whether another order of the same user and place may be charged, with a UUID that is not known yet."""
-        whose = select(_C.levelup_id).where(_C.id == order.user).scalar_subquery()
-        others = select(_C.id).where(_C.kind == "user", _C.levelup_id == whose)
-        same = (_O.location_id == order.location_id, or_(_O.user == order.user, _O.user.in_(others)))
-        query = select(_O.id).where(_O.state == "charging", _O.id != order.id, *same).limit(1)
+        query = select(_O.id).where(_O.state == "charging", *_beside(order)).limit(1)
         with self._database.connection() as transaction:
             return transaction.execute(query).first() is not None
+
+    def charges_of(self, order: StoredOrder, limit: int) -> set[str]:
+        """The UUIDs of the newest charges of the same user at the same place, of a week, that are not to go back."""
+        states: tuple[OrderState, ...] = ("charged", "submitting", "submitted")
+        # There is no index by user.
+        recent = _O.id >= id_before(order.id, WEEK)
+        query = select(_O.uuid).where(_O.state.in_(states), recent, *_beside(order)).order_by(_O.id.desc()).limit(limit)
+        with self._database.connection() as transaction:
+            return set(transaction.scalars(query))
 
     def known_uuids(self, uuids: Sequence[str]) -> set[str]:
         """Which of ``uuids`` belong to our orders."""
@@ -655,6 +663,13 @@ def _change_of_order(sources: tuple[OrderState, ...], held: str, canceling: bool
     if untold:
         conditions.append(_O.look_at.is_not(None))
     return update(ORDERS).where(*conditions).returning(ORDERS)
+
+
+def _beside(order: StoredOrder) -> tuple[Any, ...]:
+    """The other orders of the same user at the same place."""
+    whose = select(_C.levelup_id).where(_C.id == order.user).scalar_subquery()
+    others = select(_C.id).where(_C.kind == "user", _C.levelup_id == whose)
+    return _O.id != order.id, _O.location_id == order.location_id, or_(_O.user == order.user, _O.user.in_(others))
 
 
 def _values(row: Connected | StoredOrder) -> dict[str, Any]:

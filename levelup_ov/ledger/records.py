@@ -225,6 +225,12 @@ def from_ms(milliseconds: int) -> datetime:
     return _EPOCH + milliseconds * MILLISECOND
 
 
+def id_before(id: str, age: timedelta) -> str:
+    """What ids compare with that were made at most ``age`` before ``id``, by the clocks of their hosts."""
+    then = max(int(id.replace("-", "")[:12], 16) - age // MILLISECOND, 0)
+    return f"{then >> 16:08x}-{then & 0xFFFF:04x}"
+
+
 def new_id() -> str:
     """A UUID of version 7 (RFC 9562): random, but new ones come last in an index, where its pages are cached."""
     # Python has uuid.uuid7 from 3.14 on. Its UUID takes more than twice the time of these digits.
