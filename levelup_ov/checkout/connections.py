@@ -126,7 +126,7 @@ class Connections:
             self._store.change_connection(connection.id, ("pending",), state="refused")
             return _with_query(connection.return_to, connection=connection.id, error=failure.code)
         confirmation = new_secret()
-        self._store.change_connection(
+        is_granted = self._store.change_connection(
             connection.id,
             ("pending",),
             state="granted",
@@ -135,6 +135,10 @@ class Connections:
             confirmation=digest(confirmation),
             confirm_until=self._now() + CONFIRMATION_LIFETIME // timedelta(milliseconds=1),
         )
+        if not is_granted:
+            # It was deleted in the meantime: nobody would use or revoke this token.
+            self._revoke(connection, token.secret, context)
+            return _with_query(connection.return_to, connection=connection.id, error="not_connected")
         return _with_query(connection.return_to, connection=connection.id, confirmation=confirmation)
 
     def confirm(self, kind: Kind, id: str, confirmation: str) -> Connected:
@@ -167,11 +171,7 @@ class Connections:
     def poll(self, id: str, context: RequestContext) -> Connected:
         """The state of a permissions request. :raises Failure: ``connection_not_found``."""
         connection = self.show("user", id)
-        if connection.state != "pending" or connection.request_id is None:
-            return connection
-        with self._levelup.calls(context.deadline, context.calls) as calls:
-            request = calls.permissions_request(connection.request_id)
-        return self._answered(connection, request, context)
+        return self._ask(connection, context) if connection.state == "pending" else connection
 
     def permissions_answered(self, request_id: int, context: RequestContext) -> None:
         """A caller claims that a permissions request was answered: ask LevelUp, without believing the caller.
@@ -180,7 +180,8 @@ class Connections:
         """
         if (connection := self._store.connection_of_request(request_id)) is None:
             raise _not_found()
-        self.poll(connection.id, context)
+        if connection.state in ("pending", "disconnected"):
+            self._ask(connection, context)
 
     def create_user(
         self, email: str, first_name: str, last_name: str, permissions: Sequence[str], context: RequestContext
@@ -208,17 +209,25 @@ class Connections:
         :raises Failure: ``connection_not_found``.
         """
         connection = self.show(kind, id)
-        token = self._tokens.open(connection)
-        self._store.change_connection(
-            id, ("pending", "granted", "connected", "refused"), state="disconnected", token=None, confirmation=None
-        )
-        if token is not None:
-            try:
-                with self._levelup.calls(context.deadline, context.calls) as calls:
-                    calls.revoke(**{kind: token})
-            except Failure as failure:
-                log.warning("token_not_revoked", extra={"connection": id, "code": failure.code})
+        while connection.state != "disconnected":
+            token = self._tokens.open(connection)
+            # A token may arrive in between.
+            if self._store.change_connection(
+                id, (connection.state,), state="disconnected", token=None, confirmation=None
+            ):
+                if token is not None:
+                    self._revoke(connection, token, context)
+                break
+            connection = self.show(kind, id)
         return self.show(kind, id)
+
+    def _revoke(self, connection: Connected, token: Secret, context: RequestContext) -> None:
+        """Revoke a token at LevelUp, if possible."""
+        try:
+            with self._levelup.calls(context.deadline, context.calls) as calls:
+                calls.revoke(**{connection.kind: token})
+        except Failure as failure:
+            log.warning("token_not_revoked", extra={"connection": connection.id, "code": failure.code})
 
     def access(self, kind: Kind, id: str) -> Access:
         """A usable connection. :raises Failure: ``connection_not_found``, ``not_connected``."""
@@ -363,12 +372,22 @@ class Connections:
         )
         return connection, url
 
+    def _ask(self, connection: Connected, context: RequestContext) -> Connected:
+        """Ask LevelUp for the answer to a permissions request, if there is one."""
+        if connection.request_id is None:
+            return connection
+        with self._levelup.calls(context.deadline, context.calls) as calls:
+            request = calls.permissions_request(connection.request_id)
+        return self._answered(connection, request, context)
+
     def _answered(self, connection: Connected, request: PermissionsRequest, context: RequestContext) -> Connected:
         if request.state == "accepted" and request.token is not None:
             token = self._tokens.seal(request.token, connection.id)
             whose = self._whose("user", request.token, connection.permissions, context)
             values = {"state": "connected", "token": token, "levelup_id": whose}
-            self._store.change_connection(connection.id, ("pending",), **values)
+            is_connected = self._store.change_connection(connection.id, ("pending",), **values)
+            if not is_connected and self.show("user", connection.id).state == "disconnected":
+                self._revoke(connection, request.token, context)
         elif request.state not in ("pending", "accepted"):
             if request.state != "rejected" or request.token is not None:
                 raise broken_protocol("LevelUp's answer to a permissions request is not documented (state)")

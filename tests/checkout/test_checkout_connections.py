@@ -10,6 +10,7 @@ import pytest
 
 from levelup_ov.blueprints.http import MAX_OPEN_BODY
 from levelup_ov.checkout.callbacks import AT_ONCE, PER_ID
+from levelup_ov.checkout.connections import Connections
 from levelup_ov.standins.levelup.world import SHOP_APP
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
@@ -367,13 +368,59 @@ def test_a_token_is_forgotten_even_where_levelup_is_down(site: Site, user: str) 
     assert site.call("GET", f"/users/{user}/profile").refusal == (422, "not_connected", None)
 
 
-def test_a_callback_after_disconnecting_connects_no_user(site: Site) -> None:
-    begun = started(site, "user")
-    come_back = approved(site, "user", begun)
-    site.done(site.call("DELETE", f"/users/{begun['id']}"))
-    reported = site.come_back(come_back)
-    confirm = site.call("POST", f"/users/{begun['id']}/confirm", {"confirmation": reported.get("confirmation", "none")})
+def tokens(site: Site, kind: str) -> int:
+    """How many tokens LevelUp has of this person."""
+    with site.levelup.store.reading() as transaction:
+        owner = transaction.user_by_email({"user": "ada@example.com", "merchant": "owner@beacon.example"}[kind])
+        assert owner is not None
+        return sum(token.kind == kind for token in transaction.tokens_of(owner.id))
+
+
+@KINDS
+def test_a_token_that_comes_after_disconnecting_is_revoked(site: Site, kind: str) -> None:
+    begun, before = started(site, kind), tokens(site, kind)
+    come_back = approved(site, kind, begun)
+    site.done(site.call("DELETE", f"/{kind}s/{begun['id']}"))
+    assert site.come_back(come_back) == {"basket": "7", "connection": begun["id"], "error": "not_connected"}
+    confirm = site.call("POST", f"/{kind}s/{begun['id']}/confirm", {"confirmation": "none"})
     assert confirm.error["code"] == "invalid_confirmation"
+    assert tokens(site, kind) == before and site.line.count("/access_tokens") == 1
+
+
+@KINDS
+def test_a_token_that_comes_while_disconnecting_is_revoked(
+    site: Site, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, before = started(site, kind), tokens(site, kind)
+    come_back = approved(site, kind, begun)
+    show, left = Connections.show, [come_back]
+
+    def meanwhile(connections: Connections, kind: Any, id: str) -> Any:
+        shown = show(connections, kind, id)
+        if left:
+            site.come_back(left.pop())
+        return shown
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connections, "show", meanwhile)
+        site.done(site.call("DELETE", f"/{kind}s/{begun['id']}"))
+    assert tokens(site, kind) == before
+
+
+@pytest.mark.parametrize("when", ["before a callback", "during a poll"])
+def test_an_answer_that_comes_after_disconnecting_is_revoked(site: Site, when: str) -> None:
+    begun = site.request_permissions()
+    site.answer_request(1)
+    before = tokens(site, "user")
+    disconnect = f"/users/{begun['id']}"
+    if when == "during a poll":
+        site.line.meanwhile["/permissions_requests/1"] = [lambda: site.done(site.call("DELETE", disconnect))]
+        site.post(f"/users/{begun['id']}/poll")
+    else:
+        site.done(site.call("DELETE", disconnect))
+        assert call_back(site, {"permissions_request": {"id": 1}}).status_code == 200
+    assert site.get(disconnect)["user"]["state"] == "disconnected"
+    assert tokens(site, "user") == before and "DELETE /v15/access_tokens" in site.line.calls
 
 
 def test_connections_that_are_not_there(site: Site, merchant: str, user: str) -> None:
