@@ -113,7 +113,7 @@ class Placing:
         assert one.provider_order_id != other.provider_order_id, "SUB-3: two references gave one order"
 
     @pytest.mark.rule("SUB-8")
-    def test_orders_of_two_locations_have_different_ids(self, bench: Bench, sample: Sample) -> None:
+    def test_each_order_has_an_id_of_its_own(self, bench: Bench, sample: Sample) -> None:
         bench.needs_reactions()
         one = bench.submit(bench.order(sample), sample.tender).answer
         for id, place in bench.places().items():

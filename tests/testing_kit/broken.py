@@ -619,7 +619,7 @@ MISTAKES = (
     Mistake(TakenOver, "test_no_account_is_taken_over_by_its_address", "META-6"),
     Mistake(TwiceInTheMenu, "test_menu", "MENU-3"),
     Mistake(FlatIds, "test_menu", "ITEM-3"),
-    Mistake(CountedAtEachLocation, "test_orders_of_two_locations_have_different_ids", "SUB-8"),
+    Mistake(CountedAtEachLocation, "test_each_order_has_an_id_of_its_own", "SUB-8"),
     Mistake(OneMenu, "test_each_location_has_its_own_menu", "MENU-1"),
     Mistake(OneLocation, "test_an_order_goes_to_its_location", "LOC-1"),
     Mistake(LineTimesQuantity, "test_the_quantity_of_every_item_is_sent", "ITEM-6"),
