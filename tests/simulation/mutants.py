@@ -16,7 +16,7 @@ from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.ledger import identity, ledger, references
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Claimed, Submission, Superseded
-from levelup_ov.ordering import metadata, service, submissions
+from levelup_ov.ordering import metadata, reported_orders, submissions
 from levelup_ov.ordering.submissions import Submissions
 from levelup_ov.transport import connections, session
 from levelup_ov.transport.connections import SendState
@@ -56,7 +56,7 @@ def _shared(self: Session, *arguments: Any, own: bool = False, **more: Any) -> N
 def shared_connections() -> AbstractContextManager[object]:
     """Submissions use the account's connections, which take back whatever was answered."""
     return _all(patch(Session, "__init__", _shared), patch(SendState, "settle", _always_kept),
-                patch(service, "_check_identity", _nothing), _no_echo())  # fmt: skip
+                patch(reported_orders, "check_reference", _nothing), _no_echo())  # fmt: skip
 
 
 def shared_connections_alone() -> AbstractContextManager[object]:
@@ -74,7 +74,9 @@ def _no_echo() -> AbstractContextManager[object]:
 
 def answer_of_another() -> AbstractContextManager[object]:
     """Nobody compares the reference that the provider says back."""
-    return _all(patch(service, "_check_identity", _nothing), _no_echo(), patch(fftp.FftpAdapter, "_kept", _unkept))
+    return _all(
+        patch(reported_orders, "check_reference", _nothing), _no_echo(), patch(fftp.FftpAdapter, "_kept", _unkept)
+    )
 
 
 def _unkept(self: Any, order_id: str, reference: str, customer: str | None, session: Session) -> Any:
@@ -453,7 +455,7 @@ def _any_order(self: Any, location: Any, reference: str, trace: Any, session: Se
 
 def foreign_reference() -> AbstractContextManager[object]:
     """The newest order that is not paid is the one that is looked for, whatever its reference."""
-    return _all(patch(fftp.FftpAdapter, "find_order", _any_order), patch(service, "_check_identity", _nothing))
+    return _all(patch(fftp.FftpAdapter, "find_order", _any_order), patch(reported_orders, "check_reference", _nothing))
 
 
 def no_later_looks() -> AbstractContextManager[object]:
