@@ -449,6 +449,8 @@ class Service:
         adapter = self._account_of(location_id, context)
         if not adapter.cancels:
             raise Failure("cancellation_not_supported", f"{adapter.account.provider} cannot cancel orders")
+        # What becomes of the order is recorded after the last call, whatever that gives.
+        context.reserve = self.submissions.settling_time
         with self._bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
             # The order may be canceled already, and then the next thing to do is a refund.
             if begin is not None:

@@ -129,6 +129,19 @@ def test_an_unanswered_charge_with_a_hanging_ledger_is_in_time(things: Things) -
     assert world.late == []
 
 
+@pytest.mark.rule("STAT-6", "SUB-6")
+def test_an_order_lost_while_canceled_is_kept_at_the_deadline(things: Things) -> None:
+    world = CheckoutWorld("a meal", things)
+    world._trouble, world.planned = [], [("cancel", "order lost", 0), ("show", "silent", 1)]
+    for diner in world.diners:
+        diner.wants, diner.back = "meal", ("cancel",)
+    world.levelup.declined.clear()
+    with simulated(things):
+        world.run()
+    assert {"order lost", "silent"} <= set(world.met) and "cancellation_unknown" in world.answer_codes()
+    assert list(faults_of_checkout(world)) == []
+
+
 @pytest.mark.rule("STAT-6")
 def test_a_meal_that_is_told_and_not_recorded_can_be_canceled(things: Things) -> None:
     def hangs(it: Exchange) -> None:
