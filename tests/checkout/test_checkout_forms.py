@@ -12,7 +12,6 @@ from tests.checkout.conftest import MakeSite
 from tests.checkout.site import Site, meal, order
 
 UNKNOWN = (504, "outcome_unknown", None)
-LATER = "2030-06-03T16:05Z"
 CARD = {"object": "order", "property": "base", "message": "No.", "code": "card_declined"}
 COMPLETED = {"object": "order", "property": "proposed_order_uuid", "message": "It is completed already."}
 
@@ -69,16 +68,16 @@ def test_further_refusals_that_prove_nothing(site: Site, merchant: str, user: st
 
 @pytest.mark.rule("WEB-2")
 def test_histories_that_do_not_say_that_there_is_none(site: Site, merchant: str, user: str, clock: Clock) -> None:
-    site.line.faults["/completed_orders"] = ["lost"] * 3
+    """The charge is then found without one: the proposed order is completed again."""
     body = order(merchant, user)
-    assert site.charge(body, "K").refusal == UNKNOWN
-    clock.set(LATER)
     answers: list[Any] = [None, {}, {"orders": []}, [None], [{}], [{"order": {}}], b"", "", b"[]\n[]"]
-    for answer in answers:
+    for number, answer in enumerate(answers):
+        site.line.faults["/completed_orders"] = ["lost"] * 3
+        assert site.charge(body, f"K{number}").refusal == UNKNOWN
+        clock.set(f"2030-06-03T16:{5 + 5 * number:02}Z")
         site.line.faults["/users/orders"] = [(200, answer)] * 2
-        assert site.charge(body, "K").error["code"] == "outcome_unknown", answer
-    site.line.faults.clear()
-    assert [site.charged(body, "K")["uuid"]] == site.unrefunded()
+        assert site.charged(body, f"K{number}")["uuid"] in site.unrefunded(), answer
+    assert len(site.unrefunded()) == len(answers)
 
 
 @pytest.mark.rule("WEB-3")
