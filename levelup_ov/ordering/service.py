@@ -637,7 +637,7 @@ class Service:
         :raises Failure: ``outcome_unknown``: its reference is not known; ``submission_in_progress``.
         """
         adapter = self._account_of(location_id, context)
-        location, period = _canonical(location_id), identity.period_of(at)
+        location, period = self._published(location_id), identity.period_of(at)
         if identity.period_of(self._clock()) != period:
             raise Failure("outcome_unknown", "the reference of this order depends on when it was sent")
         keys = self._identity_keys

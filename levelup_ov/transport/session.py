@@ -411,7 +411,7 @@ class Session:
         ``places_order``: it commits the provider to the order. It is not started with less than
         :data:`MIN_TIME_TO_PLACE` left, and sent again only if it provably had no effect, or is ``repeatable`` too.
         The same holds if the adapter calls it a second time.
-        ``trace``: a small object, nothing personal, by which the adapter can find that order later. The name
+        ``trace``: a small object, nothing personal, by which the adapter can find that order later. The names
         ``sent_to`` and ``sent_with`` in it are taken.
         ``also``: statuses in addition to 200 (and 201, unless it reads) that the provider documents as success of
         this call. Any other status in which ``error_from`` finds no refusal is a broken protocol.
