@@ -179,9 +179,10 @@ class FftpAdapter(Adapter):
         _check_echo(placed, "POST /fftp/v1/orders", reference, customer=order.user.name)
         _check_stands(placed, "POST /fftp/v1/orders")
         _check_lines(placed, body, "POST /fftp/v1/orders")
-        made_at = placed.instant("created_at")
-        if reply.status == 201:  # 200 is an earlier order. The restaurant's clock may be slow.
-            made_at = max(made_at, order.received_at)
+        if reply.status == 201:  # The restaurant's clock may be slow.
+            made_at = max(placed.instant("created_at", order.received_at), order.received_at)
+        else:  # An earlier order.
+            made_at = placed.instant("created_at")
         discounted = order.merchant_funded_discount > 0
         return self._finish(placed, made_at, session, customer=order.user.name, discounted=discounted, body=body)
 

@@ -106,7 +106,7 @@ PATCHES: Mapping[str, patches.Mutant] = {
     "order_not_kept": patches.order_not_kept,
     "refund_first": lambda: mock.patch.object(Orders, "cancel", _refund_first),
     "keep_the_money": lambda: mock.patch.object(Orders, "cancel", _keep_the_money),
-    "cancellation_not_noted": lambda: mock.patch.object(Canceler, "_change", lambda _, order, __: order),
+    "cancellation_not_noted": lambda: mock.patch.object(Canceler, "_change", lambda _, order, __, **___: order),
 }
 """The simulation's own, and three that cancel wrongly."""
 

@@ -184,13 +184,13 @@ def _one_look(self: Submissions, submission: Submission, *_: Any) -> None:
         raise submissions._too_early(not_before - submission.seen_at)
 
 
-def _absent_at_once(self: Ledger, submission: Submission, **_: object) -> timedelta:
+def _absent_at_once(self: Ledger, *_: object) -> timedelta:
     return timedelta(0)
 
 
 def one_look() -> AbstractContextManager[object]:
     """One look after the lease is proof."""
-    return _all(patch(Submissions, "_look_twice", _one_look), patch(Ledger, "absence", _absent_at_once))
+    return _all(patch(Submissions, "_look_twice", _one_look), patch(Ledger, "_wait", _absent_at_once))
 
 
 def _two_looks(
@@ -206,7 +206,7 @@ def no_last_look() -> AbstractContextManager[object]:
 
 def absent_at_once() -> AbstractContextManager[object]:
     """What the provider does not have, it never gets."""
-    return _all(patch(Ledger, "absence", _absent_at_once), patch(Submissions, "_look_twice", _nothing))
+    return _all(patch(Ledger, "_wait", _absent_at_once), patch(Submissions, "_look_twice", _nothing))
 
 
 def wall_clock_leases() -> AbstractContextManager[object]:
