@@ -271,6 +271,14 @@ def test_an_order_that_was_canceled_is_found(fftp: responses.RequestsMock, sessi
     assert (placed.provider_order_id, placed.charged) == ("ord_1", None)
 
 
+@pytest.mark.rule("SUB-8", "TIME-1")
+def test_an_order_without_its_time_is_placed(fftp: responses.RequestsMock, session: Session) -> None:
+    server(fftp, lambda: (201, {name: value for name, value in PLACED.items() if name != "created_at"}))
+    fftp.post(PAID, json={**PLACED, "paid": True})
+
+    assert ADAPTER.submit_order(order(), LevelUp(), session).expected_ready_at == NOW + timedelta(minutes=20)
+
+
 @pytest.mark.rule("SUB-8")
 def test_of_two_orders_the_one_that_stands_is_told(fftp: responses.RequestsMock, session: Session) -> None:
     fftp.post(f"{ORDERS}/ord_2/paid", json={**PLACED, "order_id": "ord_2", "paid": True})
