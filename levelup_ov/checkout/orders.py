@@ -436,12 +436,10 @@ class Orders:
         """The orders that a person must settle."""
         return self._store.operator_cases()
 
-    def settle(self, id: str, by: str, why: str, uuid: str | None = None) -> StoredOrder:
-        """Close a case for a person: ``by`` has settled it, ``why`` says how.
+    def to_settle(self, id: str) -> StoredOrder:
+        """An order for a person who is to settle it.
 
-        ``uuid``: the charge that the person found, if none was proven; it is then processed like any other.
-
-        :raises Failure: ``order_not_found``, ``invalid_member``, ``submission_in_progress``.
+        :raises Failure: ``order_not_found``, ``invalid_member``, ``submission_in_progress``: it cannot be settled now.
         """
         order = self.show(id)
         if not order.open_cases and not self._canceler.is_open(order):
@@ -451,6 +449,18 @@ class Orders:
         marks = (order.held, order.sent, begun.mark if begun else None)
         if left := ceil(max(map(self._leases.left, marks))):
             raise in_progress(f"another request is processing this order; try again in {left} seconds")
+        return order
+
+    def settle(self, shown: StoredOrder, by: str, why: str, uuid: str | None = None) -> StoredOrder:
+        """Close the case that a person was shown: ``by`` has settled it, ``why`` says how.
+
+        ``uuid``: the charge that the person found, if none was proven; it is then processed like any other.
+
+        :raises Failure: as :meth:`to_settle`, or it is another case by now.
+        """
+        order = self.to_settle(shown.id)
+        if (now := _what_is_open(order)) != (was := _what_is_open(shown)):
+            raise in_progress(f"nothing was settled: this order was {was}, and is {now} by now")
         if uuid is not None and order.uuid is not None:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")
         if uuid is not None and not UUID.fullmatch(uuid):
@@ -477,9 +487,7 @@ class Orders:
             values["look_at"] = to_ms(self._clock() + LOOKS[order.looks])
             values["seen"] = " ".join(filter(None, (order.seen, *case_of(order).get("found", ()))))
         try:
-            done = self._store.change_order(
-                order.id, (order.state,), held=order.held, cancellation=order.cancellation, values=values
-            )
+            done = self._store.change_as_read(order, values, "held", "cancellation", "operator_case", "called_off_at")
         except UuidTaken:
             raise Failure("invalid_member", f"{uuid} is the charge of another order") from None
         if done is None:
@@ -651,6 +659,12 @@ class _LookUp:
         """Record that nothing was charged, as was seen last. :raises Failure: it is not known any more."""
         assert self._absence is not None
         self._charges.give_up(self._absence)
+
+
+def _what_is_open(order: StoredOrder) -> str:
+    """What a person is shown of an order that is to be settled: the kinds of its cases, its state and its charge."""
+    kinds = " and ".join(str(each["kind"]) for each in order.open_cases) or "being canceled"
+    return f"{kinds} ({order.state}, charge {order.uuid})"
 
 
 def _scope(merchant: str) -> str:

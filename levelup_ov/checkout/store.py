@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import cache
 from types import EllipsisType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -45,6 +45,7 @@ from levelup_ov.ledger.statements import insert
 from levelup_ov.ledger.tables import IDENTITIES, SUBMISSIONS, is_due
 
 Kind = Literal["merchant", "user"]
+T = TypeVar("T")
 GIVEN_UP_AFTER = timedelta(days=1)
 """The age at which an unfinished OAuth connection is deleted."""
 LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
@@ -458,10 +459,7 @@ class CheckoutStore:
                 self._report(cursor, StoredOrder(**before._asdict()), StoredOrder(**row._asdict()), notify)
             return row
 
-        try:
-            row = self._database.run(once, single=not is_reported)
-        except self._database.engine.dialect.loaded_dbapi.IntegrityError:
-            raise UuidTaken(values.get("uuid")) from None
+        row = self._one_charge_each(once, single=not is_reported)
         return StoredOrder(**row._asdict()) if row else None
 
     def put(self, order: StoredOrder) -> None:
@@ -504,13 +502,23 @@ class CheckoutStore:
         return order
 
     def change_locked(self, id: str, change: Callable[[StoredOrder], Mapping[str, Any]]) -> StoredOrder | None:
-        """Change an order by what ``change`` returns of it while it is locked, as :meth:`change_within` does."""
+        """Change an order by what ``change`` returns of it while it is locked, as :meth:`change_within` does.
+
+        :raises UuidTaken: another order has the UUID.
+        """
 
         def work(cursor: Any, _again: bool) -> StoredOrder | None:
             before = self.locked(cursor, id)
             return before and self.change_within(cursor, before, change(before))
 
-        return self._database.run(work)
+        return self._one_charge_each(work)
+
+    def _one_charge_each(self, work: Callable[[Any, bool], T], *, single: bool = False) -> T:
+        """Run ``work``, which may give an order its UUID. :raises UuidTaken: another order has it."""
+        try:
+            return self._database.run(work, single=single)
+        except self._database.engine.dialect.loaded_dbapi.IntegrityError:
+            raise UuidTaken from None
 
     def change_as_read(self, order: StoredOrder, values: Mapping[str, Any], *members: str) -> StoredOrder | None:
         """Change ``order`` if its state and these ``members`` are still as they were when it was read; None: not so."""

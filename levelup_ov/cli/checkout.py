@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import get_args
 
 import click
 
-from levelup_ov.checkout.failed_orders import case_of
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.cli.configured import check_ledger_writable, shown, the_checkout, the_settings
 from levelup_ov.cli.given import text
 from levelup_ov.config import Settings
+from levelup_ov.domain.checkout import CaseKind
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.words import counted, one_line
 from levelup_ov.ordering.service import RequestContext
@@ -68,7 +69,7 @@ def cases() -> None:
     """
     found = shown(the_checkout().orders.operator_cases, CannotRead)
     for order in found:
-        click.echo(f"{order.id} {order.state} uuid={order.uuid} {one_line(case_of(order)['message'])}")
+        click.echo(_line(order))
     click.echo(counted(len(found), "case"), err=True)
     if found:
         raise SystemExit(1)
@@ -79,10 +80,32 @@ def cases() -> None:
 @click.option("--by", required=True, type=text, help="Who has settled it.")
 @click.option("--why", required=True, type=text, help="How, for example: paid back by transfer on the 3rd.")
 @click.option("--uuid", help="LevelUp's UUID of a charge that was found by hand; it is then refunded.")
-def settle(order_id: str, by: str, why: str, uuid: str | None) -> None:
-    """Close the case of ORDER_ID, and record who closed it and how."""
-    order = shown(lambda: the_checkout().orders.settle(order_id, by, why, uuid))
+@click.option(
+    "--case",
+    "kind",
+    type=click.Choice(get_args(CaseKind)),
+    metavar="KIND",
+    help="The case that `checkout cases` has shown. Settle only this, and do not ask for confirmation.",
+)
+def settle(order_id: str, by: str, why: str, uuid: str | None, kind: str | None) -> None:
+    """Close the case of ORDER_ID, and record who closed it and how.
+
+    If it becomes another case before you confirm it, nothing is settled.
+    """
+    orders = the_checkout().orders
+    order = shown(lambda: orders.to_settle(order_id))
+    if kind is None:
+        click.echo(_line(order), err=True)
+        click.confirm(f"Record that this is settled: {one_line(why)}?", abort=True, err=True)
+    elif kind != order.case_kind:
+        raise click.ClickException(f"nothing was settled: its case is another one by now: {_line(order)}")
+    order = shown(lambda: orders.settle(order, by, why, uuid))
     click.echo(f"{order.id}: {order.state}")
+
+
+def _line(order: StoredOrder) -> str:
+    cases = "; ".join(f"{each['kind']}: {one_line(each['message'])}" for each in order.open_cases)
+    return f"{order.id} {order.state} uuid={order.uuid} {cases or 'it is being canceled'}"
 
 
 def _reconcile(orders: Orders, settings: Settings, limit: int, seconds: int) -> None:

@@ -228,8 +228,8 @@ class Site:
         return self.reconcile()
 
     def command(self, *arguments: str) -> tuple[int, str]:
-        """The same for any command of web checkout."""
-        result = self.app.test_cli_runner().invoke(args=["checkout", *arguments])
+        """The same for any command of web checkout; its question is answered with yes."""
+        result = self.app.test_cli_runner().invoke(args=["checkout", *arguments], input="y\n")
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result.exit_code, result.output
 

@@ -600,6 +600,49 @@ def test_a_person_settles_what_a_merchant_who_left_owes(site: Site, merchant: st
 
 
 @pytest.mark.rule("WEB-3", "WEB-7")
+def test_a_person_settles_only_the_case_that_was_shown(
+    site: Site, merchant: str, user: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.line.faults["/refund"] = ["unreached"]
+    # LevelUp will refuse it.
+    assert site.charge(meal(merchant, user, note=REFUSED, tip_amount=9901), "K").error["code"] == "refund_pending"
+    site.call("DELETE", f"/merchants/{merchant}")
+    assert site.reconcile()[0] == 1
+    clock.set(LATER)
+    (uuid,) = site.unrefunded()
+    settle = ("settle", uuid, "--by", "Olive", "--why", "the merchant has paid")
+    status, said = site.command(*settle, "--case", "refund_refused")
+    assert status == 1 and "nothing was settled" in said and "not_connected" in said
+
+    def ask(*_: Any, **__: Any) -> bool:
+        """While the person thinks, the merchant connects again, and LevelUp refuses the refund."""
+        site.connect_merchant()
+        assert site.reconcile()[0] == 1
+        clock.now += timedelta(minutes=5)
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr("click.confirm", ask)
+        status, said = site.command(*settle)
+    assert status == 1 and "not_connected (refunding" in said and "refund_refused (stuck" in said
+    assert site.get(f"/orders/{uuid}")["order"]["state"] == "stuck"
+    assert site.command(*settle, "--case", "refund_refused")[0] == 0
+    assert site.get(f"/orders/{uuid}")["order"]["state"] == "settled"
+
+
+@pytest.mark.rule("WEB-3", "WEB-7")
+def test_nothing_is_settled_without_a_yes(site: Site, merchant: str, user: str, clock: Clock) -> None:
+    assert site.charge(meal(merchant, user, tip_amount=9901, note=REFUSED), "K").error["code"] == "refund_impossible"
+    clock.set(LATER)
+    (uuid,) = site.unrefunded()
+    command = ["checkout", "settle", uuid, "--by", "Olive", "--why", "paid back by transfer"]
+    for said in ("n\n", ""):
+        result = site.app.test_cli_runner().invoke(args=command, input=said)
+        assert result.exit_code == 1 and "refund_refused" in result.output
+    assert site.get(f"/orders/{uuid}")["order"]["state"] == "stuck"
+
+
+@pytest.mark.rule("WEB-3", "WEB-7")
 def test_a_merchant_who_comes_back_gives_back(site: Site, merchant: str, user: str) -> None:
     site.line.faults["/refund"] = ["unreached"]
     assert site.charge(meal(merchant, user, note=REFUSED), "K").error["code"] == "refund_pending"

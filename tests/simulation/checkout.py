@@ -664,7 +664,7 @@ class CheckoutWorld(World):
                 self.say(f"Olive pays {made.unrefunded} cents back to {made.guest} by transfer")
                 made.refunded = made.spend
             self.say(f"Olive settles {order.id}: {kind}, {found}")
-            self.ask("A", lambda it, id=order.id, uuid=found: it.orders.settle(id, "Olive", "looked", uuid))
+            self.ask("A", lambda it, order=order, uuid=found: it.orders.settle(order, "Olive", "looked", uuid))
 
     def _settle_submissions(self, service: Service) -> None:
         for submission in service.submissions.ledger.open_submissions():
