@@ -41,11 +41,13 @@ def following(
     if reference is None:
         return taken
     latest = max(match.submission.generation for match in matches)
-    sent = before.received_at
-    is_old = sent is not None and now is not None and abs(now - sent) > RECENT
-    if is_old or any(_is_over(match.submission, content, alike) for match in matches):
+    if any(_is_over(match.submission, content, alike) for match in matches):
         return {**taken, "generation": latest + 1, "reference": reference(latest + 1)}
-    return {**taken, "generation": latest, "reference": before.reference, "received_at": sent and to_ms(sent)}
+    sent = before.received_at
+    # It keeps its reference however old it is by the time of day, which proves nothing (SUB-13).
+    is_old = sent is not None and now is not None and abs(now - sent) > RECENT
+    received = None if sent is None or is_old else to_ms(sent)
+    return {**taken, "generation": latest, "reference": before.reference, "received_at": received}
 
 
 def _is_over(before: Submission, content: tuple[str, ...], alike: tuple[str, ...]) -> bool:
