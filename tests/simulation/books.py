@@ -75,9 +75,11 @@ def _answers(
         if order.account not in (None, who):
             yield ANOTHERS, f"the order of {who} runs on the account of {order.account}"
     finals = [code for code in story.finals if code and code not in NOT_CONCLUSIVE]
-    # Where the row is lost, what ends before the reference is looked at again is believed: no gateway can know.
+    # Where the row is lost, what ends before the reference is looked at again is believed: no gateway can know. A host
+    # that is placing the order knows, and writes the row again, unless its ledger hangs until it has to answer.
+    looked = max(world.ledger_lost or 0.0, world.kept_from_writing.get(who, 0.0))
     is_lost = all(order.reference in world.lost for order in held) and (
-        world.provider.refuses_first or world.placing_calls.get(who, 0.0) <= (world.ledger_lost or 0.0)
+        world.provider.refuses_first or world.placing_calls.get(who, 0.0) <= looked
     )
     if world.lost_in_flight and not {"killed", "frozen host", "ledger hangs"} & set(world.met):
         # The process that waits for the provider writes the row again, by its deadline.

@@ -322,6 +322,8 @@ class World:
         """Whether a host waited for the answer to that call."""
         self.placing_calls: dict[str | None, float] = {}
         """When the last placing call of a guest came to the provider."""
+        self.kept_from_writing: dict[str | None, float] = {}
+        """When a ledger that hung kept a host, which was placing an order as rows were lost, from writing it again."""
         self.is_calm = False
         self.frozen_until = 0.0
         """Until when some host was frozen."""
@@ -653,6 +655,9 @@ class World:
             patience = max(min(PATIENCE, limits.remaining(PATIENCE)), 0)
             kernel.wait(min(hangs, patience))
             if hangs > patience:
+                task = kernel.current
+                if isinstance(task, _Call) and self.ledger_lost is not None and task.began < self.ledger_lost:
+                    self.kept_from_writing[task.guest] = kernel.now
                 raise _locked()
 
     def forward(self, request: Request) -> Answer:
@@ -1029,6 +1034,7 @@ class _Call(Task):
     ) -> None:
         super().__init__(world.processes[host], self._serve)
         self.guest = guest
+        self.began = world.kernel.now
         self.has_claimed = False
         self.world = world
         self.host = host
