@@ -132,6 +132,8 @@ class CheckoutWorld(World):
         """Connections whose token LevelUp has refused when all was well."""
         self.cases: list[str] = []
         self.cases_in_vain: list[str] = []
+        self.lost: list[tuple[StoredOrder, Process]] = []
+        """Orders that the database lost while a worker was processing them."""
         self._trouble = []
         for _ in range(dice.choices((1, 2, 3), (5, 3, 2))[0]):
             self._plan_fault()
@@ -488,13 +490,21 @@ class CheckoutWorld(World):
         """The order of web checkout that has this meal."""
         return next((order for order in self.orders() if self.meal_of(order) is meal), None)
 
-    def lose_order(self, meal: Order) -> None:
-        """Have the database lose all that it has of the order that paid for a meal, if its site knows the order."""
+    def is_forgotten(self, uuid: str) -> bool:
+        """Whether the database lost a charged order, and the worker that still knew it was killed."""
+        return any(order.uuid == uuid and process.is_dead for order, process in self.lost)
+
+    def lose_order(self, meal: Order, process: Process) -> None:
+        """Have the database lose all that it has of the order that paid for a meal, if its site knows the order.
+
+        ``process`` is the one that is processing it.
+        """
         order = self._paid_for(meal)
         diner = next(each for each in self.diners if each.user.name == meal.guest)
         if order is None or not all(each.is_final for each in diner.answers if each.asked == "charge"):
             return
         self.met.append("order lost")
+        self.lost.append((order, process))
         self.say(f"the database loses {order.id}")
         own = f"(SELECT id FROM submissions WHERE id = '{order.id}' OR request_id = '{order.id}')"
         run = self.things._connection.execute
@@ -738,7 +748,7 @@ def _order_lost(it: faults.Exchange) -> None:
     meals = [meal for meal in world.provider.kept if meal.id in it.request.path.split("/")]
     answer = it.forward()
     for meal in meals:
-        world.lose_order(meal)
+        world.lose_order(meal, it.connection.client.process)
     if it.dice.random() < 0.6:
         it.say(*answer)
     else:

@@ -55,6 +55,8 @@ def _charge(world: CheckoutWorld, made: MadeCharge, order: StoredOrder | None) -
         return
     if order is not None and order.state == "settled" and world.is_made(order):
         return  # a person let the charge stay
+    if order is None and world.is_forgotten(made.uuid):
+        return  # outside of what is promised: what was acknowledged stays
     if order is None:
         yield MONEY, f"{made.uuid} of {made.guest} is not refunded, and the service has no such order"
     elif order.uuid != made.uuid or order.state not in ("charged", "submitted"):
@@ -115,7 +117,10 @@ def _truth(world: CheckoutWorld, diner: Diner, answer: SiteAnswer) -> Iterator[t
 
 def _balance(world: CheckoutWorld, diner: Diner, orders: list[StoredOrder]) -> Iterator[tuple[str, str]]:
     """Charged minus refunded is what was eaten, or handed out: what the site was answered last."""
-    paid = sum(made.unrefunded for made in world.levelup.charges if made.guest == diner.name)
+    charged = [made for made in world.levelup.charges if made.guest == diner.name]
+    if any(world.is_forgotten(made.uuid) for made in charged):
+        return
+    paid = sum(made.unrefunded for made in charged)
     charges = [each for each in diner.answers if each.asked == "charge"]
     by_key = {each.key: each for each in charges}
     given_back = {each.order.id for each in diner.answers if each.asked == "refund" and not each.code and each.order}
