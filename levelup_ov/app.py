@@ -153,7 +153,7 @@ def _follow(ledger: Ledger, service: Service) -> Follow:
     def follow(submission: Submission) -> Callable[[Any, Submission], None]:
         from levelup_ov.checkout.outcomes import SubmittedOrders  # needed only if an outcome changes
 
-        return SubmittedOrders(ledger, service.submitted_under).follow(submission)
+        return SubmittedOrders(ledger, service.keys.submitted_under).follow(submission)
 
     return follow
 

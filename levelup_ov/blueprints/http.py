@@ -25,7 +25,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import KINDS, body
 from levelup_ov.ledger.records import new_id
 from levelup_ov.metrics import Metrics
-from levelup_ov.ordering.service import RequestContext
+from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.redaction import clean, shield
 from levelup_ov.transport.deadline import Deadline
 

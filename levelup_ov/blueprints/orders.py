@@ -44,7 +44,8 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
 
     @orders.get("/locations/<path:location_id>/menu")
     def show_menu(location_id: str) -> Response:
-        written = service.written_menu(published_id(location_id), g.context, lambda menu: _tagged(responses.menu(menu)))
+        id = published_id(location_id)
+        written = service.menus.written(id, g.context, lambda menu: _tagged(responses.menu(menu)))
         return _conditional(written.body, written.etag)
 
     @orders.post("/locations/<path:location_id>/order_validations")
@@ -73,7 +74,7 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
             raise MethodNotAllowed(["POST"])
         key = read_idempotency_key()
         return _conditional(
-            *_tagged(responses.order(service.order_status(published_id(location_id), order_id, key, g.context)))
+            *_tagged(responses.order(service.placed_orders.show(published_id(location_id), order_id, key, g.context)))
         )
 
     @orders.post("/locations/<path:location_id>/orders/<order_number:order_id>/cancellation")
@@ -82,7 +83,8 @@ def blueprint(service: Service, settings: Settings, notices: ProviderNotices) ->
             raise MethodNotAllowed(["GET", "HEAD"])
         g.context.deadline = Deadline(settings.submission_deadline)
         key = read_idempotency_key()
-        return json_response(responses.order(service.cancel_order(published_id(location_id), order_id, key, g.context)))
+        canceled = service.placed_orders.cancel(published_id(location_id), order_id, key, g.context)
+        return json_response(responses.order(canceled))
 
     @orders.post("/webhooks/<account>")
     def receive_notice(account: str) -> Response:

@@ -25,7 +25,8 @@ from levelup_ov.domain.status import CALLED_OFF, Stage
 from levelup_ov.errors import KINDS
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import to_ms
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.service import Service
 from levelup_ov.ordering.tracking import cancellation_unknown
 from levelup_ov.transport.deadline import Deadline
 
@@ -72,7 +73,7 @@ class Canceler:
                 begun = self._begin(begun or order, asked)
 
         try:
-            self._service.cancel_order(*_place(order), context, begin=begin, submitted_for=order.id)
+            self._service.placed_orders.cancel(*_place(order), context, begin=begin, submitted_for=order.id)
         except Failure as failure:
             with suppress(LedgerUnavailable):
                 # Only before something is sent.
@@ -204,7 +205,7 @@ class Canceler:
         # The other half is for the refund.
         deadline = Deadline(context.deadline.remaining() / 2)
         inner = RequestContext(deadline, context.request_id, calls=context.calls)
-        status = self._service.order_status(*_place(order), inner, submitted_for=order.id)
+        status = self._service.placed_orders.show(*_place(order), inner, submitted_for=order.id)
         if status.status is None:
             raise cancellation_unknown(f"the order's status is {status.provider_status}")
         return status.status

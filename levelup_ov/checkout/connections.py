@@ -26,7 +26,7 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import broken_protocol
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import to_ms
-from levelup_ov.ordering.service import RequestContext
+from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.sealing import Sealer
 
 STATE_LIFETIME = timedelta(minutes=10)

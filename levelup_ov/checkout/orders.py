@@ -56,7 +56,8 @@ from levelup_ov.errors import Refused
 from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import Submission, to_ms
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.service import Service
 from levelup_ov.ordering.submissions import Attempt, Disproved, Settlement, SubmissionKey, Submissions, outcome_unknown
 from levelup_ov.sealing import Sealer
 from levelup_ov.transport.connections import OwnConnections
@@ -210,7 +211,7 @@ class Orders:
             if delivery is not None:
                 self._submitter.check(order, delivery, context)
                 # While LevelUp charges.
-                self._service.open_ahead(delivery.provider_location_id, ahead, context.deadline)
+                self._service.routing.open_ahead(delivery.provider_location_id, ahead, context.deadline)
             made, settlement = self._charges.place(
                 order, delivery, connected, attempt, named, deadline, context, outline
             )
@@ -589,7 +590,7 @@ class Orders:
         content = _content(order, delivery)
         named: dict[str, str | None] = {}
         if delivery is not None:
-            validation_id = self._service.validation_id(delivery.provider_location_id, delivery.submission.order)
+            validation_id = self._service.keys.validation_id(delivery.provider_location_id, delivery.submission.order)
             named = {
                 "order_number": delivery.submission.order_number,
                 "grubhub_order_number": delivery.submission.grubhub_order_number,

@@ -41,7 +41,8 @@ from levelup_ov.domain.request import SubmissionRequest
 from levelup_ov.errors import meaning_of
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import Submission, from_ms
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.service import Service
 from levelup_ov.ordering.submissions import SubmissionKey, outcome_unknown
 from levelup_ov.transport.deadline import Deadline
 
@@ -75,11 +76,11 @@ class Submitter:
     ) -> Mapping[str, Any]:
         """What the ledger is to keep, with the charge of ``order``, of the meal that follows it."""
         submission = submission_of(delivery, asked, order.discount)
-        return {MEAL: self._service.outline(delivery.provider_location_id, submission, key_of(order), context)}
+        return {MEAL: self._service.keys.outline(delivery.provider_location_id, submission, key_of(order), context)}
 
     def check(self, order: CheckoutOrder, delivery: Delivery, context: RequestContext) -> None:
         """Refuse what can be refused before anything is charged. :raises Failure: why."""
-        validation = self._service.validation_id(delivery.provider_location_id, delivery.submission.order)
+        validation = self._service.keys.validation_id(delivery.provider_location_id, delivery.submission.order)
         if validation is not None and validation.expired(self._clock()):
             path = "$.order_submission.metadata.order_validation_id"
             raise Failure("order_validation_expired", "the order was validated too long ago", path=path)
@@ -215,7 +216,7 @@ class Submitter:
 
     def _check_not_called_off(self, submissions: Iterable[Submission]) -> None:
         """:raises _CalledOff: nobody makes this order, although it was placed."""
-        if any(map(self._service.is_called_off, submissions)):
+        if any(map(self._service.tracking.is_called_off, submissions)):
             raise _CalledOff("order_refused", "this order was placed before, and has been canceled since")
 
     def _look_again(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
@@ -225,16 +226,16 @@ class Submitter:
         """
         if unknown := [each for each in self._submitted_before(order) if each.state == "unknown"]:
             for submission in unknown:
-                self._service.reconcile(submission, context)
+                self._service.look_ups.reconcile(submission, context)
             return self._store.order(order.id) or order
         return order
 
     def _submitted_before(self, order: StoredOrder) -> list[Submission]:
         """The submissions of an order to its provider: its own, or others with one of its identities."""
         place = order.provider_location_id or ""
-        found = self._service.submitted_under(place, key_of(order))
+        found = self._service.keys.submitted_under(place, key_of(order))
         # Without the secret key of that time, none has this identity.
-        return list(found or self._service.submitted_for(place, order.id))
+        return list(found or self._service.keys.submitted_for(place, order.id))
 
     def _find(self, order: StoredOrder, context: RequestContext) -> Mapping[str, Any] | None:
         """The provider's answer for an order; None: it is proven that the provider has none.
@@ -252,7 +253,7 @@ class Submitter:
                 self._check_not_called_off([submission])
                 return json.loads(submission.answer or "{}")
             if submission.state == "unknown":
-                settlement = self._service.reconcile(submission, context)
+                settlement = self._service.look_ups.reconcile(submission, context)
                 if settlement is not None:
                     return settlement.answer
         return None
@@ -265,7 +266,8 @@ class Submitter:
             outline |= {"content": found[0].content[0], "alike": (found[0].alike or found[0].content)[0]}
         inner = RequestContext(context.deadline, order.id, calls=context.calls)
         place = order.provider_location_id or ""
-        return self._service.suspect(place, key_of(order), outline, from_ms(order.created_at), inner)
+        key = self._service.keys.lost_key(place, key_of(order), outline, from_ms(order.created_at), inner)
+        return self._service.submissions.suspect(key)
 
     def _submitted(
         self, order: StoredOrder, answer: Mapping[str, Any], key: SubmissionKey | None, notify: What | None = None

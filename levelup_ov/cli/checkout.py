@@ -17,7 +17,7 @@ from levelup_ov.config import Settings
 from levelup_ov.domain.checkout import CaseKind
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.words import counted, one_line
-from levelup_ov.ordering.service import RequestContext
+from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.transport.deadline import Deadline
 
 PATIENCE = 10.0

@@ -18,7 +18,7 @@ from levelup_ov.domain import menu as menus
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.words import counted
-from levelup_ov.ordering.service import RequestContext
+from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.transport.deadline import Deadline
 
 
@@ -71,7 +71,7 @@ def _of_location(location_id: str) -> tuple[str, tuple[str, ...]]:
         click.echo(f"There is no file {location_id}. It may be a location of the configured service, but:", err=True)
         raise
     try:
-        found = service.read_menu(location_id, RequestContext(deadline))
+        found = service.menus.read(location_id, RequestContext(deadline))
     except Failure as failure:
         words = f"{failure.code}: {failure.message}"
         account, accounts = location_id.partition(".")[0], the_settings().accounts

@@ -13,7 +13,7 @@ import click
 from levelup_ov.cli.configured import check_ledger_writable, the_service, the_settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.bounded_runs import BoundedRun, in_turns
-from levelup_ov.ordering.service import RequestContext
+from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.transport.deadline import Deadline
 
 PATIENCE = 15.0
@@ -60,7 +60,7 @@ def watch(limit: int, every: float, seconds: float) -> None:
 
 def _places(account: str, limit: int, counts: Counter[str]) -> list[_Place]:
     try:
-        routed = the_service().menus_to_watch(account, RequestContext(Deadline(PATIENCE)))
+        routed = the_service().menu_watching.locations(account, RequestContext(Deadline(PATIENCE)))
     except Failure as failure:
         counts["failed"] += 1
         click.echo(f"{account}: {failure.code}: {failure.message}")
@@ -72,7 +72,7 @@ def _watch(run: BoundedRun, place: _Place, every: float) -> str:
     """Look at one location; the result in one word."""
     began, context = time.monotonic(), RequestContext(Deadline(PATIENCE))
     try:
-        events = the_service().watch_menu(place.location, context, every=timedelta(seconds=every))
+        events = the_service().menu_watching.look(place.location, context, every=timedelta(seconds=every))
     except Failure as failure:
         run.failed(place.account, time.monotonic() - began)
         click.echo(f"{place.location}: {failure.code}: {failure.message}")

@@ -15,7 +15,8 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.words import counted, one_line
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.bounded_runs import BoundedRun, in_turns
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.service import Service
 from levelup_ov.ordering.tracking import is_change
 from levelup_ov.transport.deadline import Deadline
 
@@ -106,7 +107,7 @@ def _ask(service: Service, run: BoundedRun, order: PlacedOrder) -> str:
     try:
         # The lease is twice as long as the request may take.
         lease = timedelta(seconds=2 * PATIENCE)
-        status = service.watch_order(order, RequestContext(Deadline(PATIENCE)), lease=lease)
+        status = service.placed_orders.watch(order, RequestContext(Deadline(PATIENCE)), lease=lease)
     except Failure as failure:
         run.failed(order.account, time.monotonic() - began, answered=failure.code in _ANSWERED)
         click.echo(one_line(f"{_named(order)}: {failure.code}: {failure.message}"))

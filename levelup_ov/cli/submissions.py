@@ -24,7 +24,7 @@ from levelup_ov.ledger.operator_actions import actions_of
 from levelup_ov.ledger.records import Submission, Superseded
 from levelup_ov.ordering.addresses import moved
 from levelup_ov.ordering.bounded_runs import BoundedRun, in_turns, of_gone_accounts
-from levelup_ov.ordering.service import RequestContext
+from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.redaction import clean
 from levelup_ov.transport.deadline import Deadline
 
@@ -276,9 +276,9 @@ def _look(submission: Submission) -> tuple[str, bool]:
     """The outcome of an unknown or ruled-out submission, and whether a person must look at it."""
     service, context = the_service(), RequestContext(Deadline(the_settings().submission_deadline))
     if submission.state != "unknown":
-        finding = service.look_again(submission, context)
+        finding = service.look_ups.look_again(submission, context)
         return (f"{finding}: {REMEDIES[finding]}" if finding else "still not placed"), finding is not None
-    if (settlement := service.reconcile(submission, context)) is not None:
+    if (settlement := service.look_ups.reconcile(submission, context)) is not None:
         return f"placed, order {settlement.placed.order_id}", False
     if submission.card and not _fences(submission):
         return f"not placed; card_may_be_charged: {REMEDIES['card_may_be_charged']}", True

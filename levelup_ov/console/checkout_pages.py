@@ -21,7 +21,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.operator_actions import FormUsed, OperatorActions
-from levelup_ov.ordering.service import RequestContext
+from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.transport.deadline import Deadline
 
 log = logging.getLogger(__name__)

@@ -28,7 +28,8 @@ from levelup_ov.ledger.operator_actions import FormUsed, OperatorActions
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ledger.searches import Search
 from levelup_ov.metrics import Metrics
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.service import Service
 from levelup_ov.transport.deadline import Deadline
 
 MOST_NAMED = 20
@@ -206,7 +207,7 @@ def _reconcile(row: Submission, console: Console) -> str:
     deadline = Deadline(PATIENCE)
     try:
         with limits.within(PATIENCE):
-            settlement = console.service.reconcile(row, RequestContext(deadline, g.request_id))
+            settlement = console.service.look_ups.reconcile(row, RequestContext(deadline, g.request_id))
     except Failure as failure:
         return f"still unknown: {failure.message}"
     return "not placed" if settlement is None else f"placed, order {settlement.placed.order_id}"

@@ -16,11 +16,11 @@ def in_use(service: Service) -> Numbers:
     """Bulkhead, breakers, cache, connections, and the locations that cannot be read."""
     database = service.submissions.ledger.database
     found: Numbers = {}
-    for account, number in service.in_progress.items():
+    for account, number in service.routing.bulkhead.in_progress.items():
         found["levelup_ov_requests_in_progress", account] = number
     for account, number in service.transport.open_breakers().items():
         found["levelup_ov_breakers_open", account] = number
-    for (account, location), code in islice(sorted(service.unread_locations.items()), MOST_LOCATIONS):
+    for (account, location), code in islice(sorted(service.routing.directory.unread.items()), MOST_LOCATIONS):
         found["levelup_ov_location_unread", account, location, code] = 1
     if isinstance(store := service.transport.cache.store, MemoryStore):
         found["levelup_ov_cache_bytes",] = store.size
@@ -31,5 +31,5 @@ def in_use(service: Service) -> Numbers:
 
 def failed_reads(service: Service) -> Numbers:
     """How often locations could not be read since the start of the process."""
-    failures = dict(service.location_failures)
+    failures = dict(service.routing.directory.failures)
     return {("levelup_ov_location_failures_total", *key): number for key, number in failures.items()}

@@ -24,6 +24,7 @@ from levelup_ov.adapter import Adapter
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.location import Location, Merchant
 from levelup_ov.domain.money import WITHOUT_CENTS
+from levelup_ov.domain.tender import TenderKind
 from levelup_ov.errors import KINDS, Refused, Unanswered, reading, timed_out, unreadable
 from levelup_ov.ordering.kept_locations import KeptLocations
 from levelup_ov.transport.response_cache import CacheStore, MemoryStore
@@ -51,6 +52,12 @@ class RoutedLocation:
     adapter: Adapter
     location: Location
     zone: BaseTzInfo | None
+
+    @property
+    def tenders(self) -> frozenset[TenderKind]:
+        """The tenders that it takes (PAY-3)."""
+        of_adapter, own = self.adapter.tenders, self.location.tenders
+        return of_adapter if own is None else of_adapter & own
 
 
 @dataclass(frozen=True, slots=True)

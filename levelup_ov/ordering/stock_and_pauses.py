@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.stock import Stock
-from levelup_ov.errors import Refused
+from levelup_ov.errors import Refused, reading
+from levelup_ov.ordering.locations import RoutedLocation
 from levelup_ov.transport import net
+from levelup_ov.transport.session import Session
 
 PATIENCE = 2.0
 """Seconds that a request waits for the stock, at most."""
@@ -48,24 +49,40 @@ class KnownStock:
         entry = self._entries.get(location)
         return entry.stock if entry is not None and net.now() - entry.read_at <= self.ttl else None
 
-    def now(self, location: str, read: Callable[[], Stock]) -> Stock | None:
-        """The stock, from ``read`` if it is time to ask again. Another request that asks already is not waited for.
+    def read(self, routed: RoutedLocation, session: Session) -> Stock | None:
+        """The stock, from its provider if it is time to ask again. Another request that asks already is not waited for.
 
-        A failure of ``read`` is logged, and older data serves; None: nothing is known.
+        A failure is logged, and older data serves; None: nothing is known, or the provider does not report it.
         """
-        entry = self._entries.get(location)
-        if self.ttl and (entry is None or net.now() - entry.asked_at > self.ttl):
+        if not routed.adapter.reports_stock or not self.ttl:
+            return None
+        location, entry = routed.id, self._entries.get(routed.id)
+        if entry is None or net.now() - entry.asked_at > self.ttl:
             lock = self._locks.setdefault(location, threading.Lock())
             if lock.acquire(blocking=False):
                 try:
-                    self._refresh(location, entry, read)
+                    self._refresh(routed, entry, session)
                 finally:
                     lock.release()
         return self.known(location)
 
-    def _refresh(self, location: str, entry: _StockEntry | None, read: Callable[[], Stock]) -> None:
+    def check(self, order: Order, routed: RoutedLocation) -> None:
+        """Refuse a submission by a stock that was read just now, usually by its validation.
+
+        Nothing is asked here: the provider decides by its own stock.
+
+        :raises Refused: as :func:`check_stock`.
+        """
+        if (stock := self.fresh(routed.id)) is not None:
+            check_stock(order, stock)
+
+    def _refresh(self, routed: RoutedLocation, entry: _StockEntry | None, session: Session) -> None:
+        location = routed.id
         try:
-            stock = read()
+            # Its failures must not stop other calls to the provider.
+            part = f"stock of {routed.location.provider_id}"
+            with reading():
+                stock = routed.adapter.show_stock(routed.location, session.within(PATIENCE, part))
         except Failure as failure:
             log.warning("stock_not_read", extra={"location": location, "code": failure.code})
             older = entry or _StockEntry(None, 0.0, 0.0)

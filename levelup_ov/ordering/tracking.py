@@ -1,6 +1,6 @@
 """The status of placed orders: find the order, record its status, and log each change (STAT-1 to STAT-7).
 
-The service calls the provider.
+:mod:`levelup_ov.ordering.placed_orders` asks the provider.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from levelup_ov.errors import Refused
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.records import Submission
 from levelup_ov.ledger.statuses import PlacedOrder, Statuses
 from levelup_ov.ordering.submissions import in_progress, outcome_unknown
 
@@ -167,6 +168,11 @@ class OrderTracking:
     def of(self, submission: str) -> PlacedOrder | None:
         """The order of a submission that is placed, as it is now."""
         return self._statuses.of(submission)
+
+    def is_called_off(self, submission: Submission) -> bool:
+        """Whether nobody makes a placed order, by its last known status; asks no provider."""
+        order = self.of(submission.id)
+        return order is not None and order.stage in CALLED_OFF
 
     def record(self, order: PlacedOrder, status: ReportedStatus) -> bool:
         """Record a status and log a change; False: another one was recorded since the order was read."""

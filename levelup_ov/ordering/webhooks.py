@@ -13,7 +13,8 @@ from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ledger.webhooks import Notices
 from levelup_ov.ordering.reported_orders import UNSTORABLE
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.service import Service
 
 OLDEST = timedelta(hours=25)
 """Providers repeat a message for a day."""
@@ -70,7 +71,7 @@ class ProviderNotices:
             return
         for provider_order_id in notice.orders:
             if (order := self._order(adapter, provider_order_id)) is not None:
-                self._service.check_order(order, context)
+                self._service.placed_orders.check(order, context)
         self._look_at_menus(account, notice, context)
         self._notices.keep(account, notice.id)
 
@@ -80,9 +81,9 @@ class ProviderNotices:
             return
         # A message that comes again because time ran out goes on where it stopped.
         every = max(SOON, self._clock() - notice.sent_at - FUTURE)
-        for routed in self._service.menus_to_watch(account, context):
+        for routed in self._service.menu_watching.locations(account, context):
             if notice.menus is None or routed.location.provider_id in notice.menus:
-                self._service.check_menu(routed.id, context, every=every)
+                self._service.menu_watching.look_now(routed.id, context, every=every)
 
     def _order(self, adapter: Adapter, provider_order_id: str) -> PlacedOrder | None:
         """The order, if it was placed here: restaurants have others. One subscription may serve several accounts."""

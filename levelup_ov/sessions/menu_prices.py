@@ -10,7 +10,8 @@ import msgspec
 
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.money import Cents
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.service import Service
 from levelup_ov.sessions.model import Line, PricedOption
 
 KEPT_FOR = 60.0
@@ -81,7 +82,7 @@ class KnownMenuPrices:
         after = time.monotonic() - KEPT_FOR if read_after is None else read_after
         if known is None or known.read_at < after:
             read_at = time.monotonic()
-            known = prices_of(self._service.read_menu(location_id, context), read_at)
+            known = prices_of(self._service.menus.read(location_id, context), read_at)
             if len(self._known) >= MOST_LOCATIONS:
                 self._known.clear()
             self._known[location_id] = known

@@ -25,7 +25,8 @@ from levelup_ov.domain.tender import CreditCard
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ledger.sessions import StoredSession
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.service import Service
 from levelup_ov.sessions.content import Content
 from levelup_ov.sessions.model import LevelUpTender, Price
 from levelup_ov.sessions.pricing import request_of
@@ -81,7 +82,7 @@ class OrderPlacer:
         answer = self._service.submit_order(row.location, request, key, context, last_look=last_look)
         order = OrderAtProvider(str(answer.order_id), answer.expected_ready_at, key)
         with suppress(LedgerUnavailable):
-            order = replace(order, mischarged=_mischarged(self._service.submitted_under(row.location, key)))
+            order = replace(order, mischarged=_mischarged(self._service.keys.submitted_under(row.location, key)))
         return order
 
     def find(self, row: StoredSession, content: Content, context: RequestContext) -> OrderAtProvider | None:
@@ -96,12 +97,12 @@ class OrderPlacer:
                 if (order := self._orders.find(charge.id, context)) is not None:
                     return _placed(_submitted(order), key_of(order))
             return None
-        for submission in self._service.submitted_under(row.location, _key(row)):
+        for submission in self._service.keys.submitted_under(row.location, _key(row)):
             if submission.state == "placed":
                 found = _placed(json.loads(submission.answer or "{}"), _key(row))
                 return replace(found, mischarged=_mischarged((submission,)))
             if submission.state == "unknown":
-                if (settlement := self._service.reconcile(submission, context)) is not None:
+                if (settlement := self._service.look_ups.reconcile(submission, context)) is not None:
                     return _placed(settlement.answer, _key(row))
             elif submission.state != "not_placed":
                 raise Failure("submission_in_progress", "this order is being placed", retry_after=1)
@@ -111,14 +112,14 @@ class OrderPlacer:
         """Whether the ledger knows the order of a completed session no more, or under another number."""
         if row.state != "completed" or row.submitted_as is None:
             return False
-        found = self._service.submitted_under(row.location, row.submitted_as)
+        found = self._service.keys.submitted_under(row.location, row.submitted_as)
         settled = [each for each in found if each.state not in ("claimed", "sending")]
         return bool(settled) and not any(str(each.order_id) == row.order_id for each in settled)
 
     def may_exist(self, row: StoredSession, content: Content) -> bool:
         """Whether an attempt at this order is not proven to have failed."""
         if content.levelup is None:
-            begun: Sequence[Submission] = self._service.submitted_under(row.location, _key(row))
+            begun: Sequence[Submission] = self._service.keys.submitted_under(row.location, _key(row))
         else:
             begun = self._charges(row, content.levelup)
         return any(submission.state != "not_placed" and not self._is_refunded(submission) for submission in begun)

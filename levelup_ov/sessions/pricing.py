@@ -19,7 +19,9 @@ from levelup_ov.domain.outcome import Quote
 from levelup_ov.domain.request import OrderRequest
 from levelup_ov.errors import broken_protocol
 from levelup_ov.ordering.locations import RoutedLocation
-from levelup_ov.ordering.service import QuotedOrder, RequestContext, Service
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.responses import QuotedOrder
+from levelup_ov.ordering.service import Service
 from levelup_ov.sessions.content import Content
 from levelup_ov.sessions.menu_prices import KnownMenuPrices, MenuPrices
 from levelup_ov.sessions.model import Basket, Buyer, Line, NamedAmount, Price, PricedLine, Problem, Totals
@@ -77,7 +79,7 @@ class BasketPricer:
         except Failure as failure:
             if not is_about_basket(failure):
                 raise
-            routed = self._service.find_location(basket.location_id, context)
+            routed = self._service.routing.find(basket.location_id, context)
             problems = problem_of(failure), *missing(basket, None)
             return Priced(routed, None, problems, {}, self._known(basket, routed, context))
         lines, discount = self._lines(basket, quoted, context)

@@ -27,7 +27,8 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import from_ms, new_id, to_ms
 from levelup_ov.ledger.sessions import FIRST, KeyTaken, StoredKey, StoredSession, StoredSessions
-from levelup_ov.ordering.service import RequestContext, Service, tenders_at
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.service import Service
 from levelup_ov.ordering.submissions import in_progress
 from levelup_ov.ordering.tracking import TrackedOrder
 from levelup_ov.sealing import Sealer
@@ -258,7 +259,7 @@ class Sessions:
             raise _not_found()
         if row.order_id is None:
             raise Failure("order_not_found", "this session has no order")
-        return self._service.order_status(row.location, row.order_id, row.submitted_as, context)
+        return self._service.placed_orders.show(row.location, row.order_id, row.submitted_as, context)
 
     # Completing.
 
@@ -340,7 +341,7 @@ class Sessions:
         """What records the follower of a session's order, in the transaction of its completion."""
         if self._follow is None:
             return None
-        submission = next(iter(self._service.submitted_under(done.location, done.submitted_as or "")), None)
+        submission = next(iter(self._service.keys.submitted_under(done.location, done.submitted_as or "")), None)
         if submission is None:
             return None
         try:
@@ -421,7 +422,7 @@ class Sessions:
             price=priced.price,
             problems=priced.problems,
             metadata=priced.metadata,
-            tenders=tuple(sorted(tenders_at(routed))),
+            tenders=tuple(sorted(routed.tenders)),
             fulfillments=tuple(
                 each for each in FULFILLMENTS if each in adapter.fulfillments and location.fulfills(each)
             ),
@@ -442,7 +443,7 @@ class Sessions:
             raise _not_found()
         if row.expires_at < to_ms(self._clock()) and row.state != "complete_in_progress":
             raise _not_found()
-        self._service.note_location(row.location, context)
+        self._service.routing.note(row.location, context)
         return self._current(row)
 
     def _current(self, row: StoredSession) -> StoredSession:
@@ -489,7 +490,7 @@ class Sessions:
             answer = _shown(now, opened.content) if is_open else self._reconcile(opened, context)
             return replace(answer, replayed=True)
         read = self._opened(replace(row, state=stored.state, version=stored.version, content=stored.content))
-        self._service.note_location(row.location, context)
+        self._service.routing.note(row.location, context)
         return replace(_shown(read.row, read.content), replayed=True)
 
     def _change(

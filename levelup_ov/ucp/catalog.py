@@ -87,7 +87,7 @@ class Catalog:
         """The menu of a location, as our own contract has it (MENU-1). :raises BusinessOutcome: ``not_found``."""
         self._begin(call)
         with in_words_of_ucp():
-            menu = self._service.menu(location_id, call.context)
+            menu = self._service.menus.show(location_id, call.context)
         return {"ucp": envelope("food", call.negotiated), **responses.menu(menu)}
 
     def _begin(self, call: AgentCall) -> None:
@@ -127,7 +127,7 @@ class Catalog:
 
     def _products(self, call: AgentCall, place: RoutedLocation) -> list[Product]:
         try:
-            return list(products(self._service.menu(place.id, call.context), place))
+            return list(products(self._service.menus.show(place.id, call.context), place))
         except Failure:
             return []
 
@@ -141,8 +141,8 @@ class Catalog:
             )
         for location in locations:
             try:
-                place = self._service.find_location(location, call.context)
-                menu = self._service.menu(location, call.context)
+                place = self._service.routing.find(location, call.context)
+                menu = self._service.menus.show(location, call.context)
             except Failure as failure:
                 if failure.code != "location_not_found":
                     raise

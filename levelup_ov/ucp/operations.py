@@ -14,7 +14,7 @@ from msgspec import structs
 
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
-from levelup_ov.ordering.service import RequestContext
+from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.schemas import agent_checkouts as requests
 from levelup_ov.sessions import Sessions
 from levelup_ov.sessions.model import OPEN, CheckoutSession, Problem, RequestKey

@@ -15,7 +15,7 @@ from levelup_ov.blueprints.http import AGENTS, UUID, json_answer, json_bytes, js
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ordering.locations import published_id
-from levelup_ov.ordering.service import RequestContext
+from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.redaction import clean
 from levelup_ov.schemas.body import parse
 from levelup_ov.sessions.model import RequestKey

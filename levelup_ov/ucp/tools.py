@@ -12,7 +12,8 @@ from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.menu import Menu
 from levelup_ov.ordering.locations import RoutedLocation
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.service import Service
 from levelup_ov.sessions.model import RequestKey
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.ucp import menu_search
@@ -154,7 +155,7 @@ class Toolbox:
             raise _invalid("$.food_establishment.id", "expected the id of an establishment")
         call.context.deadline = Deadline(self._settings.reading_deadline)
         with in_words_of_ucp():
-            return self._service.find_location(id, call.context), self._service.menu(id, call.context)
+            return self._service.routing.find(id, call.context), self._service.menus.show(id, call.context)
 
 
 def _read_meta(

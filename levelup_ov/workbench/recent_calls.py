@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from levelup_ov.ordering.service import RequestContext
+from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.redaction import scrub
 from levelup_ov.transport.session import Call, Reply, Session
 from levelup_ov.workbench.shared_memory import Shelf

@@ -9,7 +9,7 @@ import pytest
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.ordering.service import Service
+from levelup_ov.ordering.placed_orders import PlacedOrders
 from tests.channel import Answer, Clock
 from tests.checkout.site import PLACE, Site, meal, order
 from tests.checkout.test_checkout_money import DECLINED
@@ -75,13 +75,13 @@ def test_an_order_that_was_refunded_already_is_still_canceled(
 ) -> None:
     site.done(site.refund(uuid, "C"))
     asked: list[str] = []
-    whole = Service.cancel_order
+    whole = PlacedOrders.cancel
 
-    def cancel_order(service: Service, *rest: Any, **named: Any) -> Any:
+    def cancel_order(placed: PlacedOrders, *rest: Any, **named: Any) -> Any:
         asked.append(rest[1])
-        return whole(service, *rest, **named)
+        return whole(placed, *rest, **named)
 
-    monkeypatch.setattr(Service, "cancel_order", cancel_order)
+    monkeypatch.setattr(PlacedOrders, "cancel", cancel_order)
     assert cancel(site, uuid).json["order"]["state"] == "refunded"
     assert len(asked) == 1 and site.line.count("/refund") == 1
 

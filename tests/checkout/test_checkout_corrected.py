@@ -11,7 +11,7 @@ import pytest
 from levelup_ov.checkout.client import LevelUpSession
 from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.ledger.records import Submission
-from levelup_ov.ordering.service import Service
+from levelup_ov.ordering.look_ups import LookUps
 from tests.channel import Clock
 from tests.checkout.site import Site, meal
 from tests.checkout.test_checkout_canceled import NO_ANSWER
@@ -173,7 +173,7 @@ def test_a_refunded_order_is_unknown_again(
     site.reconcile()
     corrected(site)
     with monkeypatch.context() as patch:
-        patch.setattr(Service, "look_up", Mock(side_effect=NO_ANSWER))
+        patch.setattr(LookUps, "find_order", Mock(side_effect=NO_ANSWER))
         assert site.charge(body, "K").error["code"] == "outcome_unknown"
     settled(site, "--not-placed")
     assert site.charge(body, "K").error["code"] == "charge_refunded" and site.command("cases")[0] == 0

@@ -12,7 +12,7 @@ from urllib3.response import HTTPResponse
 
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Unanswered
-from levelup_ov.ordering.service import Service
+from levelup_ov.ordering.placed_orders import PlacedOrders
 from levelup_ov.transport.in_process import InProcessAdapter
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
@@ -46,7 +46,7 @@ def interrupted(site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch, clock: C
 
 def kill_after_cancel(site: Site, uuid: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("levelup_ov.ordering.service.check_canceled", _kill)
+        patch.setattr("levelup_ov.ordering.placed_orders.check_canceled", _kill)
         with pytest.raises(Killed):
             cancel(site, uuid)
 
@@ -202,17 +202,17 @@ def test_two_at_once_refund_once(
     make_site: MakeSite, interrupted: str, monkeypatch: pytest.MonkeyPatch, beside: Callable[[Site, str], bool]
 ) -> None:
     one, two = make_site(), make_site()
-    whole = Service.order_status
+    whole = PlacedOrders.show
     asked: list[bool] = []
 
-    def order_status(service: Service, *rest: Any, **named: Any) -> Any:
-        found = whole(service, *rest, **named)
+    def order_status(placed: PlacedOrders, *rest: Any, **named: Any) -> Any:
+        found = whole(placed, *rest, **named)
         if not asked:
             asked.append(False)
             asked[0] = beside(two, interrupted)
         return found
 
-    monkeypatch.setattr(Service, "order_status", order_status)
+    monkeypatch.setattr(PlacedOrders, "show", order_status)
     one.reconcile()
     assert asked == [True]
     assert (one.refunded(), one.line.count("/refund")) == ([interrupted], 1)

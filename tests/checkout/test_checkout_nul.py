@@ -12,7 +12,7 @@ import pytest
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.errors import Unanswered
-from levelup_ov.ordering.service import Service
+from levelup_ov.ordering.look_ups import LookUps
 from tests.channel import Answer, Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import Site, meal, order
@@ -83,16 +83,16 @@ def test_one_submission_does_not_stop_the_others(
         for name in ("robin", "kim"):
             assert ordered(site, name).error["code"] == "outcome_unknown"
     clock.now += timedelta(minutes=2)
-    reconciled, tried = Service.reconcile, list[str]()
+    reconciled, tried = LookUps.reconcile, list[str]()
 
-    def fails_first(service: Service, submission: Any, context: Any) -> Any:
+    def fails_first(look_ups: LookUps, submission: Any, context: Any) -> Any:
         tried.append(submission.id)
         if len(tried) == 1:
             raise ValueError("odd")
-        return reconciled(service, submission, context)
+        return reconciled(look_ups, submission, context)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Service, "reconcile", fails_first)
+        patch.setattr(LookUps, "reconcile", fails_first)
         status, said = reconcile(site)
     assert status == 1 and said.endswith("1 resolved, 1 still unknown\n")
     (line,) = (each for each in caplog.records if each.message == "submission_not_reconciled")

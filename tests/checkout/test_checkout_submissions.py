@@ -195,7 +195,7 @@ def test_a_possible_order_is_not_refunded_for_an_early_failure(
     body = meal(merchant, user, note=LOST)
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
     with monkeypatch.context() as patch:
-        patch.setattr(site.app.extensions["levelup_ov"]._bulkhead, "room", busy)
+        patch.setattr(site.app.extensions["levelup_ov"].routing.bulkhead, "room", busy)
         again = site.charge(body, "K")
     assert again.refusal[:2] == (504, "outcome_unknown") and "in progress already" in again.error["message"]
     assert (len(site.unrefunded()), site.meals(), site.refunded()) == (1, 1, [])
@@ -385,7 +385,7 @@ def test_a_meal_beside_checkout_under_a_dropped_key(make_site: MakeSite, clock: 
     assert submitted_past(site, body).error["code"] == "outcome_unknown"
     with pytest.MonkeyPatch.context() as patch:
         unanswered = Failure("outcome_unknown", "the provider does not answer")
-        patch.setattr("levelup_ov.ordering.service.Service.look_up", Mock(side_effect=unanswered))
+        patch.setattr("levelup_ov.ordering.look_ups.LookUps.find_order", Mock(side_effect=unanswered))
         assert site.charge(body, "K").error["code"] == "outcome_unknown"
     make_site(LEVELUP_OV_SECRET_KEYS=f"{new},{old}").charged(order(merchant, user))
     clock.now += timedelta(minutes=2)

@@ -366,7 +366,7 @@ def test_a_location_that_cannot_be_read_hides_no_other(
     assert channel.validate("fake.three").status == 404
     [record] = [each for each in caplog.records if each.getMessage() == "location_not_read"]
     assert (record.account, record.location) == ("fake", "fake.two")
-    assert channel.app.extensions["levelup_ov"].location_failures == {("fake", record.code): 1}
+    assert channel.app.extensions["levelup_ov"].routing.directory.failures == {("fake", record.code): 1}
 
 
 @pytest.mark.rule("LOC-3")

@@ -12,7 +12,7 @@ import pytest
 
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.domain.status import OrderStatus
-from levelup_ov.ordering.service import RequestContext
+from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.transport.deadline import Deadline
 from tests.channel import Answer, Channel
 from tests.contract.conftest import MakeFake
@@ -114,5 +114,5 @@ def test_an_order_is_lost_that_a_webhook_is_about(
     losing(adapter, channel, monkeypatch, "asked")
     if when == "before":
         lose(channel)
-    service.check_order(order, RequestContext(Deadline(9)))
-    assert service.watch_order(order, RequestContext(Deadline(9)), lease=timedelta(seconds=1)) is None
+    service.placed_orders.check(order, RequestContext(Deadline(9)))
+    assert service.placed_orders.watch(order, RequestContext(Deadline(9)), lease=timedelta(seconds=1)) is None

@@ -93,7 +93,7 @@ def _refund_first(self: Orders, id: str, key: str, confirmation: Any, context: A
 def _keep_the_money(self: Orders, id: str, key: str, confirmation: Any, context: Any) -> StoredOrder:
     """The kitchen learns of it, and the charge is not refunded."""
     order = self.show(id)
-    self._service.cancel_order(
+    self._service.placed_orders.cancel(
         str(order.provider_location_id), str(json.loads(order.submitted or "{}")["order_id"]), key_of(order), context
     )
     return order

@@ -43,7 +43,7 @@ def test_a_refusal_of_a_read_is_the_shops_fault(
     assert menu.refusal[:2] == FAULT and menu.error["type"] == "provider"
     reported = [each for each in caplog.records if each.getMessage() == "location_not_read"]
     assert {(each.account, each.location, each.last_good_serves) for each in reported} == {("boston", HARBOR, True)}
-    failures = channel.app.extensions["levelup_ov"].location_failures
+    failures = channel.app.extensions["levelup_ov"].routing.directory.failures
     assert failures == {("boston", "provider_protocol_error"): len(reported)}
     assert channel.get(f"/locations/{HARBOR}/menu").status == 200
 

@@ -21,7 +21,8 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard
 from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import open_ledger
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.service import Service
 from levelup_ov.sessions import Sessions, open_sessions
 from levelup_ov.sessions.model import Basket, Buyer, CheckoutSession, Line, RequestKey, SessionTender
 from levelup_ov.transport.deadline import Deadline

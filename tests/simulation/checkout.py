@@ -30,7 +30,8 @@ from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.status import CALLED_OFF
 from levelup_ov.errors import KINDS
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.service import Service
 from levelup_ov.transport.deadline import Deadline
 from tests.simulation import faults, levelup
 from tests.simulation.levelup import LevelUp, LevelUpRequest
@@ -306,7 +307,7 @@ class CheckoutWorld(World):
             charged = ChargedOrders(service.submissions.ledger, _wall_time)
             service.tracking.paid_orders = lambda: charged
             service.submissions.ledger.follow = SubmittedOrders(
-                service.submissions.ledger, service.submitted_under
+                service.submissions.ledger, service.keys.submitted_under
             ).follow
             found = self.checkouts[name] = (service, made)
         return found[1]
@@ -599,7 +600,7 @@ class CheckoutWorld(World):
         every, lease = timedelta(seconds=WATCHED_EVERY), timedelta(seconds=2 * RUN)
         for order in service.tracking.open_orders(self.location.split(".")[0], every=every, limit=300):
             try:
-                service.watch_order(order, _context(RUN), lease=lease)
+                service.placed_orders.watch(order, _context(RUN), lease=lease)
             except Failure as failure:
                 self.say(f"the status of {order.order_id} is not known: {failure.message}")
 

@@ -13,7 +13,7 @@ from unittest import mock
 
 from levelup_ov import personal, redaction, sealing
 from levelup_ov.ledger import identity
-from levelup_ov.ordering import metadata, service
+from levelup_ov.ordering import metadata, session_secrets
 from levelup_ov.transport import session
 
 _KEPT = 10_000
@@ -38,6 +38,6 @@ def computed_once() -> Iterator[None]:
         mock.patch.object(identity, "_digest", lru_cache(_KEPT)(identity._digest)),
         mock.patch.object(redaction, "_Values", lru_cache(_KEPT)(redaction._Values)),
         mock.patch.object(session, "scrub", lambda text, secrets=(): scrubbed(text, tuple(secrets))),
-        mock.patch.object(service, "PersonalWords", lru_cache(_KEPT)(_Words)),
+        mock.patch.object(session_secrets, "PersonalWords", lru_cache(_KEPT)(_Words)),
     ):
         yield

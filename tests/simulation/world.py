@@ -46,7 +46,8 @@ from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.statuses import Statuses
 from levelup_ov.ordering import locations, service
-from levelup_ov.ordering.service import RequestContext, Service
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.service import Service
 from levelup_ov.transport import net, session
 from levelup_ov.transport.deadline import Deadline
 from tests.simulation import faults
@@ -757,7 +758,7 @@ class World:
             service.submissions._sleep = net.sleep
             if self.is_warm:
                 # The locations were read a while ago.
-                service._directory._entries.update(self.things.entries)
+                service.routing.directory._entries.update(self.things.entries)
             self.services[name] = service
         return service
 
@@ -884,7 +885,7 @@ class World:
             self.say(f"{story.guest} gets {again.answers[-1]}")
 
     def _cancel(self, number: Any, service: Service) -> Any:
-        return service.cancel_order(self.location, str(number), None, RequestContext(Deadline(DEADLINE)))
+        return service.placed_orders.cancel(self.location, str(number), None, RequestContext(Deadline(DEADLINE)))
 
     def _validate(self, story: Story, dice: Random, host: str) -> Mapping[str, Any]:
         for _ in range(5):
@@ -1079,12 +1080,12 @@ def reconcile_submissions(service: Service) -> int:
         if submission.account == "again":
             continue  # nothing can be learned of it without sending it again
         try:
-            service.reconcile(submission, RequestContext(Deadline(DEADLINE)))
+            service.look_ups.reconcile(submission, RequestContext(Deadline(DEADLINE)))
         except Failure:
             left += 1
     for submission in [each for each in ledger.due_again(besides=LEDGER_ACCOUNT) if each.account != "again"]:
         try:
-            service.look_again(submission, RequestContext(Deadline(DEADLINE)))
+            service.look_ups.look_again(submission, RequestContext(Deadline(DEADLINE)))
         except Failure:
             left += 1
     return left

@@ -1,0 +1,117 @@
+"""What became of a submission, asked at its provider: look it up, fence it, reconcile it (SUB-5, SUB-10, SUB-12)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from levelup_ov.adapter import Adapter
+from levelup_ov.domain.failure import Failure
+from levelup_ov.domain.request import OrderRequest
+from levelup_ov.domain.submission import LOOKED_AGAIN, Finding
+from levelup_ov.ledger.records import Submission
+from levelup_ov.ordering.addresses import moved, own_trace
+from levelup_ov.ordering.metadata import MetadataKeeper
+from levelup_ov.ordering.reported_orders import placed_order
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.responses import settlement_of
+from levelup_ov.ordering.routing import Routing
+from levelup_ov.ordering.session_secrets import personal_words, secrets_of, unknown_words
+from levelup_ov.ordering.submissions import Settlement, Submissions
+
+log = logging.getLogger(__name__)
+
+
+class LookUps:
+    """Looks up the orders of ``submissions`` at the providers that ``routing`` reaches."""
+
+    def __init__(self, routing: Routing, submissions: Submissions, keeper: MetadataKeeper) -> None:
+        self._routing = routing
+        self._submissions = submissions
+        self._keeper = keeper
+
+    def reconcile(self, submission: Submission, context: RequestContext) -> Settlement | None:
+        """Reconcile an unknown submission; None: no order exists.
+
+        :raises Failure: ``outcome_unknown``: the outcome could not be determined now.
+        """
+        return self._submissions.reconcile(
+            submission,
+            lambda unknown: self.find_order(unknown, context),
+            deadline=context.deadline,
+            fence_order=self.fence_of(self._routing.directory.account_of(submission.location), context),
+        )
+
+    def look_again(self, submission: Submission, context: RequestContext) -> Finding | None:
+        """Look up a ruled-out submission once more (SUB-12); returns what a person must look at.
+
+        Where the account has moved, a look counts only if it finds an order, until the last one is due.
+
+        :raises Failure: ``outcome_unknown``: the outcome could not be determined now.
+        """
+
+        def find_order(found: Submission) -> Settlement | None:
+            is_over = found.settled_at is None or found.seen_at - found.settled_at >= LOOKED_AGAIN[-1]
+            return self._find_here(found, context) if is_over else self.find_order(found, context)
+
+        return self._submissions.look_again(submission, find_order)
+
+    def fence_of(self, adapter: Adapter, context: RequestContext) -> Callable[[Submission], None] | None:
+        """Makes the provider refuse a late order of a submission (SUB-10); None if it cannot do that."""
+        if not adapter.fences:
+            return None
+
+        def fence_order(submission: Submission) -> None:
+            routed = self._routing.location(submission.location, context)
+            if moved(submission, adapter):
+                return  # a fence elsewhere stops nothing; find_order says so if there is no order
+            personal = unknown_words(routed.adapter)
+            with self._routing.session(routed.adapter, context, own=True, personal=personal) as session:
+                routed.adapter.fence_order(routed.location, submission.reference, own_trace(submission), session)
+
+        return fence_order
+
+    def find_order(
+        self, submission: Submission, context: RequestContext, request: OrderRequest | None = None
+    ) -> Settlement | None:
+        """The order of a submission, as its provider knows it; None if there is none (SUB-5).
+
+        ``request``: what was submitted, if it is known. The answer may contain its guest's account data (META-1).
+
+        :raises Failure: ``outcome_unknown``: only sending the same submission again can determine the outcome; or there
+            is none at the account's address, and it was sent to another one.
+        """
+        settlement = self._find_here(submission, context, request)
+        if settlement is None:
+            check_not_moved(submission, self._routing.directory.account_of(submission.location))
+        return settlement
+
+    def _find_here(
+        self, submission: Submission, context: RequestContext, request: OrderRequest | None = None
+    ) -> Settlement | None:
+        """The order of a submission at the account's present address."""
+        routed = self._routing.location(submission.location, context)
+        adapter = routed.adapter
+        if adapter.recovery != "look_up":
+            raise Failure("outcome_unknown", "this provider cannot look up orders; send the same submission again")
+        personal = personal_words(request) if request else unknown_words(adapter)
+        with self._routing.session(adapter, context, own=True, personal=personal) as session:
+            reference = submission.reference
+            found = adapter.find_order(routed.location, reference, own_trace(submission), session)
+            if found is None:
+                return None
+            secrets = [*secrets_of(adapter), *session.secrets]
+            placed = placed_order(found, reference, adapter, session, secrets)
+        return settlement_of(placed, routed, request.user if request else None, self._keeper)
+
+
+def check_not_moved(submission: Submission, adapter: Adapter) -> None:
+    """:raises Failure: it was sent elsewhere, or under another name, than the account has now, which proves nothing."""
+    if (move := moved(submission, adapter)) is not None:
+        facts = {
+            "submission": submission.id, "reference": submission.reference, "account": submission.account,
+            "sent_to": move.sent_to, "address": move.address, "changed": list(move.changed),
+        }  # fmt: skip
+        log.error("provider_address_changed", extra={**facts, "remedy": move.remedy})
+        words = f"it was sent with another {' and '.join(move.changed)} than the account has now"
+        raise Failure("outcome_unknown", words)
