@@ -133,8 +133,8 @@ class CheckoutWorld(World):
         """Connections whose token LevelUp has refused when all was well."""
         self.cases: list[str] = []
         self.cases_in_vain: list[str] = []
-        self.lost: list[tuple[StoredOrder, Process]] = []
-        """Orders that the database lost while a worker was processing them."""
+        self.lost: list[tuple[StoredOrder, Process, float]] = []
+        """Orders that the database lost while a worker was processing them, and when."""
         self._trouble = []
         for _ in range(dice.choices((1, 2, 3), (5, 3, 2))[0]):
             self._plan_fault()
@@ -492,8 +492,13 @@ class CheckoutWorld(World):
         return next((order for order in self.orders() if self.meal_of(order) is meal), None)
 
     def is_forgotten(self, uuid: str) -> bool:
-        """Whether the database lost a charged order, and the worker that still knew it was killed."""
-        return any(order.uuid == uuid and process.is_dead for order, process in self.lost)
+        """Whether the database lost a charged order, and the worker that still knew it could not write it again.
+
+        It was killed, or its ledger hung.
+        """
+        return any(
+            order.uuid == uuid and (process.is_dead or self.ledger_hangs_until > at) for order, process, at in self.lost
+        )
 
     def lose_order(self, meal: Order, process: Process) -> None:
         """Have the database lose all that it has of the order that paid for a meal, if its site knows the order.
@@ -505,7 +510,7 @@ class CheckoutWorld(World):
         if order is None or not all(each.is_final for each in diner.answers if each.asked == "charge"):
             return
         self.met.append("order lost")
-        self.lost.append((order, process))
+        self.lost.append((order, process, self.kernel.now))
         self.say(f"the database loses {order.id}")
         own = f"(SELECT id FROM submissions WHERE id = '{order.id}' OR request_id = '{order.id}')"
         run = self.things._connection.execute
