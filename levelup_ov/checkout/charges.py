@@ -422,7 +422,7 @@ class Charges:
             return
         if left := self._leases.left(order.sent):
             raise outcome_unknown("the request that has charged it may still answer", max(left, 1))
-        self._store.change_order(order.id, ("charged",), values={"look_at": _kept_until(order, keep_for)})
+        self._store.note_untold(order.id, _kept_until(order, keep_for))
 
     def give_up(self, absence: Absence) -> None:
         """It is proven that nothing was charged. Because something was sent, it is looked for again.

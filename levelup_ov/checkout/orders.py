@@ -280,9 +280,9 @@ class Orders:
 
     def tell(self, id: str) -> StoredOrder:
         """:meth:`show` for a site, which has learned of the charge then. :raises Failure: ``order_not_found``."""
-        order = self._told(self.show(id))
-        self._note_known(order)
-        return order
+        self._note_known(self.show(id))
+        # Read anew: the command may just have noted that nobody was told.
+        return self._told(self.show(id))
 
     def refund(self, id: str, key: str, confirmation: Secret | None, context: RequestContext) -> StoredOrder:
         """Refund a whole order, once; ``context.replayed`` says whether this ``key`` has done so before.

@@ -520,6 +520,24 @@ class CheckoutStore:
         except self._database.engine.dialect.loaded_dbapi.IntegrityError:
             raise UuidTaken from None
 
+    def note_untold(self, id: str, look_at: int) -> StoredOrder | None:
+        """Have a recorded charge looked at at this time, unless somebody was told of it.
+
+        Then the ledger has it as placed. Who is about to tell somebody records that first, and reads the order after.
+        """
+
+        def work(cursor: Any, _again: bool) -> StoredOrder | None:
+            # The ledger's row comes first, as everywhere that both are locked.
+            charge = self._database.prepare(_CHARGE).first(cursor, {"this": id})
+            if charge is not None and charge.state == "placed":
+                return None
+            before = self.locked(cursor, id)
+            if before is None or before.state != "charged":
+                return None
+            return self.change_within(cursor, before, {"look_at": look_at})
+
+        return self._database.run(work)
+
     def change_as_read(self, order: StoredOrder, values: Mapping[str, Any], *members: str) -> StoredOrder | None:
         """Change ``order`` if its state and these ``members`` are still as they were when it was read; None: not so."""
 
@@ -647,6 +665,7 @@ _MEAL = select(_S.provider_order_id).where(
     _S.state == "placed",
     or_(_S.request_id == bindparam("this"), _S.id.in_(select(_I.submission).where(_I.digest == bindparam("digest")))),
 )
+_CHARGE = select(_S.state).where(_S.id == bindparam("this")).with_for_update()
 _NAMES = ("order_number", "grubhub_order_number", "order_validation_id")
 _FREE_NAMES = delete(IDENTITIES).where(_I.submission == bindparam("this"), _I.kind.in_(_NAMES))
 _NEW_ORDER = ORDERS.insert().returning(_O.id)

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.ledger.engine import LedgerUnavailable
@@ -158,12 +159,15 @@ def test_a_recorded_charge_whose_worker_ended_goes_back(site: Site, merchant: st
     assert site.charge(order(merchant, user), "K").refusal == (422, "charge_refunded", None)
 
 
-@pytest.mark.rule("WEB-4", "WEB-6")
-@pytest.mark.parametrize("ask", [
+ASKS = pytest.mark.parametrize("ask", [
     lambda site, body, _: site.charged(body, "K"),
     lambda site, _, uuid: state(site, uuid),
     lambda site, _, uuid: site.refund(uuid, "R"),
 ], ids=["again", "by its UUID", "a refund that is refused"])  # fmt: skip
+
+
+@pytest.mark.rule("WEB-4", "WEB-6")
+@ASKS
 @pytest.mark.parametrize("is_found", [True, False])
 def test_a_site_learns_of_what_an_ended_worker_charged(
     site: Site, merchant: str, user: str, clock: Clock, ask: Callable[[Site, Any, str], object], is_found: bool
@@ -173,6 +177,28 @@ def test_a_site_learns_of_what_an_ended_worker_charged(
         assert site.reconcile()[0] == 0
     site.line.faults["/refund"] = [(422, [{"error": {"object": "refund", "property": "manager_confirmation"}}])]
     ask(site, order(merchant, user), uuid)
+    clock.set(AGED)
+    assert site.reconcile() == NOTHING and site.unrefunded() == [uuid]
+
+
+@pytest.mark.rule("WEB-4", "WEB-6")
+@ASKS
+def test_a_site_asks_while_the_command_takes_a_charge_for_untold(
+    site: Site, merchant: str, user: str, clock: Clock, ask: Callable[[Site, Any, str], object]
+) -> None:
+    """The command has read the order, and is suspended before it notes that nobody was told of it."""
+    uuid = killed(site, order(merchant, user), clock)
+    site.line.faults["/refund"] = [(422, [{"error": {"object": "refund", "property": "manager_confirmation"}}])]
+    whole = Leases.left
+
+    def left(*arguments: Any) -> float:
+        patch.undo()
+        ask(site, order(merchant, user), uuid)
+        return whole(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Leases, "left", left)
+        site.reconcile()
     clock.set(AGED)
     assert site.reconcile() == NOTHING and site.unrefunded() == [uuid]
 
