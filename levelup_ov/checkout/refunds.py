@@ -47,6 +47,7 @@ from levelup_ov.errors import KINDS, Unanswered
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import to_ms
 from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.ordering.submissions import SubmissionKey
 
 NOT_NOW = ("manager_confirmation_required", "merchant_token_refused", "provider_credentials_refused")
 """Refusals of a refund that may end; a person's after a day."""
@@ -96,17 +97,18 @@ class Refunds:
 
         :raises Failure: ``refund_pending``, ``refund_impossible``, or the refusal of a refund that a site requested.
         """
+        key = self._lost_rows.key_of(order)
         try:
             merchant = self._connections.access_again("merchant", order.merchant, context)
             try:
                 with self._levelup.calls(context.deadline, context.calls) as calls:
-                    return self._refund(calls, order, merchant, confirmation, before)
+                    return self._refund(calls, order, merchant, confirmation, before, key)
             except Failure as failure:
                 self._connections.token_refused(failure, merchant, None, order.location_id, context)
                 raise
         except Failure as failure:
             try:
-                told = self._undone(order, failure, before)
+                told = self._undone(order, failure, before, key)
             except LedgerUnavailable:
                 # Its row still says that it is to be refunded.
                 told = pending(failure.message)
@@ -154,7 +156,7 @@ class Refunds:
         try:
             return self._wholly(order, reported) if reported.refunded_at else None
         except _InPart as part:
-            raise self._undone(order, part, order) from None
+            raise self._undone(order, part, order, None) from None
 
     def release(self, order: StoredOrder) -> None:
         """Release the lease, so that the next request can process the order right away."""
@@ -171,12 +173,13 @@ class Refunds:
         merchant: Access,
         confirmation: Secret | None,
         before: StoredOrder,
+        key: SubmissionKey | None,
     ) -> StoredOrder:
         uuid = order.uuid or ""
         values = {"sent": self._leases.new()}
         if before.state == "refunding" or order.doubt is not None:
             if (found := self._read(calls, merchant, uuid)) and found.refunded_at:
-                return self._wholly(order, found)
+                return self._wholly(order, found, key)
             if order.doubt is not None and found is not None:
                 # The amount of the charge was itself doubtful: what is there now has to go back.
                 values["doubt"] = json.dumps({"total": found.given})
@@ -184,7 +187,7 @@ class Refunds:
             # A refused refund may have been delivered twice, so record what the state was before.
             with suppress(_Unclear):
                 if (reported := self._read(calls, merchant, uuid)) and reported.refunded_at:
-                    done = self._wholly(order, reported, refund_key=before.refund_key)
+                    done = self._wholly(order, reported, key, refund_key=before.refund_key)
                     if (_keys(order) - _keys(before)) & _keys(done):
                         # Another request of ours has refunded it, and has recorded the key of this one.
                         return done
@@ -208,18 +211,23 @@ class Refunds:
                 raise
             found = self._read(calls, merchant, uuid)
             if found is not None and found.refunded_at is not None:
-                return self._wholly(order, found)
+                return self._wholly(order, found, key)
             if found is None and merchant.connection.levelup_id is None:
                 raise _Unclear(f"{refusal.message}; and the order cannot be read") from None
             raise _ForGood(refusal, kind) from None
-        return self._wholly(order, reported)
+        return self._wholly(order, reported, key)
 
-    def _wholly(self, order: StoredOrder, reported: PastOrder, **more: str | None) -> StoredOrder:
-        """Record a refund of the whole amount, and ``more`` values. :raises _InPart: LevelUp gave back less."""
+    def _wholly(
+        self, order: StoredOrder, reported: PastOrder, key: SubmissionKey | None = None, **more: str | None
+    ) -> StoredOrder:
+        """Record a refund of the whole amount, and ``more`` values; ``key``: that of the charge, if it is known.
+
+        :raises _InPart: LevelUp gave back less.
+        """
         owed = order.gross if order.doubt is None else json.loads(order.doubt).get("total", 0)
         if reported.given < owed:
             raise _InPart(reported.given, owed)
-        return self._refunded(order, reported, **more)
+        return self._refunded(order, reported, key, **more)
 
     def _read(self, calls: LevelUpSession, merchant: Access, uuid: str) -> PastOrder | None:
         """The order as LevelUp has it now; None: it has none, or does not say which merchant's it is."""
@@ -234,7 +242,7 @@ class Refunds:
                 raise
             raise _Unclear(refusal.message) from None
 
-    def _undone(self, order: StoredOrder, failure: Failure, before: StoredOrder) -> Failure:
+    def _undone(self, order: StoredOrder, failure: Failure, before: StoredOrder, key: SubmissionKey | None) -> Failure:
         """Record that a refund was not made; returns the failure to report."""
         if isinstance(failure, _Elsewhere):
             return failure
@@ -242,7 +250,7 @@ class Refunds:
             self.release(order)
             return refund_impossible(order)
         # If its row is lost, so is the mark of what was sent.
-        self._lost_rows.keep(replace(order, sent=self._leases.new()))
+        self._lost_rows.keep(replace(order, sent=self._leases.new()), key)
         found = order
         values, told = self._left_of(order, failure, before)
 
@@ -322,12 +330,14 @@ class Refunds:
         message = f"this charge has to go back: {failure.message}"
         return values | {"operator_case": case(kind, message, uuid=order.uuid, told=told)}
 
-    def _refunded(self, order: StoredOrder, reported: PastOrder, **more: str | None) -> StoredOrder:
+    def _refunded(
+        self, order: StoredOrder, reported: PastOrder, key: SubmissionKey | None, **more: str | None
+    ) -> StoredOrder:
         assert reported.refunded_at is not None
         change = partial(_as_refunded, at=to_ms(reported.refunded_at), more=more)
         try:
             done = self._store.change_locked(order.id, change)
-            if done is None and self._lost_rows.keep(order):
+            if done is None and self._lost_rows.keep(order, key):
                 done = self._store.change_locked(order.id, change)
             if done is None:
                 # Somebody else has recorded the refund.

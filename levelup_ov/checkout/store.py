@@ -462,18 +462,31 @@ class CheckoutStore:
         row = self._one_charge_each(once, single=not is_reported)
         return StoredOrder(**row._asdict()) if row else None
 
-    def put(self, order: StoredOrder) -> None:
-        """Write the whole of an order, in place of what there is of it."""
-        self._database.run(lambda cursor, _: self.put_within(cursor, order))
+    def put(self, id: str, write: Callable[[StoredOrder | None], StoredOrder | None]) -> StoredOrder | None:
+        """Write the whole of an order in place of what there is of it, as ``write`` returns it of that.
 
-    def put_within(self, cursor: Any, order: StoredOrder) -> None:
+        ``write`` gets None if there is no such order, and returns None if nothing is to be written.
+        """
+        try:
+            return self._database.run(lambda cursor, _: self.put_within(cursor, id, write))
+        except self._database.engine.dialect.loaded_dbapi.IntegrityError:
+            # Somebody else has just written it.
+            return self._database.run(lambda cursor, _: self.put_within(cursor, id, write))
+
+    def put_within(
+        self, cursor: Any, id: str, write: Callable[[StoredOrder | None], StoredOrder | None]
+    ) -> StoredOrder | None:
         """The same in the transaction of ``cursor``."""
+        before = self.locked(cursor, id)
+        if (order := write(before)) is None:
+            return None
         values = _values(order)
         statement: Executable = _NEW_ORDER
-        if (before := self.locked(cursor, order.id)) is not None:
+        if before is not None:
             del values["id"]
             statement = _change_of_order((before.state,), "any", False, False)
-        self._database.prepare(statement, *values).first(cursor, {"this": order.id, **values})
+        self._database.prepare(statement, *values).first(cursor, {"this": id, **values})
+        return order
 
     def report(self, order: StoredOrder, what: str) -> None:
         """Notify the operator of something that changes nothing of the order; lost if the ledger cannot be written."""

@@ -250,6 +250,11 @@ class Ledger:
         matches = self.database.run(lambda cursor, _: self._matches(cursor, kinds))
         return tuple({match.submission.id: match.submission for match in matches}.values())
 
+    def identities_of(self, id: str) -> tuple[Identity, ...]:
+        """The identities of a submission, as the ledger has them: each digest is one."""
+        rows = self.database.run(lambda cursor, _: self._sql.digests.all(cursor, {"this": id}), single=True)
+        return tuple(Identity(row.kind, (row.digest,)) for row in rows)
+
     def requested(self, location: str, request_id: str) -> tuple[Submission, ...]:
         """The submissions of a request to a location, in any state; no secret key is needed to find them.
 

@@ -376,7 +376,7 @@ class Statements:
             .values(look_again_at=bindparam("next", type_=BigInteger), **_finding(_C.finding)),
             "looked_again",
         )
-        digests = select(IDENTITIES.c.digest).where(IDENTITIES.c.submission == bindparam("this"))
+        digests = select(IDENTITIES.c.digest, IDENTITIES.c.kind).where(IDENTITIES.c.submission == bindparam("this"))
         self.digests, self.charges = prepare(digests), prepare(digests.where(IDENTITIES.c.kind == "charge"))
         # No identity of a row that is locked can be added: its foreign key needs a lock of its own.
         self.hold = prepare(select(_C.id).where(this).with_for_update())

@@ -192,14 +192,15 @@ def test_a_retry_is_quicker_while_the_meal_is_placed(
     assert site.charged(body, "K")["uuid"] == told[0]
 
 
-@pytest.mark.rule("WEB-3")
+@pytest.mark.rule("WEB-2", "WEB-3", "SUB-4")
 @pytest.mark.parametrize("answer", ["answered", "lost"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("loss", ["gone", "earlier"])
 def test_rows_are_lost_while_levelup_refunds(
     site: Site, merchant: str, user: str, clock: Clock, kind: str, answer: str, loss: str
 ) -> None:
-    uuid = site.charged(KINDS[kind](merchant, user), "K")["uuid"]
+    body = KINDS[kind](merchant, user)
+    uuid = site.charged(body, "K")["uuid"]
     earlier = "UPDATE checkout_orders SET state = {!r}, refund_key = NULL, held = NULL, sent = NULL"
     earlier = earlier.format("submitted" if kind == "meal" else "charged")
     site.line.meanwhile["/refund"] = [lose(site) if loss == "gone" else lambda: change(site, earlier)]
@@ -214,7 +215,10 @@ def test_rows_are_lost_while_levelup_refunds(
         assert first.json["order"]["state"] == "refunded"
     again = site.refund(uuid, "R")
     assert again.json["order"]["state"] == "refunded" and again.headers["Idempotency-Replayed"] == "true"
-    assert (site.refunded(), site.reconcile()) == ([uuid], NOTHING)
+    # The key charges nothing more.
+    same = site.charge(body, "K")
+    assert (same.json["order"]["uuid"], same.headers["Idempotency-Replayed"]) == (uuid, "true")
+    assert (site.refunded(), site.unrefunded(), site.reconcile()) == ([uuid], [], NOTHING)
 
 
 @pytest.mark.rule("WEB-5", "WEB-3")

@@ -113,6 +113,21 @@ def test_a_uuid_is_one_orders(store: CheckoutStore) -> None:
     assert store.known_uuids(["uuid-1", "uuid-2"]) == {"uuid-1"}
 
 
+@pytest.mark.rule("WEB-2")
+def test_a_lost_order_is_written_again_once(store: CheckoutStore) -> None:
+    """Whoever comes second sees what the first has written, and what became of that."""
+
+    def write(n: int) -> StoredOrder | None:
+        return store.put("id-1", lambda now: replace(ORDER, looks=n) if now is None else None)
+
+    with ThreadPoolExecutor(8) as pool:
+        written = [each for each in pool.map(write, range(8)) if each]
+    assert [store.order("id-1")] == written
+    assert store.change_order("id-1", ("charging",), values={"state": "not_charged"})
+    assert store.put("id-1", lambda now: None if now and now.state != "charging" else ORDER) is None
+    assert store.order("id-1") == replace(written[0], state="not_charged")
+
+
 def test_a_mark_is_seen_first_once(store: CheckoutStore) -> None:
     assert store.first_sight("mark", "boot", 1000) == 1000
     assert store.first_sight("mark", "boot", 2000) == 1000
