@@ -59,7 +59,7 @@ KINDS: Mapping[str, Kind] = {
     "malformed_json": _request(400, "The body is not JSON in UTF-8.", _ASK_CHANNEL),
     "duplicate_member": _request(400, "An object in the body repeats a member.", _ASK_CHANNEL),
     "invalid_idempotency_key": _request(
-        400, "The Idempotency-Key header is not 1 to 255 printable ASCII characters.", _ASK_CHANNEL
+        400, "The Idempotency-Key header is blank, or not 1 to 255 printable ASCII characters.", _ASK_CHANNEL
     ),
     "bad_request": _request(400, "The request cannot be read as HTTP.", _ASK_CHANNEL),
     "unauthorized": _request(

@@ -74,7 +74,8 @@ _CHUNK = 32 * 1024
 """Bytes of a body that are read at once."""
 _JSON = "application/json"
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_EXPECTED_KEY = "expected 1 to 255 printable ASCII characters, and not only spaces, in Idempotency-Key"
+_IDEMPOTENCY_KEY = re.compile(r"(?! *$)[\x20-\x7e]{1,255}")
 _CODES = {
     404: "not_found",
     405: "method_not_allowed",
@@ -269,7 +270,7 @@ def read_idempotency_key() -> str | None:
     """The Idempotency-Key header (SUB-3). :raises Failure: ``invalid_idempotency_key``."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise Failure("invalid_idempotency_key", "expected 1 to 255 printable ASCII characters in Idempotency-Key")
+        raise Failure("invalid_idempotency_key", _EXPECTED_KEY)
     return key
 
 

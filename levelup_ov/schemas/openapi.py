@@ -18,7 +18,7 @@ from levelup_ov.schemas.responses import ErrorAnswerSchema, Wrapper
 
 _JSON = "application/json"
 _EXAMPLES = {"location_id": {"example": "sandbox.congress"}, "merchant_id": {"example": "sandbox"}}
-_IDEMPOTENCY_KEY = {"type": "string", "pattern": "^[ -~]{1,255}$", "minLength": 1, "maxLength": 255}
+_IDEMPOTENCY_KEY = {"type": "string", "pattern": "^ *[!-~][ -~]*$", "minLength": 1, "maxLength": 255}
 _TEXT = {"schema": {"type": "string"}}
 
 

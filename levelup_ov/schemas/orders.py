@@ -72,12 +72,13 @@ class AddressPart(Text):
 class OrderNumber(Text):
     """The channel's own order number, as a string or an integer."""
 
-    documented = {"minLength": 1, "maxLength": 255}
+    documented = {"minLength": 1, "maxLength": 255, "pattern": r"\S"}
 
     def read(self, value: Any) -> str:
         text = super().read(str(value) if type(value) is int else value)
-        if not 0 < len(text) <= 255:
-            raise ValueError("expected 1 to 255 characters")
+        if not 0 < len(text) <= 255 or text.isspace():
+            # White space would make every order of the location the same one.
+            raise ValueError("expected 1 to 255 characters, and not only white space")
         return text
 
 

@@ -258,7 +258,8 @@ def _header(header: str) -> str:
     given = this_request().headers.get(header, "")
     if UUID.fullmatch(given):
         return given
-    if not 0 < len(given) <= LONGEST_HEADER or not given.isascii() or not given.isprintable() or clean(given) != given:
-        wrong = f"is not printable ASCII of at most {LONGEST_HEADER} characters" if given else "is missing"
+    is_text = given.isascii() and given.isprintable() and clean(given) == given
+    if not given.strip() or len(given) > LONGEST_HEADER or not is_text:
+        wrong = f"is not printable ASCII of at most {LONGEST_HEADER} characters" if given.strip() else "is missing"
         raise Rejected("invalid_request", f"the header {header} {wrong}", 400)
     return given

@@ -96,8 +96,9 @@ def test_the_same_key_charges_for_no_other_merchant(
 
 
 def test_money_does_not_move_without_a_key(site: Site, merchant: str, user: str) -> None:
-    answer = site.call("POST", "/orders", order(merchant, user))
-    assert answer.refusal == (400, "invalid_idempotency_key", None)
+    for named in ({}, {"Idempotency-Key": "  "}):
+        answer = site.call("POST", "/orders", order(merchant, user), **named)
+        assert answer.refusal == (400, "invalid_idempotency_key", None)
     assert site.call("POST", "/orders/any/refund").refusal == (400, "invalid_idempotency_key", None)
     assert not site.unrefunded()
 

@@ -77,7 +77,7 @@ WRONG: dict[str, list[Any]] = {
     "cents": ["10", 10.0, 1e3, True, -1, 100_000_000, [], {}],
     "object": ["text", 1, True, []],
     "list": ["text", 1, True, {}],
-    "string or integer": [1.5, True, [], {}, "", "x" * 256, 10**255],
+    "string or integer": [1.5, True, [], {}, "", "x" * 256, 10**255, " ", "\t\n", "\u3000"],
 }
 OUT_OF_RANGE: dict[str, list[Any]] = {
     "items": [[]],

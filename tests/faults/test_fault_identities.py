@@ -254,7 +254,7 @@ def test_a_replay_comes_before_every_check_of_time_and_stock(tmp_path: Path) -> 
 
 
 @pytest.mark.rule("SUB-3", "EP-11")
-@pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", "caf\u00e9"])
+@pytest.mark.parametrize("key", ["", "  ", "x" * 256, "tab\there", "caf\u00e9"])
 def test_an_invalid_key_is_refused_before_any_claim_or_call(key: str, tmp_path: Path) -> None:
     with scripted_service(tmp_path) as one:
         answer = one.submit(key=key)

@@ -119,9 +119,10 @@ def test_the_server_waits_for_bodies_of_agents_only(ucp_app: Flask, app: Flask) 
         ({"Request_Id": "7" * 129}, "invalid_request", 400),
         ({"Idempotency_Key": None}, "invalid_request", 400),
         ({"Idempotency_Key": "nächste"}, "invalid_request", 400),
+        ({"Idempotency_Key": "  "}, "invalid_request", 400),
         ({"Accept": "text/html"}, "not_acceptable", 406),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_headers_that_are_missing_or_wrong(
     agent: Agent, headers: dict[str, str | None], code: str, status: int
