@@ -62,6 +62,8 @@ ATTEMPTS = 3
 """The most attempts for a call that is safe to repeat."""
 BACKOFF = 0.2
 """Seconds of the first pause between attempts; it doubles, and a random part of it is used."""
+LONGEST_WAIT = 24 * 3600.0
+"""The most seconds of a Retry-After that are believed; a provider that is wrong about its clock says years."""
 
 log = logging.getLogger(__name__)
 
@@ -719,11 +721,12 @@ def _check_status(reply: Reply, request: PreparedRequest, also: Collection[int])
 
 
 def _retry_after(value: str) -> float | None:
-    """Seconds of a Retry-After header, in either of its forms."""
+    """Seconds of a Retry-After header, in either of its forms; at most :data:`LONGEST_WAIT`."""
     if value.isascii() and value.isdigit():
-        return float(value[:9])
+        return min(float(value[:9]), LONGEST_WAIT)
     try:
-        return max((parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds(), 0)
+        left = (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds()
+        return min(max(left, 0), LONGEST_WAIT)
     except (ValueError, TypeError, OverflowError):
         return None
 
