@@ -68,6 +68,7 @@ LONGEST_WAIT = 24 * 3600.0
 log = logging.getLogger(__name__)
 
 _CHUNK = 65536
+_SMALL = 16384
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _READING = ("GET", "HEAD")
 _FRESH = "no-cache"
@@ -97,11 +98,12 @@ _MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A provider's answer, whatever its status."""
+    """A provider's answer, whatever its status. ``decides``: the outcome of an order, or money, depends on it."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    decides: bool = False
 
     @property
     def ok(self) -> bool:
@@ -111,14 +113,21 @@ class Reply:
     def json(self) -> Any:
         """The body as JSON; numbers with a point are :class:`~decimal.Decimal`.
 
+        If a member is repeated, the last one counts. In what decides about an order, another value of it is an error: a
+        second reference or id is not proof of either.
+
         :raises levelup_ov.errors.Unanswered: ``provider_protocol_error``: it is not JSON.
         """
         try:
-            value = _JSON.decode(self.body.decode("utf-8-sig"))
+            # In a long list of orders, looking for that would take as long as reading it.
+            decoder = _EXACT_JSON if self.decides and len(self.body) <= _SMALL else _JSON
+            value = decoder.decode(self.body.decode("utf-8-sig"))
             if _SURROGATE_ESCAPE.search(self.body):
                 # Half a surrogate pair is not text, and our own answer could not contain it.
                 json.dumps(value, ensure_ascii=False, default=str).encode()
             return value
+        except _TwoValues:
+            raise broken_protocol("the provider's answer repeats a member with another value") from None
         except (ValueError, RecursionError):
             raise broken_protocol("the provider's answer is not JSON") from None
 
@@ -601,7 +610,8 @@ class Session:
                 proxies=self._transport.proxies,
             )
             status = response.status_code
-            reply = Reply(status, response.headers, _read(response, self._transport.max_answer))
+            body = _read(response, self._transport.max_answer)
+            reply = Reply(status, response.headers, body, decides=self._own is not None)
             return reply
         except Failure as error:
             failure = error
@@ -753,4 +763,16 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+class _TwoValues(ValueError):
+    """An object has a member twice, with different values."""
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs) and any(members[name] != value for name, value in pairs):
+        raise _TwoValues
+    return members
+
+
 _JSON = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
+_EXACT_JSON = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_members)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from time import monotonic
 
@@ -95,6 +96,30 @@ def _then_it_is_reconciled(one: ScriptedService, *, exists: bool) -> None:
         assert sorted(str(row.ended) for row in one.rows()) == ["None", "fenced"]
         assert sorted(row.state for row in one.rows()) == ["not_placed", "placed"]
     assert len(one.cooked()) == 1
+
+
+@pytest.mark.rule("SUB-5", "SUB-8")
+@pytest.mark.parametrize(
+    ("other", "is_proof"), [(rb'"other"', False), (rb"\2", True)], ids=["another value", "the same"]
+)
+@pytest.mark.parametrize("member", ["id", "reference"])
+def test_two_values_of_a_member_prove_nothing(member: str, other: bytes, is_proof: bool, tmp_path: Path) -> None:
+    pattern = rb'("%b": ?)("[^"]*")' % member.encode()
+
+    def repeats(exchange: Exchange) -> bool:
+        status, body = exchange.forward()
+        repeated, count = re.subn(pattern, rb"\1" + other + rb", \1\2", body)
+        assert count
+        exchange.pass_on(status, repeated)
+        return True
+
+    with scripted_service(tmp_path) as one:
+        for kind in ("order", "lookup"):
+            one.script.add(kind, repeats)
+        for _ in range(1 if is_proof else 2):
+            answer = one.submit(key="a")
+            assert answer.code == ("" if is_proof else "outcome_unknown")
+        assert one.submit(key="a").replayed and len(one.cooked()) == 1
 
 
 @pytest.mark.rule("SUB-2")
