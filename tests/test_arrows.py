@@ -36,9 +36,10 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     ),
     "ordering": (
         "addresses", "bounded_runs", "bulkhead", "kept_locations", "reported_orders", "session_secrets",
-        "request_context", "metadata", "menu_changes", "placing", "prices", "submissions", "locations", "tracking",
-        "received_orders", "responses", "routing", "stock_and_pauses", "written_menus", "menus", "menu_watching",
-        "submission_keys", "look_ups", "placed_orders", "service", "webhooks",
+        "request_context", "metadata", "menu_changes", "placing", "prices", "attempts", "outcomes", "reconciling",
+        "submissions", "locations", "tracking", "received_orders", "responses", "routing", "stock_and_pauses",
+        "written_menus", "menus", "menu_watching", "submission_keys", "look_ups", "placed_orders", "service",
+        "webhooks",
     ),
 }  # fmt: skip
 """The same inside of three packages."""

@@ -21,7 +21,7 @@ from levelup_ov.domain.outcome import Placed
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import to_ms
 from levelup_ov.ledger.statuses import PlacedOrder
-from levelup_ov.ordering.submissions import Settlement
+from levelup_ov.ordering.outcomes import Settlement
 
 _CANCELS = "POST {} cancels and refunds it"
 _INSTEAD: Mapping[OrderState, str] = {

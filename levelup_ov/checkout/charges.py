@@ -35,8 +35,10 @@ from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import Submission, to_ms
+from levelup_ov.ordering.attempts import Attempt, SubmissionKey
+from levelup_ov.ordering.outcomes import Settlement, outcome_unknown
 from levelup_ov.ordering.request_context import RequestContext
-from levelup_ov.ordering.submissions import SETTLING_TIME, Attempt, Settlement, SubmissionKey, outcome_unknown
+from levelup_ov.ordering.submissions import SETTLING_TIME
 from levelup_ov.sealing import Sealer
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.placement import Placement

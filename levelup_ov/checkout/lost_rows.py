@@ -21,7 +21,8 @@ from levelup_ov.domain.checkout import OrderState
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import Submission, Superseded, to_ms
-from levelup_ov.ordering.submissions import SubmissionKey, Submissions
+from levelup_ov.ordering.attempts import SubmissionKey
+from levelup_ov.ordering.submissions import Submissions
 
 _STEPS: tuple[OrderState, ...] = ("charging", "charged", "submitting", "submitted", "refunding")
 """The states of an order in their sequence: while a request has its lease, none but this request goes back."""

@@ -56,9 +56,12 @@ from levelup_ov.errors import Refused
 from levelup_ov.ledger import identity, limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import Submission, to_ms
+from levelup_ov.ordering.attempts import Attempt, SubmissionKey
+from levelup_ov.ordering.outcomes import Settlement, outcome_unknown
+from levelup_ov.ordering.reconciling import Disproved
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.service import Service
-from levelup_ov.ordering.submissions import Attempt, Disproved, Settlement, SubmissionKey, Submissions, outcome_unknown
+from levelup_ov.ordering.submissions import Submissions
 from levelup_ov.sealing import Sealer
 from levelup_ov.transport.connections import OwnConnections
 from levelup_ov.transport.deadline import Deadline
@@ -497,7 +500,7 @@ class Orders:
         submission = self._submissions.ledger.show(order.id)
         if done.state != "not_charged" and submission is not None and submission.state == "unknown":
             # Now its key charges nothing more, and its content is free for another one.
-            self._submissions.reconcile(submission, lambda _: settlement(done))
+            self._submissions.reconciler.reconcile(submission, lambda _: settlement(done))
         return done
 
     def _overdue(self, order: StoredOrder, failure: Failure) -> StoredOrder:
@@ -531,7 +534,7 @@ class Orders:
 
     def _settle_submission(self, submission: Submission, context: RequestContext) -> None:
         look_up = _LookUp(self._store, self._charges, context, self._max_age)
-        self._submissions.reconcile(
+        self._submissions.reconciler.reconcile(
             submission, look_up.find, deadline=context.deadline, give_up=look_up.give_up, calls=context.calls
         )
 
@@ -557,7 +560,7 @@ class Orders:
             return
         submission = self._submissions.ledger.show(order.id)
         if submission is not None and submission.state in ("sending", "unknown"):
-            self._submissions.reconcile(submission, lambda _: settlement(order))
+            self._submissions.reconciler.reconcile(submission, lambda _: settlement(order))
 
     def _give_back(self, order: StoredOrder) -> StoredOrder:
         why = Failure("charge_refunded", "the charge was found after its request had ended")

@@ -46,8 +46,8 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import KINDS, Unanswered
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import to_ms
+from levelup_ov.ordering.attempts import SubmissionKey
 from levelup_ov.ordering.request_context import RequestContext
-from levelup_ov.ordering.submissions import SubmissionKey
 
 NOT_NOW = ("manager_confirmation_required", "merchant_token_refused", "provider_credentials_refused")
 """Refusals of a refund that may end; a person's after a day."""

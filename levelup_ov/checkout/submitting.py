@@ -41,9 +41,10 @@ from levelup_ov.domain.request import SubmissionRequest
 from levelup_ov.errors import meaning_of
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import Submission, from_ms
+from levelup_ov.ordering.attempts import SubmissionKey
+from levelup_ov.ordering.outcomes import outcome_unknown
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.service import Service
-from levelup_ov.ordering.submissions import SubmissionKey, outcome_unknown
 from levelup_ov.transport.deadline import Deadline
 
 UNDECIDED = ("outcome_unknown", "submission_in_progress", "ledger_unavailable")

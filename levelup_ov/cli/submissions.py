@@ -189,7 +189,7 @@ def settle(submission_id: str, placed: str | None, not_placed: bool, by: str | N
         for line in (f"Our reference at the provider: {submission.reference}", *meaning):
             click.echo(line, err=True)
         click.confirm(f"Record that {submission.id} was {said}?", abort=True, err=True)
-    shown(lambda: the_service().submissions.settle(submission, placed, _person(by)))
+    shown(lambda: the_service().submissions.reconciler.settle(submission, placed, _person(by)))
     click.echo(f"{submission.id}: {said}")
 
 

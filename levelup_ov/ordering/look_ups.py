@@ -12,22 +12,23 @@ from levelup_ov.domain.submission import LOOKED_AGAIN, Finding
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.addresses import moved, own_trace
 from levelup_ov.ordering.metadata import MetadataKeeper
+from levelup_ov.ordering.outcomes import Settlement
+from levelup_ov.ordering.reconciling import Reconciler
 from levelup_ov.ordering.reported_orders import placed_order
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.responses import settlement_of
 from levelup_ov.ordering.routing import Routing
 from levelup_ov.ordering.session_secrets import personal_words, secrets_of, unknown_words
-from levelup_ov.ordering.submissions import Settlement, Submissions
 
 log = logging.getLogger(__name__)
 
 
 class LookUps:
-    """Looks up the orders of ``submissions`` at the providers that ``routing`` reaches."""
+    """Looks up orders at the providers that ``routing`` reaches, so that ``reconciler`` settles their submissions."""
 
-    def __init__(self, routing: Routing, submissions: Submissions, keeper: MetadataKeeper) -> None:
+    def __init__(self, routing: Routing, reconciler: Reconciler, keeper: MetadataKeeper) -> None:
         self._routing = routing
-        self._submissions = submissions
+        self._reconciler = reconciler
         self._keeper = keeper
 
     def reconcile(self, submission: Submission, context: RequestContext) -> Settlement | None:
@@ -35,7 +36,7 @@ class LookUps:
 
         :raises Failure: ``outcome_unknown``: the outcome could not be determined now.
         """
-        return self._submissions.reconcile(
+        return self._reconciler.reconcile(
             submission,
             lambda unknown: self.find_order(unknown, context),
             deadline=context.deadline,
@@ -54,7 +55,7 @@ class LookUps:
             is_over = found.settled_at is None or found.seen_at - found.settled_at >= LOOKED_AGAIN[-1]
             return self._find_here(found, context) if is_over else self.find_order(found, context)
 
-        return self._submissions.look_again(submission, find_order)
+        return self._reconciler.look_again(submission, find_order)
 
     def fence_of(self, adapter: Adapter, context: RequestContext) -> Callable[[Submission], None] | None:
         """Makes the provider refuse a late order of a submission (SUB-10); None if it cannot do that."""

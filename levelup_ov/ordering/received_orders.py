@@ -11,9 +11,9 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.request import OrderRequest
 from levelup_ov.domain.tender import Tender
+from levelup_ov.ordering.attempts import Attempt
 from levelup_ov.ordering.locations import RoutedLocation
 from levelup_ov.ordering.metadata import MetadataKeeper
-from levelup_ov.ordering.submissions import Attempt
 
 
 def received_order(

@@ -11,7 +11,7 @@ from levelup_ov.domain.order import Order, User
 from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.ordering.locations import RoutedLocation
 from levelup_ov.ordering.metadata import MetadataKeeper
-from levelup_ov.ordering.submissions import Settlement
+from levelup_ov.ordering.outcomes import Settlement
 
 
 @dataclass(frozen=True, slots=True)

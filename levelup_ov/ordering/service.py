@@ -20,12 +20,14 @@ from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.menu_watches import MenuWatches
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.addresses import destination
+from levelup_ov.ordering.attempts import Attempt
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation
 from levelup_ov.ordering.look_ups import LookUps, check_not_moved
 from levelup_ov.ordering.menu_watching import MenuWatching
 from levelup_ov.ordering.menus import Menus
 from levelup_ov.ordering.metadata import MetadataKeeper
+from levelup_ov.ordering.outcomes import Settlement
 from levelup_ov.ordering.placed_orders import PlacedOrders
 from levelup_ov.ordering.placing import place_order
 from levelup_ov.ordering.prices import check_price
@@ -44,7 +46,7 @@ from levelup_ov.ordering.routing import Routing
 from levelup_ov.ordering.session_secrets import secrets_of
 from levelup_ov.ordering.stock_and_pauses import KnownStock, check_stock
 from levelup_ov.ordering.submission_keys import SubmissionKeys
-from levelup_ov.ordering.submissions import Attempt, Settlement, Submissions
+from levelup_ov.ordering.submissions import Submissions
 from levelup_ov.ordering.tracking import OrderTracking
 from levelup_ov.transport.session import Session, Transport
 
@@ -79,7 +81,7 @@ class Service:
             claims=max(settings.threads // 2, 1),
         )
         self.keys = SubmissionKeys(self.routing, ledger, self._keeper, settings.secret_keys, clock)
-        self.look_ups = LookUps(self.routing, self.submissions, self._keeper)
+        self.look_ups = LookUps(self.routing, self.submissions.reconciler, self._keeper)
         self.tracking = OrderTracking(ledger)
         self.placed_orders = PlacedOrders(self.routing, self.keys, self.tracking, self.submissions.settling_time)
         self._stock = KnownStock(settings.stock_ttl)
@@ -156,7 +158,7 @@ class Service:
         """EP-5. ``context.replayed`` says whether the answer is a recorded one (SUB-4).
 
         ``last_look`` is called each time just before the order is placed, after the ledger's mark. If it raises a
-        failure, nothing is placed. ``is_paid``: see :class:`~levelup_ov.ordering.submissions.SubmissionKey`.
+        failure, nothing is placed. ``is_paid``: see :class:`~levelup_ov.ordering.attempts.SubmissionKey`.
 
         :raises Failure: why the order was not placed, or that the outcome is unknown.
         """
@@ -180,7 +182,7 @@ class Service:
                 again.also = last_look
                 return self._place_order(adapter, location_id, request, again, context)
 
-            return self.submissions.repeat(submission, place_again)
+            return self.submissions.reconciler.repeat(submission, place_again)
 
         with self.routing.bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
             # First, because what a submission is called depends on where its location is in the list.

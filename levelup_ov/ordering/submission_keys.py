@@ -15,10 +15,10 @@ from levelup_ov.domain.secret import Secret
 from levelup_ov.ledger import identity
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Submission
+from levelup_ov.ordering.attempts import SubmissionKey
 from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.routing import Routing
-from levelup_ov.ordering.submissions import SubmissionKey
 
 
 class SubmissionKeys:

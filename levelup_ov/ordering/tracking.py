@@ -25,7 +25,8 @@ from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ledger.statuses import PlacedOrder, Statuses
-from levelup_ov.ordering.submissions import in_progress, outcome_unknown
+from levelup_ov.ordering.attempts import in_progress
+from levelup_ov.ordering.outcomes import outcome_unknown
 
 LONGEST_WORD = 100
 """Characters of a provider's word that are kept."""

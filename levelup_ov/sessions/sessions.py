@@ -27,9 +27,9 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import from_ms, new_id, to_ms
 from levelup_ov.ledger.sessions import FIRST, KeyTaken, StoredKey, StoredSession, StoredSessions
+from levelup_ov.ordering.attempts import in_progress
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.service import Service
-from levelup_ov.ordering.submissions import in_progress
 from levelup_ov.ordering.tracking import TrackedOrder
 from levelup_ov.sealing import Sealer
 from levelup_ov.sessions import content as contents

@@ -23,7 +23,7 @@ MakeSite = Callable[..., Site]
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("levelup_ov.transport.session.BACKOFF", 0)
-    monkeypatch.setattr("levelup_ov.ordering.submissions.CONFIRMED_AFTER", 0)
+    monkeypatch.setattr("levelup_ov.ordering.reconciling.CONFIRMED_AFTER", 0)
 
 
 @dataclass(frozen=True)

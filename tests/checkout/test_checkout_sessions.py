@@ -84,7 +84,7 @@ def test_a_read_orders_nothing(front: Front, site: Site, pay: LevelUpTender) -> 
     assert front.complete(made, pay).state == "complete_in_progress"
     meals = front.meals()
     (lost,) = ledger.find(account="sandbox")
-    front.service.submissions.settle(lost, None, "Olive")
+    front.service.submissions.reconciler.settle(lost, None, "Olive")
     read = front.read(made)
     assert (read.state, codes(read)) == ("ready_for_complete", [("charge_refunded", None)])
     assert (site.unrefunded(), front.meals()) == ([], meals)
@@ -159,7 +159,7 @@ def test_a_charged_order_that_was_settled_wrongly(front: Front, site: Site, pay:
     made, ledger = front.create(basket(note="sandbox:lost-answer")), front.service.submissions.ledger
     assert front.complete(made, pay).state == "complete_in_progress"
     (lost,) = ledger.find(account="sandbox")
-    front.service.submissions.settle(lost, "999", "Olive")
+    front.service.submissions.reconciler.settle(lost, "999", "Olive")
     (done, settled) = front.complete(made, pay), ledger.find(account="sandbox")[0]
     assert done.order is not None and done.order.number == "999"
     Corrections(ledger).take_back(settled, "Olive", "another table")

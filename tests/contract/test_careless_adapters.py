@@ -40,7 +40,7 @@ def diner(
     tmp_path: Path, environ: dict[str, str], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MakeDiner]:
     """A provider, and a service with this adapter of :mod:`tests.contract.careless` for it."""
-    monkeypatch.setattr("levelup_ov.ordering.submissions.CONFIRMED_AFTER", 0.01)
+    monkeypatch.setattr("levelup_ov.ordering.reconciling.CONFIRMED_AFTER", 0.01)
     monkeypatch.setattr("levelup_ov.transport.session.BACKOFF", 0.001)
     till, accounts = Till(), tmp_path / "accounts.toml"
     with peer(till.serve) as provider:

@@ -49,7 +49,7 @@ def host(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Host]:  # fmt: skip
     """A service whose account has this address, tenant and kitchen; all share one ledger."""
-    monkeypatch.setattr("levelup_ov.ordering.submissions.CONFIRMED_AFTER", 0.01)
+    monkeypatch.setattr("levelup_ov.ordering.reconciling.CONFIRMED_AFTER", 0.01)
     accounts = tmp_path / "accounts.toml"
 
     def make(address: str, tenant: str = "", kitchen: str = "") -> Channel:

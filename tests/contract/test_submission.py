@@ -145,7 +145,7 @@ def test_a_refusal_that_proves_nothing_rules_out_nothing(
     fake: MakeFake, monkeypatch: pytest.MonkeyPatch, begins: bool
 ) -> None:
     """The provider promises the same order for the same key, so the submission is sent again to find it."""
-    monkeypatch.setattr("levelup_ov.ordering.submissions.CONFIRMED_AFTER", 0.01)
+    monkeypatch.setattr("levelup_ov.ordering.reconciling.CONFIRMED_AFTER", 0.01)
     provider, channel = fake(
         LEVELUP_OV_ADAPTERS="fake=tests.contract.fakes:ReportingAdapter", LEVELUP_OV_RECONCILE_GRACE="0.1"
     )

@@ -21,14 +21,10 @@ from levelup_ov.ledger.boot_clock import Observer
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
 from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.ledger.records import Submission, TooEarly
-from levelup_ov.ordering.submissions import (
-    CONFIRMED_AFTER,
-    MOST_FENCED,
-    Attempt,
-    Settlement,
-    SubmissionKey,
-    Submissions,
-)
+from levelup_ov.ordering.attempts import Attempt, SubmissionKey
+from levelup_ov.ordering.outcomes import Settlement
+from levelup_ov.ordering.reconciling import CONFIRMED_AFTER
+from levelup_ov.ordering.submissions import MOST_FENCED, Submissions
 from levelup_ov.transport import net
 from tests.ledger.helpers import KEYS, LOCATION, Clock
 
@@ -103,7 +99,7 @@ class World:
 
     def look_again(self) -> list[str | None]:
         due = self.ledger.due_again()
-        return [self.submissions.look_again(each, self.find_order) for each in due]
+        return [self.submissions.reconciler.look_again(each, self.find_order) for each in due]
 
     def states(self) -> list[tuple[str, str | None]]:
         return [(row.state, row.ended) for row in sorted(self.ledger.find(), key=lambda row: row.id)]
@@ -179,7 +175,7 @@ def repeated(world: World) -> Submission:
         attempt.last_look(None)
         raise Refused("item_unavailable", "sold out")
 
-    world.find_order = lambda submission: world.submissions.repeat(submission, refuse)  # type: ignore[method-assign]
+    world.find_order = lambda submission: world.submissions.reconciler.repeat(submission, refuse)  # type: ignore[method-assign]
     assert world.submit(answer="lost") == "outcome_unknown"
     assert world.submit() == "outcome_unknown"
     (row,) = world.ledger.find()
@@ -206,7 +202,7 @@ def test_a_repetition_that_was_overtaken_is_not_sent(world: World, repeated: Sub
         return world._settlement(attempt.reference)
 
     with pytest.raises(Failure) as raised:
-        world.submissions.repeat(repeated, place)
+        world.submissions.reconciler.repeat(repeated, place)
     assert (raised.value.code, sent) == ("submission_in_progress", [])
     assert [state for state, _ in world.states()] == ["not_placed", "not_placed", "placed"]
 
@@ -231,7 +227,7 @@ def test_refusals_wait_for_a_repetition_without_an_answer(
         raise Unanswered("provider_timeout", "no answer", sent=True)
 
     with pytest.raises(Unanswered):
-        world.submissions.repeat(repeated, hang)
+        world.submissions.reconciler.repeat(repeated, hang)
     if other is not None:
         # It was without the order for long enough, but has only now read of the repetition.
         up[0] += int(GRACE * 2000)
@@ -427,8 +423,8 @@ def test_a_person_settles_an_order_whose_id_was_given_out(world: World) -> None:
     assert [world.submit("bob", b"soup"), world.submit("bob", b"soup")] == ["outcome_unknown"] * 2
     (bob,) = world.ledger.open_submissions()
     with pytest.raises(Failure, match="nothing was changed"):
-        world.submissions.settle(bob, "p-1", "Sam")
-    world.submissions.settle(bob, "p-1 (Tuesday)", "Sam")
+        world.submissions.reconciler.settle(bob, "p-1", "Sam")
+    world.submissions.reconciler.settle(bob, "p-1 (Tuesday)", "Sam")
     assert [world.submit("bob", b"soup"), world.submit("ada")] == ["p-1 (Tuesday)", "p-1"]
     assert len(world.sent) == 2
 
@@ -631,7 +627,7 @@ def test_a_ledger_that_lost_the_mark_of_what_is_found(world: World, by: str) -> 
         assert world.submit() == "p-1"
     else:
         (unknown,) = world.ledger.open_submissions()
-        world.submissions.reconcile(unknown, lose_and_find)
+        world.submissions.reconciler.reconcile(unknown, lose_and_find)
     world.pass_by(DEADLINE + GRACE + 1)
     assert world.submit() == "p-1"
     assert (world.states(), len(world.sent)) == ([("placed", None)], 1)

@@ -200,7 +200,7 @@ def test_another_name_proves_no_absence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Toast has no order under the new name, and says so."""
-    monkeypatch.setattr("levelup_ov.ordering.submissions.CONFIRMED_AFTER", 0.01)
+    monkeypatch.setattr("levelup_ov.ordering.reconciling.CONFIRMED_AFTER", 0.01)
     toast.fault(ORDERS, "lost")
     assert submit(channel, order_number="A-7").refusal[:2] == (504, "outcome_unknown")
     accounts = tmp_path / "accounts.toml"

@@ -351,7 +351,7 @@ def test_an_order_that_was_settled_wrongly(front: Front, was: str | None, monkey
     made, key, ledger = front.create(basket(note="sandbox:lost-answer")), front.key(), front.service.submissions.ledger
     assert front.complete(made, key=key).state == "complete_in_progress"
     (lost,) = ledger.find()
-    front.service.submissions.settle(lost, "999", "Olive")
+    front.service.submissions.reconciler.settle(lost, "999", "Olive")
     assert number(front.complete(made, key=key)) == number(front.read(made)) == "999"
     (settled,) = ledger.find()
     Corrections(ledger).take_back(settled, "Olive", "another table")
@@ -361,7 +361,7 @@ def test_an_order_that_was_settled_wrongly(front: Front, was: str | None, monkey
         assert front.complete(made, key=key).state == "complete_in_progress"
     if was is None:
         (unknown,) = ledger.find()
-        front.service.submissions.settle(unknown, None, "Olive")
+        front.service.submissions.reconciler.settle(unknown, None, "Olive")
         assert front.read(made).state == "ready_for_complete"
     else:
         assert number(front.read(made)) == number(front.complete(made, key=key)) == str(ledger.find()[0].order_id)

@@ -690,7 +690,7 @@ class CheckoutWorld(World):
                 meal = next((each for each in made if each.reference == submission.reference), None)
                 self.say(f"Olive settles {submission.id}: {meal and meal.ticket}")
                 with suppress(Failure):
-                    service.submissions.settle(submission, meal and str(meal.ticket), "Olive")
+                    service.submissions.reconciler.settle(submission, meal and str(meal.ticket), "Olive")
 
     def answer_codes(self) -> list[str]:
         return [

@@ -19,7 +19,7 @@ from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
-from levelup_ov.ordering.submissions import Disproved
+from levelup_ov.ordering.reconciling import Disproved
 from levelup_ov.transport.connections import SendState
 from levelup_ov.transport.session import Session
 from tests.simulation import mutants

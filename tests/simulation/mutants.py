@@ -16,8 +16,9 @@ from levelup_ov.errors import Refused, Unanswered
 from levelup_ov.ledger import identity, ledger, references
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Claimed, Submission, Superseded
-from levelup_ov.ordering import metadata, reported_orders, submissions
-from levelup_ov.ordering.submissions import Submissions
+from levelup_ov.ordering import metadata, reconciling, reported_orders
+from levelup_ov.ordering.outcomes import OutcomeRecorder
+from levelup_ov.ordering.reconciling import Reconciler
 from levelup_ov.transport import connections, session
 from levelup_ov.transport.connections import SendState
 from levelup_ov.transport.json_object import JSONObject
@@ -32,8 +33,8 @@ from tests.simulation.world import World
 Mutant = Callable[[], AbstractContextManager[object]]
 
 patch = mock.patch.object
-_init, _settle, _submissions_init = Session.__init__, SendState.settle, Submissions.__init__
-_exchange_init, _fail, _record = SendState.__init__, Ledger.fail, Submissions._record
+_init, _settle = Session.__init__, SendState.settle
+_exchange_init, _fail = SendState.__init__, Ledger.fail
 
 
 @contextmanager
@@ -178,10 +179,10 @@ def clock_stops_asleep() -> AbstractContextManager[object]:
     return patch(Network, "now", _sleepless)
 
 
-def _one_look(self: Submissions, submission: Submission, *_: Any) -> None:
+def _one_look(self: Reconciler, submission: Submission, *_: Any) -> None:
     not_before = (submission.sending_at or submission.claimed_at) + self._lease
     if submission.seen_at < not_before:
-        raise submissions._too_early(not_before - submission.seen_at)
+        raise reconciling._too_early(not_before - submission.seen_at)
 
 
 def _absent_at_once(self: Ledger, *_: object) -> timedelta:
@@ -190,23 +191,23 @@ def _absent_at_once(self: Ledger, *_: object) -> timedelta:
 
 def one_look() -> AbstractContextManager[object]:
     """One look after the lease is proof."""
-    return _all(patch(Submissions, "_look_twice", _one_look), patch(Ledger, "_wait", _absent_at_once))
+    return _all(patch(Reconciler, "_look_twice", _one_look), patch(Ledger, "_wait", _absent_at_once))
 
 
 def _two_looks(
-    self: Submissions, submission: Submission, find_order: Any, calls: Any, asked_at: int, deadline: Any
+    self: Reconciler, submission: Submission, find_order: Any, calls: Any, asked_at: int, deadline: Any
 ) -> None:
     self._check_absence(submission, asked_at)
 
 
 def no_last_look() -> AbstractContextManager[object]:
     """Two looks a grace apart are proof, although the provider may have woken just before the second."""
-    return patch(Submissions, "_look_twice", _two_looks)
+    return patch(Reconciler, "_look_twice", _two_looks)
 
 
 def absent_at_once() -> AbstractContextManager[object]:
     """What the provider does not have, it never gets."""
-    return _all(patch(Ledger, "_wait", _absent_at_once), patch(Submissions, "_look_twice", _nothing))
+    return _all(patch(Ledger, "_wait", _absent_at_once), patch(Reconciler, "_look_twice", _nothing))
 
 
 def wall_clock_leases() -> AbstractContextManager[object]:
@@ -268,8 +269,8 @@ def sockets_close() -> AbstractContextManager[object]:
     return _all(patch(network.Socket, "reset", _nothing), patch(network.Socket, "limit_sending", _nothing))
 
 
-def _not_recorded(self: Submissions, id: str, settlement: Any) -> None:
-    self.ledger.fail(id)
+def _not_recorded(self: OutcomeRecorder, id: str, settlement: Any) -> None:
+    self._ledger.fail(id)
 
 
 def _fail_whatever(self: Ledger, id: str, ended: Any = "unsent") -> None:
@@ -286,10 +287,10 @@ def owners_know_all() -> AbstractContextManager[object]:
 
 def placed_is_not_recorded() -> AbstractContextManager[object]:
     """What was placed is recorded as not placed."""
-    return patch(Submissions, "_record", _not_recorded)
+    return patch(OutcomeRecorder, "record", _not_recorded)
 
 
-def _believed(self: Submissions, submission: Submission, find_order: Any, calls: Any) -> Any:
+def _believed(self: Reconciler, submission: Submission, find_order: Any, calls: Any) -> Any:
     try:
         return find_order(submission)
     except Unanswered:
@@ -298,7 +299,7 @@ def _believed(self: Submissions, submission: Submission, find_order: Any, calls:
 
 def silence_is_absence() -> AbstractContextManager[object]:
     """A look-up that fails says that there is no order."""
-    return _all(patch(Submissions, "_look", _believed))
+    return _all(patch(Reconciler, "_look", _believed))
 
 
 def _unlimited(unlimited: float) -> float:
@@ -389,14 +390,14 @@ def _repeated(self: Session, request: Any, repeatable: bool, *arguments: Any) ->
 
 def fence_after_the_look() -> AbstractContextManager[object]:
     """The provider is asked first and fenced then."""
-    return patch(Submissions, "reconcile", _fenced_late)
+    return patch(Reconciler, "reconcile", _fenced_late)
 
 
-_reconcile = Submissions.reconcile
+_reconcile = Reconciler.reconcile
 
 
 def _fenced_late(
-    self: Submissions, submission: Submission, find_order: Any, *, fence_order: Any = None, **how: Any
+    self: Reconciler, submission: Submission, find_order: Any, *, fence_order: Any = None, **how: Any
 ) -> Any:
     found: list[Any] = []
 
@@ -460,7 +461,7 @@ def foreign_reference() -> AbstractContextManager[object]:
 
 def no_later_looks() -> AbstractContextManager[object]:
     """What was ruled out is not looked up again."""
-    return patch(Submissions, "look_again", lambda self, submission, _: self.ledger.looked_again(submission))
+    return patch(Reconciler, "look_again", lambda self, submission, _: self._ledger.looked_again(submission))
 
 
 def each_attempt_its_reference() -> AbstractContextManager[object]:
@@ -484,7 +485,7 @@ def unsent_attempts_stay() -> AbstractContextManager[object]:
 
 def found_means_found_late() -> AbstractContextManager[object]:
     """An order of what was ruled out is a finding, even if a later attempt has placed it."""
-    return patch(Submissions, "_finding", lambda *_: "order_exists_but_ruled_out")
+    return patch(OutcomeRecorder, "finding", lambda *_: "order_exists_but_ruled_out")
 
 
 def _refused_for_good(self: ReplayingFftp, *order: Any) -> Any:

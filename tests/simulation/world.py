@@ -755,7 +755,6 @@ class World:
             ledger = self.things.ledgers[name]
             ledger.observer = self.observer(name)
             service = Service(self.things.settings, transport, ledger, _wall_time)
-            service.submissions._sleep = net.sleep
             if self.is_warm:
                 # The locations were read a while ago.
                 service.routing.directory._entries.update(self.things.entries)
