@@ -214,12 +214,16 @@ class PlacedOrders:
         :raises Failure: nothing was sent.
         """
         adapter = routed.adapter
+        session = self._routing.session(adapter, context, own=True, personal=unknown_words(adapter))
         try:
-            with self._routing.session(adapter, context, own=True, personal=unknown_words(adapter)) as session:
+            with session:
                 # The other half is for the status.
                 hurried = session.within(context.deadline.remaining() / 2, "")
                 adapter.cancel_order(routed.location, order.provider_order_id, order.reference, hurried)
         except Failure as failure:
+            if session.is_unanswered:
+                # Whatever the adapter makes of that: the provider may have got it, and cancel the order yet.
+                return Unanswered(failure.code, failure.message, sent=True)
             if not getattr(failure, "sent", True):
                 raise
             return failure

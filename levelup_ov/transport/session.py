@@ -250,6 +250,13 @@ class Freshness:
     until: float = math.inf
 
 
+@dataclass(slots=True)
+class Doubt:
+    """See :attr:`Session.is_unanswered`; one for a session and those that :meth:`Session.within` makes of it."""
+
+    exists: bool = False
+
+
 class Session:
     """The calls of one request to one account's provider, all within one deadline.
 
@@ -299,6 +306,7 @@ class Session:
         self.calls = [] if calls is None else calls
         self.freshness = Freshness()
         self.secrets: list[Secret] = []
+        self._doubt = Doubt()
         self._known = known
         self._personal = personal
 
@@ -306,6 +314,11 @@ class Session:
     def placing(self) -> bool:
         """Whether an order may exist; see :class:`~levelup_ov.transport.placement.Placement`."""
         return self.placement.may_exist
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a call that may change something was sent, and its answer is missing or was not understood."""
+        return self._doubt.exists
 
     def __enter__(self) -> Self:
         return self
@@ -505,6 +518,7 @@ class Session:
                     # An earlier attempt may have arrived, whatever happened to this one.
                     if places_order and (exchange.held_back or isinstance(failure, Unanswered)):
                         placement.unanswered(before=before, sent=sent)
+                    self._note_unanswered(request, sent)
                     if isinstance(failure, Unanswered) and failure.sent != sent:
                         raise failure.replace(sent=sent) from failure
                     raise
@@ -519,6 +533,7 @@ class Session:
                 exchange.settle(keep=refusal is None or self._own is None, understood=True)
                 if refusal is None:
                     return reply
+                self._note_unanswered(request, sent)
                 if places_order:
                     proof = placement.refused(before=before, sent=sent)
                 else:
@@ -527,6 +542,11 @@ class Session:
                 raise refusal.replace(proof=proof)
             net.sleep(pause)
             attempt += 1
+
+    def _note_unanswered(self, request: PreparedRequest, sent: bool) -> None:
+        """``sent``: whether any try of this call was sent, and not answered."""
+        if sent and request.method not in _READING:
+            self._doubt.exists = True
 
     def nothing_placed(self) -> None:
         """Called by an adapter that continues after a refused placing call, whose answer proved that no order exists.

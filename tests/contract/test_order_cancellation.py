@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from adapters.sandbox import SandboxAdapter
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.domain.status import OrderStatus
 from levelup_ov.errors import Refused, Unanswered
@@ -199,6 +202,34 @@ def test_an_ended_order_is_not_canceled_again(canceling: MakeCanceling, word: An
     answer = cancel(channel, "A-1", "fake.one")
     assert expected in (answer.status, answer.status != 200 and answer.refusal[1])
     assert provider.canceled == [] and provider.words == []
+
+
+@pytest.mark.rule("STAT-6", "STAT-7")
+@pytest.mark.parametrize(
+    "told", [Refused("order_refused", "too late"), Unanswered("provider_unavailable", "no route", sent=False)]
+)
+def test_no_adapter_decides_after_an_unanswered_call(
+    channel: Channel, told: Failure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider cancels the order after its status was asked for."""
+    channel.submit(special_instructions="sandbox:lost-cancellation")
+    cancel_order, show_status = SandboxAdapter.cancel_order, SandboxAdapter.show_status
+
+    def concludes(*asked: Any) -> None:
+        try:
+            cancel_order(*asked)
+        except Unanswered:
+            raise told from None
+
+    def cooks(*asked: Any) -> OrderStatus:
+        return replace(show_status(*asked), word="cooking")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SandboxAdapter, "cancel_order", concludes)
+        patch.setattr(SandboxAdapter, "show_status", cooks)
+        answer = cancel(channel)
+        assert answer.refusal == (504, "cancellation_unknown", None)
+    assert cancel(channel).order["status"] == "cancelled"
 
 
 @pytest.mark.rule("STAT-6")
