@@ -18,9 +18,11 @@ from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
 from levelup_ov.domain.stock import Stock
 from levelup_ov.errors import Unanswered
+from levelup_ov.ledger.engine import upgrade
 from levelup_ov.ledger.event_deliveries import EventDeliveries
 from tests.channel import Clock
 from tests.contract.fakes import MENU, FakeAdapter
+from tests.servers.postgres import PostgresServer
 
 pytestmark = pytest.mark.rule("MENU-9")
 
@@ -102,6 +104,28 @@ def events(app: Flask) -> list[tuple[str, dict[str, Any]]]:
 def first_item(kitchen: Kitchen) -> str:
     id: str = kitchen.menu.categories[0].items[0].provider_id
     return id
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("version", ["1\0{}", "x" * 20_000 + "{}"], ids=["U+0000", "long"])
+def test_any_version_is_one(
+    environ: dict[str, str], make_host: Callable[..., Flask], kitchen: Kitchen, request: pytest.FixtureRequest,
+    database: str, version: str,
+) -> None:  # fmt: skip
+    if database == "postgresql":
+        postgres: PostgresServer = request.getfixturevalue("postgres")
+        environ["DATABASE_URL"] = postgres.url(postgres.create_database())
+        upgrade(environ["DATABASE_URL"])
+    app = make_host()
+    kitchen.version = version.format(1)
+    for _ in range(2):
+        assert "1 checked, 0 changed" in watch(app).stderr
+    assert (kitchen.calls["menu"], kitchen.calls["version"]) == (1, 2)
+    kitchen.menu, kitchen.version = replace(MENU, name="Another menu"), version.format(2)
+    assert "1 checked, 1 changed" in watch(app).stderr
+    ((kind, data),) = events(app)
+    assert kind == "menu.changed" and len(data["version"]) < 100
+    app.extensions["levelup_ov"].submissions.ledger.close()
 
 
 def test_each_change_is_one_event(make_host: Callable[..., Flask], kitchen: Kitchen) -> None:

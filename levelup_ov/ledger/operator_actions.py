@@ -63,8 +63,8 @@ class OperatorActions:
             raise FormUsed from None
 
     def finish(self, form: str, outcome: str) -> None:
-        """Record the result."""
-        values = {"this": form, "outcome": outcome}
+        """Record the result, which may contain a provider's words."""
+        values = {"this": form, "outcome": outcome.encode(errors="replace").decode().replace("\0", "?")}
         self._ledger.database.run(lambda cursor, _: self._finish.run(cursor, values), single=True)
 
 

@@ -11,9 +11,17 @@ from levelup_ov.domain.event import Event
 from levelup_ov.domain.menu import Menu
 from levelup_ov.domain.stock import Stock
 from levelup_ov.ledger.menu_watches import SeenMenu
+from levelup_ov.ordering.reported_orders import LONGEST_ID, UNSTORABLE
 
 MOST_AWAY = 1000
 """How many sold-out ids that have left the menu are remembered, because some never come back."""
+
+
+def kept_version(version: str | None) -> str | None:
+    """A provider's version as it is recorded and told: by its digest if it is too long, or no text for a database."""
+    if version is None or len(version) <= LONGEST_ID and not UNSTORABLE.search(version):
+        return version
+    return _digest(version)
 
 
 def stock_digest(stock: Stock) -> str:

@@ -11,7 +11,7 @@ from levelup_ov.domain.stock import Stock
 from levelup_ov.errors import reading
 from levelup_ov.ledger.menu_watches import MenuWatches
 from levelup_ov.ordering.locations import RoutedLocation
-from levelup_ov.ordering.menu_changes import changes, seen_menu, stock_digest
+from levelup_ov.ordering.menu_changes import changes, kept_version, seen_menu, stock_digest
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.routing import Routing
 from levelup_ov.transport import net
@@ -50,7 +50,7 @@ class MenuWatching:
             return None
         before, location = look.before, routed.location
         with self._routing.session(adapter, context) as session, reading():
-            version = adapter.show_menu_version(location, session) if adapter.versions_menus else None
+            version = kept_version(adapter.show_menu_version(location, session)) if adapter.versions_menus else None
             since = self._known_since(adapter.account.name, version)
             stock = adapter.show_stock(location, session) if adapter.reports_stock else Stock()
             if stock.unread is not None and stock.unread.code != "provider_credentials_refused":
