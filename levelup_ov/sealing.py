@@ -9,15 +9,17 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from levelup_ov.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 PREFIX = "sealed.1."
 _NONCE = 12
@@ -72,6 +74,10 @@ def derive(key: Secret, purpose: str) -> bytes:
 
 def signing_key(key: Secret) -> EllipticCurvePrivateKey:
     """The key that signs what others verify: its DER in base64. :raises ValueError: it is not a P-256 key."""
+    # A megabyte, which only signing for agents needs.
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
+
     try:
         private = load_der_private_key(base64.b64decode(key.reveal(), validate=True), password=None)
     except (TypeError, UnsupportedAlgorithm) as error:
