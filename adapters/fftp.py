@@ -166,8 +166,8 @@ class FftpAdapter(Adapter):
         validated = order.cart.get("validated")
         total = json.loads(validated.reveal())["total"] if isinstance(validated, Secret) else _price(order, session)
         reference = order.reference or uuid4().hex
+        body = _body(order, total, reference)
         try:
-            body = _body(order, total, reference)
             reply = session.post("/fftp/v1/orders", body, places_order=True)
         except PriceDiffers as refusal:
             _check_total(refusal, total)
@@ -175,6 +175,8 @@ class FftpAdapter(Adapter):
         except NotFound:
             # Not a refusal of this call: FFTP answers this for an order that is requested by its id.
             raise broken_protocol("the provider answers POST /fftp/v1/orders with 404") from None
+        except Refused as refusal:
+            raise refusal.replace(path=_fault(refusal.message, body["lines"])) from None
         placed = reply.object()
         _check_echo(placed, "POST /fftp/v1/orders", reference, customer=order.user.name)
         _check_stands(placed, "POST /fftp/v1/orders")
@@ -412,11 +414,14 @@ def _option_group(group_id: str, group: JSONObject) -> OptionGroup:
 
 def _price(order: Order, session: Session) -> int:
     """FFTP's price of the order, in cents, from an order that it cannot accept."""
+    body = _body(order, IMPOSSIBLE_TOTAL, uuid4().hex)
     try:
-        session.post("/fftp/v1/orders", _body(order, IMPOSSIBLE_TOTAL, uuid4().hex), repeatable=True)
+        session.post("/fftp/v1/orders", body, repeatable=True)
     except PriceDiffers as refusal:
         _check_total(refusal, IMPOSSIBLE_TOTAL)
         return refusal.correct_total
+    except Refused as refusal:
+        raise refusal.replace(path=_fault(refusal.message, body["lines"])) from None
     raise broken_protocol("the provider accepted an order with an impossible total")
 
 
@@ -456,6 +461,25 @@ def _modifier(item: Item, choice: Choice, path: str) -> str:
         words = f"option {choice.option_id} can be chosen only once for an item"
         raise Refused("invalid_choices", words, path=path)
     return choice.option_id
+
+
+def _fault(words: str, lines: Sequence[Mapping[str, Any]]) -> str | None:
+    """The item that FFTP's refusal is about; None: its words do not say it.
+
+    FFTP refuses the first line at fault. It names a group without its item.
+    """
+    is_about_choices = words.startswith(("missing required modifier group", "pick at most one option"))
+    for position, line in enumerate(lines):
+        unknown = [option for option in line["modifiers"] if repr(option) in words]
+        faults = (
+            f"unknown item_id: {line['item_id']!r}",
+            f"item unavailable: {line['item_id']!r}",
+            f"unknown modifier option(s): {unknown}",
+        )
+        is_only_one = is_about_choices and len(lines) == 1
+        if words in faults or words.startswith(f"lines.{position}.") or is_only_one:
+            return f"$.items[{position}].item"
+    return None
 
 
 def _notes(*notes: str | None) -> str:

@@ -329,6 +329,41 @@ def test_a_refusal_has_the_restaurants_words_and_no_effect(
     assert not session.placing
 
 
+FAULTS = {
+    "unknown item": (Item("pizza", 1), "$.items[1].item"),
+    "sold out": (Item("cookie", 1), "$.items[1].item"),
+    "unknown option": (Item("burger", 1, (FRIES, Option("burger%3Aside:gold"))), "$.items[1].item"),
+    "too many of an item": (Item("soda", 21), "$.items[1].item"),
+    "a group that two items may have": (Item("burger", 1), None),
+}
+
+
+@pytest.mark.rule("ERR-2", "MENU-7")
+@pytest.mark.parametrize(("item", "path"), FAULTS.values(), ids=FAULTS)
+def test_a_refusal_names_the_item_at_fault(
+    item: Item,
+    path: str | None,
+    restaurant: FftpServer,
+    adapter: FftpAdapter,
+    session: Session,
+    order: Callable[..., Order],
+) -> None:
+    with restaurant.sold_out("cookie"):
+        for call in both_calls(adapter, order(Item("soda", 1), item), session):
+            with pytest.raises(Refused) as refusal:
+                call()
+            assert refusal.value.path == path
+
+
+@pytest.mark.rule("ERR-2", "ITEM-7")
+def test_missing_choices_of_the_only_item_have_its_path(
+    adapter: FftpAdapter, session: Session, order: Callable[..., Order]
+) -> None:
+    with pytest.raises(Refused, match="missing required modifier group: 'side'") as refusal:
+        adapter.validate_order(order(Item("burger", 1)), session)
+    assert refusal.value.path == "$.items[0].item"
+
+
 @pytest.mark.rule("MENU-8")
 def test_the_stock_is_what_the_counter_says_now(
     restaurant: FftpServer, adapter: FftpAdapter, session: Session, menu: Menu
