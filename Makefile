@@ -44,21 +44,21 @@ docs: $(VENV)/development
 	@echo "the first page is docs/_build/index.html"
 
 demo-checkout: $(VENV)/development
-	$(BIN)/python scripts/demo_checkout.py
+	$(BIN)/python -u scripts/demo_checkout.py
 
 # A phone's app that orders ahead, from LevelUp's side to the kitchen.
 demo-order: $(VENV)/development
-	$(BIN)/python scripts/demo_order.py
+	$(BIN)/python -u scripts/demo_order.py
 
 demo-fftp: $(VENV)/development
-	$(BIN)/python scripts/demo_fftp.py
+	$(BIN)/python -u scripts/demo_fftp.py
 
 demo-vendure: $(VENV)/development
-	$(BIN)/python scripts/demo_vendure.py
+	$(BIN)/python -u scripts/demo_vendure.py
 
 # The official MCP client, unmodified, orders lunch at real restaurants.
 demo-agent: $(VENV)/development
-	$(BIN)/python scripts/demo_agent.py
+	$(BIN)/python -u scripts/demo_agent.py
 
 # Draws the packages for the first page of the docs.
 architecture: $(VENV)/runtime

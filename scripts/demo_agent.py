@@ -90,6 +90,7 @@ def order(client: McpClient, words: str, dish: str, instrument: Mapping[str, Any
         placed = call_tool(client, "get_checkout", id=checkout["id"])
     if placed["status"] != "completed":
         raise SystemExit("the order should be placed")
+    show(f"completed: the order's number is {placed['order']['label']}.", "1")
     return placed
 
 

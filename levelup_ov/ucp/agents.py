@@ -30,6 +30,8 @@ KEPT_FOR = 300.0
 KEPT_BYTES = 4 * 1024 * 1024
 """Bytes of profiles that each process keeps; the least used go first."""
 LONGEST_HEADER = 2_000
+EXAMPLE = 'profile="https://agent.example/profile.json"'
+"""What the header UCP-Agent has, as errors show it."""
 
 MOST_REMEMBERED, LARGEST_REMEMBERED = 64, 32 * 1024
 """How many profiles a process remembers in case their hosts do not answer, and bytes of each."""
@@ -80,7 +82,9 @@ def read_dictionary(header: str) -> dict[str, str]:
     try:
         members: Any = http_sf.parse(header.encode("latin-1", "replace"), tltype="dictionary")
     except ValueError:
-        raise Rejected("invalid_profile_url", "UCP-Agent is not a dictionary (RFC 8941)", 400) from None
+        raise Rejected(
+            "invalid_profile_url", f"UCP-Agent is not a dictionary (RFC 8941); send {EXAMPLE}", 400
+        ) from None
     found: dict[str, str] = {}
     for name, (value, parameters) in members.items():
         # Some write ``profile="..."; version="..."``: a parameter, not another member.

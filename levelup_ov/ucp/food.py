@@ -19,6 +19,8 @@ from levelup_ov.ucp.problems import Message
 
 MOST_WINDOWS = 96
 """Windows that are offered: a day of quarters of an hour."""
+WINDOW_TITLE = "%a %b %-d, %-I:%M %p"
+"""How a buyer reads a window, such as ``Mon Jun 3, 12:30 PM``."""
 
 _METHOD = "$.fulfillment.methods[0]"
 _PATHS: Mapping[str, str] = {
@@ -156,7 +158,7 @@ def _options(session: CheckoutSession, selected: str | None) -> list[dict[str, A
         times = {instant(at): at for at in session.slots}
         first = max(0, list(times).index(selected) - MOST_WINDOWS // 2) if selected in times else 0
         options += [
-            _option(id, at.astimezone(zone).strftime("%a %H:%M"), at, at)
+            _option(id, at.astimezone(zone).strftime(WINDOW_TITLE), at, at)
             for id, at in islice(times.items(), first, first + MOST_WINDOWS)
         ]
     if session.order is not None and (ready_at := session.order.ready_at) is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from levelup_ov.config_mistakes import is_loopback
-from levelup_ov.ucp.agents import origins_of, parts_of, read_dictionary
+from levelup_ov.ucp.agents import EXAMPLE, origins_of, parts_of, read_dictionary
 from levelup_ov.ucp.problems import Rejected, outcome
 from levelup_ov.ucp.versions import CAPABILITIES, ORDER, SUPPORTED
 
@@ -54,10 +54,10 @@ def read_agent(header: str | None, origins: Collection[str] = ()) -> Agent:
     :raises Rejected: ``invalid_profile_url``, or ``version_unsupported``.
     """
     if not header:
-        raise _invalid("the header UCP-Agent is missing")
+        raise _invalid(f"the header UCP-Agent is missing; send {EXAMPLE}")
     members = read_dictionary(header)
     if "profile" not in members:
-        raise _invalid("UCP-Agent has no member profile")
+        raise _invalid(f"UCP-Agent has no member profile; send {EXAMPLE}")
     return check_agent(members["profile"], members.get("version", ""), origins)
 
 

@@ -22,7 +22,9 @@ def tender(request: PaymentRequest, tenders: Collection[str]) -> SessionTender |
     instrument, where = request.instrument, f"$.payment.instruments[{request.position}]"
     handler = instrument.handler_id
     if TENDER_OF.get(handler) not in tenders:
-        return _no(f"no payment handler {handler!r} takes payments for this checkout", f"{where}.handler_id")
+        usable = ", ".join(each for each in _CREDENTIALS if TENDER_OF[each] in tenders) or "none is set up"
+        words = f"no payment handler {handler!r} takes payments for this checkout; usable here: {usable}"
+        return _no(words, f"{where}.handler_id")
     if instrument.type != handler:
         return _no(f"expected an instrument of the type {handler}", f"{where}.type")
     credential = instrument.credential

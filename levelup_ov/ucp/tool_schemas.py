@@ -108,7 +108,7 @@ INSTRUMENT = members(
     billing_address=members(postal_code=text("")),
 )
 PAYMENT = members(("payment",), payment=members(("instruments",), instruments=several(INSTRUMENT, "one")))
-WORDS = text("words to look for; all of them if left out")
+WORDS = text("words to look for; everything is listed if left out")
 SEARCHED = text("words to look for; * finds all")
 LIMIT = whole("entries of a page", minimum=1, maximum=50)
 CURSOR = text("next_cursor of the page before")

@@ -121,6 +121,8 @@ def test_a_requested_time_comes_back_with_windows(agent: Agent) -> None:
     )
     (found,) = requested.json["fulfillment"]["methods"]
     assert (found["selected_option_id"], requested.json["status"]) == ("2030-06-03T18:15:00Z", "ready_for_complete")
+    titles = {each["id"]: each["title"] for each in found["options"]}
+    assert titles["2030-06-03T18:15:00Z"] == "Mon Jun 3, 2:15 PM"
 
 
 @pytest.mark.rule("UCP-5")
@@ -348,6 +350,7 @@ def test_a_payment_is_not_blamed_for_the_one_before(agent: Agent) -> None:
     agent.act(session, "complete", pays_by_card("4000000000000002"))
     refused = agent.act(session, "complete", pays_by_card(handler_id="gpay"))
     assert messages(refused) == [("error", "payment_failed", "$.payment.instruments[0].handler_id")]
+    assert refused.json["messages"][0]["content"].endswith("usable here: card")
 
 
 @pytest.mark.rule("UCP-7")

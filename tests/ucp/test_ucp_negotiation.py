@@ -61,6 +61,15 @@ def test_a_header_that_names_no_agent_is_refused(header: str | None, code: str, 
     assert refused.value.body()["content"]
 
 
+@pytest.mark.rule("UCP-2")
+@pytest.mark.parametrize("header", [None, "lunch-bot/1.0", f'name="{URL}"'])
+def test_a_refused_header_shows_one_that_is_accepted(header: str | None) -> None:
+    with pytest.raises(Rejected) as refused:
+        read_agent(header)
+    shown = refused.value.body()["content"].partition("send ")[2]
+    assert read_agent(shown).profile
+
+
 @pytest.mark.rule("UCP-3")
 @pytest.mark.parametrize(
     ("declared", "shared"),
