@@ -72,7 +72,7 @@ def list_found(
 ) -> None:
     """List submissions, newest first.
 
-    Without options, those that are not settled.
+    Without options, those that are not settled, oldest first.
     """
     if state or account or number or charge_mismatch or findings:
         found = shown(

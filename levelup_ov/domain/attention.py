@@ -17,8 +17,8 @@ REMEDIES: Mapping[str, str] = {
     "order_disputed": "the order that the guest was told about is another guest's: ask the provider whether there is "
     "one for this reference, and settle it with `levelup-ov submissions settle`",
     "order_refused": "the restaurant refused an order that the guest was told is placed: call it, or tell the guest",
-    "charge_mismatch": "the order exists, and another amount was charged than the provider asks: settle the difference "
-    "with the provider",
+    "charge_mismatch": "the order exists, and the provider charged another amount than it was asked to: settle the "
+    "difference with it",
     "charge_differs": "LevelUp charged another amount than it was asked to; the service gives it back: ask LevelUp why",
     "charge_of_another_order": "LevelUp answers with the charge of another order: ask it whether this one was charged, "
     f"and {_SETTLE}",

@@ -49,7 +49,9 @@ class Run:
     @property
     def answer(self) -> Any:
         """The result; a failure fails the test."""
-        assert self.failure is None, f"this must be accepted, but failed with {self.failure!r}; {self.story()}"
+        assert self.failure is None, (
+            f"EP-2 to EP-5: this must succeed, but failed with {self.failure!r}; {self.story()}"
+        )
         return self.value
 
     @property

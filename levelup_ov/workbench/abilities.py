@@ -16,7 +16,7 @@ def abilities(adapter: Adapter) -> list[tuple[str, str, bool]]:
         ("PAY-2", "paid with a single-use card", "credit_card" in kind.tenders),
         ("EP-12", "pickup", "pickup" in kind.fulfillments),
         ("EP-12", "delivery", "delivery" in kind.fulfillments),
-        ("TIME-5", "orders for later", kind.schedules),
+        ("TIME-4", "orders for later", kind.schedules),
         ("META-6", "customers' accounts", kind.creates_customer_accounts),
         ("STAT-1", "order status", bool(kind.order_status)),
         ("STAT-6", "cancellation", kind.cancels),

@@ -180,7 +180,7 @@ def test_who_pays_what_adds_up(visitor: Visitor, email: str, shares: dict[str, i
         assert sums.get("Credit from the merchant") == discount
     refunded = rows(visitor.send("/shop/orders/").page.text)
     assert refunded["You paid"] == -refunded["Refunded"] == sum(shares.values())
-    assert refunded["Left to pay"] == 0 and "You pay" not in refunded
+    assert refunded["After the refund"] == 0 and "You pay" not in refunded
 
 
 def test_who_may_not_read_the_history_sees_less(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ def test_a_person_connects_sees_their_details_pays_and_refunds(person: Person) -
 def test_a_person_refuses_and_nothing_is_connected(person: Person) -> None:
     person.press("Connect with LevelUp")
     person.sign_in("cleo@example.com")
-    person.press("Refuse")
+    person.press("Deny")
     assert "LevelUp was not connected." in person.text()
 
 

@@ -216,7 +216,7 @@ def test_a_registration_that_is_wrong(browser: Browser, wrong: Any, problem: str
 @pytest.mark.parametrize("email, password", [("ada@example.com", "wrong"), ("nobody@example.com", ""), ("", "")])
 def test_a_wrong_password_does_not_sign_in(browser: Browser, email: str, password: str) -> None:
     page = browser.open(authorization()).send("/sign_in", email=email, password=password).page
-    assert page.status_code == 422 and "do not belong together" in page.text
+    assert page.status_code == 422 and "Wrong e-mail address or password" in page.text
     assert "Sign in" in browser.open("/account").page.text
 
 

@@ -58,7 +58,7 @@ def test_a_person_signs_in_and_allows(visitor: Visitor) -> None:
     visitor.picture("sign-in")
     visitor.fill(Password="wrong")
     visitor.press("Sign in")
-    assert "do not belong together" in visitor.text()
+    assert "Wrong e-mail address or password" in visitor.text()
     visitor.picture("sign-in-wrong")
     visitor.sign_in("ada@example.com")
     assert "Charge your account for orders that you place" in visitor.text()
@@ -71,7 +71,7 @@ def test_a_person_signs_in_and_allows(visitor: Visitor) -> None:
 def test_a_person_refuses_with_the_keyboard(visitor: Visitor) -> None:
     visitor.open(back_to(visitor))
     visitor.sign_in("ben@example.com")
-    button = visitor.chrome.find_element(By.XPATH, "//button[normalize-space()='Refuse']")
+    button = visitor.chrome.find_element(By.XPATH, "//button[normalize-space()='Deny']")
     for _ in range(20):
         visitor.chrome.switch_to.active_element.send_keys(Keys.TAB)
         if visitor.chrome.switch_to.active_element == button:

@@ -74,7 +74,7 @@ def sign_in() -> Answer:
     with platform().store.reading() as transaction:
         user = transaction.user_by_email(request.form.get("email", ""))
     if not (user and check_password_hash(user.password_hash or "", request.form.get("password", ""))):
-        return _sign_in_page(target, problem="E-mail address and password do not belong together."), 422
+        return _sign_in_page(target, problem="Wrong e-mail address or password."), 422
     visits.sign_in(user.id)
     return redirect(target or url_for("pages.show_account"), 303)
 

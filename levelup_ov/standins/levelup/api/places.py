@@ -284,8 +284,8 @@ def location_as_json(transaction: Transaction, location: PlatformLocation) -> JS
         "pickup_menu_url": menu,
         "delivery_menu_url": None,
     }
-    address = [location.street_address, location.locality, location.region, location.postal_code]
-    members["address"] = ", ".join(part for part in address if part)
+    state = " ".join(part for part in (location.region, location.postal_code) if part)
+    members["address"] = ", ".join(part for part in (location.street_address, location.locality, state) if part)
     if location.gateway_id is not None:
         members |= {
             "accepts_tips_on_pickup": location.tips,

@@ -265,17 +265,19 @@ function openDish(item) {
     if (focused) document.getElementById(focused)?.focus();
   }
 
+  function howMany(group) {
+    if (group.maximum_choices === 1) return group.minimum_choices ? "choose one" : "choose one, or none";
+    const most = group.maximum_choices ?? group.options.length;
+    return `${group.minimum_choices ? `at least ${group.minimum_choices}, ` : ""}up to ${most}`;
+  }
+
   function fieldset(group) {
     const single = group.maximum_choices === 1;
-    const most = group.maximum_choices ?? group.options.length;
-    const hint = single
-      ? group.minimum_choices ? "choose one" : "choose one, or none"
-      : `${group.minimum_choices ? `at least ${group.minimum_choices}, ` : ""}up to ${most}`;
     const free = group.free_choices ? `, ${group.free_choices} free` : "";
     return make(
       "fieldset",
       {},
-      make("legend", {}, `${group.name} `, make("small", { textContent: hint + free })),
+      make("legend", {}, `${group.name} `, make("small", { textContent: howMany(group) + free })),
       ...group.options.map(({ option }) => {
         const box = make("input", {
           type: single && group.minimum_choices ? "radio" : "checkbox",
@@ -317,7 +319,7 @@ function openDish(item) {
         const wrong = missing();
         if (wrong) {
           event.preventDefault();
-          error.textContent = `Please look at “${wrong.name}”: the number of choices is not right.`;
+          error.textContent = `${wrong.name}: ${howMany(wrong)}.`;
           error.hidden = false;
           return;
         }
