@@ -76,7 +76,7 @@ FAMILIES: Mapping[str, Family] = {
 
 WATCHED = (
     "charge_mismatch", "order_exists_but_ruled_out", "two_orders_for_one_submission", "card_may_be_charged",
-    "order_disputed", "order_of_another_submission", "submission_restored_to_ledger", "placed_but_not_recorded",
+    "order_disputed", "order_of_another_submission", "submission_restored_to_ledger",
     "refund_impossible", "order_needs_settling", "charge_exists_but_ruled_out", "two_charges_for_one_order",
     "charge_of_another_order", "submitted_and_refunded", "levelup_app_credentials_refused",
     "events_parked", "provider_address_changed",

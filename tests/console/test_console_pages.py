@@ -73,14 +73,14 @@ def test_what_needs_somebody_is_at_the_top(console: Flask, olive: Operator) -> N
     ledger.place(paid, answer="{}", order_id=7, provider_order_id="p-7", expected_charge=700, charged=701, proven=True)
     for outcome in ("provider_credentials_refused", "menu_invalid"):
         metrics.request("validate_order", outcome, "sandbox", 0.1, [])
-    metrics.event("placed_but_not_recorded")
+    metrics.event("submission_restored_to_ledger")
     page = olive.open().text
     needed = page[: page.index("Unsettled")]
     for kind in ("unknown", "charge_mismatch", "order_exists_but_ruled_out", "card_may_be_charged", "menu_invalid",
                  "provider_credentials_refused", "event"):  # fmt: skip
         assert str(escape(ADVICE[kind].title)) in needed, kind
         assert f'href="https://docs.example/ov/{ADVICE[kind].guide}"' in needed
-    assert "deli: 2, the oldest for" in needed and "placed_but_not_recorded: 1" in needed
+    assert "deli: 2, the oldest for" in needed and "submission_restored_to_ledger: 1" in needed
     assert olive.open("/submissions", number="p-7").headers["Location"].endswith(paid)
     assert olive.open("/submissions", findings="1").text.count("<code>01") == 3
 
