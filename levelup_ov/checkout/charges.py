@@ -25,7 +25,7 @@ from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.failed_orders import case, in_progress, problem
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.lost_rows import LostRows
-from levelup_ov.checkout.proof import Charge, PastOrder, UnreadOrder, differences, may_be_ours
+from levelup_ov.checkout.proof import Charge, PastOrder, UnreadOrder, differences, may_be_a_copy, may_be_ours
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import LOOKS, CheckoutStore, Connected, StoredOrder, UuidTaken
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
@@ -34,7 +34,7 @@ from levelup_ov.domain.money import Cents
 from levelup_ov.errors import Refused, Unanswered, broken_protocol
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.records import Submission, to_ms
+from levelup_ov.ledger.records import Submission, from_ms, to_ms
 from levelup_ov.ordering.attempts import Attempt, SubmissionKey
 from levelup_ov.ordering.outcomes import Settlement, outcome_unknown
 from levelup_ov.ordering.request_context import RequestContext
@@ -45,6 +45,8 @@ from levelup_ov.transport.placement import Placement
 
 MOST_PAGES = 20
 """The most pages of a user's orders read for one look."""
+CLOCKS_APART = timedelta(hours=1)
+"""By how much LevelUp's clock and ours may differ where a look compares times."""
 MOST_EXPECTED = 50
 """Of how many charges of a user, the newest, it is checked that they are in the user's orders."""
 
@@ -199,14 +201,16 @@ class Charges:
             raise
         return self._believe(order, charge, keep_for)[1]
 
-    def void(self, order: StoredOrder, held: str | EllipsisType | None = ...) -> bool:
+    def void(self, order: StoredOrder, held: str | EllipsisType | None = ..., *, is_refused: bool = False) -> bool:
         """Record that nothing was charged, if that is finally proven.
 
         ``held``: the mark of the only attempt that is proven. False: there was another, to find the charge, or this
-        is not known.
+        is not known. ``is_refused``: LevelUp has refused it, and may show the user's orders. The network may have
+        delivered the call twice, so a copy is looked for there.
         """
         values = {
-            "state": "not_charged", "body": None, "look_at": None, "doubt": None, "held": None, "operator_case": None,
+            "state": "not_charged", "body": None, "doubt": None, "held": None, "sent": None, "operator_case": None,
+            "looks": 0, "look_at": self._next_at(0) if is_refused else None,
         }  # fmt: skip
         try:
             with limits.extended(SETTLING_TIME):
@@ -239,6 +243,8 @@ class Charges:
 
         :raises Failure: it could not be looked for now.
         """
+        if order.is_refused:
+            return self._look_for_copy(order, context)
         merchant, user = self._accesses_again(order, context)
         found = self._read_history(order, user, context)
         if found is not None and self._store.is_another_charging(order):
@@ -246,11 +252,7 @@ class Charges:
             return self._next_look(order, order.looks)
         # Another order's UUID may have become known in between.
         if found := self._unknown_of(order, found):
-            uuids = [each.uuid for each in found]
-            message = f"an order that was ruled out may have been charged: LevelUp has {', '.join(uuids)}"
-            stray = case("stray_charge", message, found=uuids)
-            values: dict[str, Any] = {"operator_case": stray, "look_at": None}
-            return self._looked(order, values)
+            return self._stray(order, found, "an order that was ruled out may have been charged")
         if found is None:
             try:
                 charge = self._complete_again(order, merchant, user, context)
@@ -261,6 +263,50 @@ class Charges:
                 return self._store.order(order.id) or order
         return self._next_look(order, order.looks + 1)
 
+    def _look_for_copy(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
+        """Look for a charge that LevelUp has refused, only in the user's orders.
+
+        To complete it again might charge a card that is good by now, for somebody who was told that it was declined.
+        A look that cannot be made now is not made later, either: nothing is known to be wrong.
+        """
+        found: History = []
+        try:
+            user = self._connections.access_again("user", order.user, context)
+            if _may_read_orders(user):
+                found = self._read_copies(order, user, context)
+        except LedgerUnavailable:
+            raise
+        except Failure as failure:
+            log.info("refused_charge_not_looked_for", extra={"order": order.id, "cause": failure.code})
+        if found and self._store.is_another_charging(order):
+            # It may be that one, which is settled first.
+            return self._next_look(order, order.looks)
+        if found := self._unknown_of(order, found) or []:
+            return self._stray(order, found, "an order that LevelUp refused to charge may have been charged")
+        return self._next_look(order, order.looks + 1)
+
+    def _read_copies(self, order: StoredOrder, user: Access, context: RequestContext) -> History:
+        """The user's orders that may be a copy of a charge that was refused.
+
+        :raises Failure: the platform gives no answer that can be used.
+        """
+        since = from_ms(order.created_at) - CLOCKS_APART
+        copies: History = []
+        page: int | None = 1
+        with self._levelup.calls(context.deadline, context.calls) as calls:
+            while page is not None and page <= MOST_PAGES:
+                found, page = calls.listed_orders(user.token, page)
+                copies += may_be_a_copy(found, order.location_id, order.spend, order.tip, since)
+                if any(isinstance(each, PastOrder) and each.created_at < since for each in found):
+                    break  # they are newest first
+        return copies
+
+    def _stray(self, order: StoredOrder, found: Sequence[PastOrder | UnreadOrder], what: str) -> StoredOrder:
+        """Leave to a person what a look has found."""
+        uuids = [each.uuid for each in found]
+        stray = case("stray_charge", f"{what}: LevelUp has {', '.join(uuids)}", found=uuids)
+        return self._looked(order, {"operator_case": stray, "look_at": None})
+
     def _next_look(self, order: StoredOrder, looks: int) -> StoredOrder:
         values: dict[str, Any] = {
             "looks": looks,
@@ -270,9 +316,12 @@ class Charges:
             "open_since": None,
         }
         if looks < len(LOOKS):
-            look_at = self._now() + LOOKS[looks] // timedelta(milliseconds=1)
-            values = {"looks": looks, "look_at": look_at, "operator_case": None, "open_since": None}
+            values = {"looks": looks, "look_at": self._next_at(looks), "operator_case": None, "open_since": None}
         return self._looked(order, values)
+
+    def _next_at(self, looks: int) -> int:
+        """When to look again, after so many looks."""
+        return self._now() + LOOKS[looks] // timedelta(milliseconds=1)
 
     def _looked(self, order: StoredOrder, values: Mapping[str, Any]) -> StoredOrder:
         """Record what a look has found, unless another look, or a person, has recorded something since."""
@@ -288,7 +337,9 @@ class Charges:
         except Exception as error:
             if not sending.is_kept or calls.session.placing and not isinstance(error, Refused):
                 raise
-            if self.void(sending.row, sending.row.held):
+            # A token that is not taken is not taken of a copy either.
+            is_refused = isinstance(error, LevelUpRefused) and error.status != 401 and _may_read_orders(user)
+            if self.void(sending.row, sending.row.held, is_refused=is_refused):
                 raise
             # This host was suspended in between. To find the charge, another one has completed the proposed order.
             calls.session.placement.begin()
@@ -434,9 +485,8 @@ class Charges:
         order = absence.order
         if left := self._leases.left(order.sent):
             raise outcome_unknown("an earlier attempt may still arrive", max(left, 1))
-        look_at = self._now() + LOOKS[0] // timedelta(milliseconds=1)
         values = {
-            "state": "not_charged", "looks": 0, "look_at": look_at, "held": None, "operator_case": None,
+            "state": "not_charged", "looks": 0, "look_at": self._next_at(0), "held": None, "operator_case": None,
             "seen": " ".join(each.uuid for each in absence.others),
         }  # fmt: skip
         if self._store.change_order(order.id, ("charging",), held=order.held, values=values) is None:

@@ -545,7 +545,7 @@ class Orders:
             self._charges.find(order, context, self._max_age)
         else:
             # Nothing was sent under this row, or its sender has proof.
-            self._charges.void(order)
+            self._charges.void(order, is_refused=submission is not None and submission.ended == "refused")
         return self.show(order.id)
 
     def _told(self, order: StoredOrder) -> StoredOrder:

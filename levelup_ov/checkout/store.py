@@ -169,14 +169,14 @@ class StoredOrder:
     ``body``: the sealed request that completes the proposed order, until the charge is proven or ruled out.
     ``submitted``: the provider's answer as JSON; ``problem``: why it is refunded, as JSON. ``refund_key``: digests of
     the keys that requested a refund and of their bodies. ``held``: the mark of the lease, ``sent``: of the last attempt
-    to charge. ``doubt``: a charge that LevelUp reported once and that differs from the request, as JSON.
-    ``operator_case``: why a person must settle it, as JSON; ``settled``: who did, and why. ``looks`` and ``look_at``:
-    how often a ruled-out charge was looked for, and when to look next; ``look_at`` of a charge that the command has
-    found, and that no request has learned of: when it is refunded. ``seen``: UUIDs of other orders at its location.
-    ``tried_at``: when the command last processed it. ``cancellation``: one that was requested, and whose charge is not
-    refunded yet, as :mod:`levelup_ov.checkout.cancellation` stores it. ``open_since``: when the command first failed to
-    find its charge, or LevelUp first failed to refund it. ``called_off_at``: when its status first said that nobody
-    makes it, if it still does.
+    to charge; none once it is answered that nothing was charged. ``doubt``: a charge that LevelUp reported once and
+    that differs from the request, as JSON. ``operator_case``: why a person must settle it, as JSON; ``settled``: who
+    did, and why. ``looks`` and ``look_at``: how often a ruled-out charge was looked for, and when to look next;
+    ``look_at`` of a charge that the command has found, and that no request has learned of: when it is refunded.
+    ``seen``: UUIDs of other orders at its location. ``tried_at``: when the command last processed it. ``cancellation``:
+    one that was requested, and whose charge is not refunded yet, as :mod:`levelup_ov.checkout.cancellation` stores it.
+    ``open_since``: when the command first failed to find its charge, or LevelUp first failed to refund it.
+    ``called_off_at``: when its status first said that nobody makes it, if it still does.
     """
 
     id: str
@@ -266,6 +266,11 @@ class StoredOrder:
         is_waiting = self.state == "charged" and self.is_to_be_submitted
         is_waiting |= self.state == "submitted" and self.cancellation is not None
         return self.state in _AT_WORK or is_waiting or is_due or bool(self.open_cases)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it is not charged, and all that was sent was answered: only a copy of that may have been charged."""
+        return self.state == "not_charged" and self.sent is None
 
     @property
     def is_canceled(self) -> bool:

@@ -142,6 +142,7 @@ class CheckoutWorld(World):
         self.answered: set[str] = set()
         """Orders that a host has answered a request with, whatever became of the answer."""
         self._plan_rare(Random(f"{self.seed}/rare"))
+        self._plan_copy(Random(f"{self.seed}/refused copy"))
 
     def _plan_rare(self, dice: Random) -> None:
         """What is planned beside all the rest."""
@@ -157,6 +158,19 @@ class CheckoutWorld(World):
         if not self._calls_off and dice.random() < 0.05:
             self.planned.append(("cancel", "order lost", 0))
             self.diners[0].wants, self.diners[0].back = "meal", ("cancel",)
+
+    def _plan_copy(self, dice: Random) -> None:
+        """A charge that is declined, and whose copy is charged: only the diner's orders can show it later."""
+        if dice.random() >= 0.06:
+            return
+        self.planned, self._trouble, self.freezes_levelup = [("complete", "declined, then charged", 0)], [], None
+        self.levelup.hidden.clear()
+        for diner in self.diners:
+            diner.permissions = READING
+        if dice.random() < 0.5:
+            self.planned.append(("history", dice.choice(levelup.DECEIVING), 0))
+        if dice.random() < 0.3:
+            self.planned.append(("complete", dice.choice(("answer lost", "delivered late", "silent")), 0))
 
     def _plan_cancellations(self, dice: Random) -> None:
         """What may go wrong where the site, or the restaurant, calls meals off."""
@@ -763,6 +777,7 @@ def _order_lost(it: faults.Exchange) -> None:
 
 _RARE: Mapping[str, faults.Fault] = {
     "sold out": _sold_out, "then killed": levelup.then_killed, "order lost": _order_lost,
+    "declined, then charged": levelup.declined_then_charged,
 }  # fmt: skip
 
 

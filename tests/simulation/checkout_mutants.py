@@ -74,6 +74,15 @@ def ruled_out_is_forgotten() -> AbstractContextManager[object]:
     return patch(Charges, "give_up", _forgotten)
 
 
+def refused_is_forgotten() -> AbstractContextManager[object]:
+    """A charge that LevelUp has refused is never looked for."""
+
+    def void(self: Charges, order: StoredOrder, held: Any = ..., **_: bool) -> bool:
+        return _void(self, order, held)
+
+    return patch(Charges, "void", void)
+
+
 def _without_time(self: Any, merchant: Any, uuid: str, confirmation: Any) -> PastOrder:
     try:
         return _refund(self, merchant, uuid, confirmation)
@@ -160,8 +169,8 @@ def identity_unreported() -> AbstractContextManager[object]:
     return patch(Connections, "access_again", access_again)
 
 
-def _void_whatever(self: Charges, order: StoredOrder, held: object = ...) -> bool:
-    return _void(self, order)
+def _void_whatever(self: Charges, order: StoredOrder, held: object = ..., **how: bool) -> bool:
+    return _void(self, order, **how)
 
 
 _void = Charges.void
@@ -256,7 +265,7 @@ CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
     each.__name__: each
     for each in (
         amounts_unread, any_status, shared_connections, every_refusal_is_proof, refusals_after_silence,
-        only_alike, ruled_out_is_forgotten, any_answer_refunds, refused_is_refunded,
+        only_alike, ruled_out_is_forgotten, refused_is_forgotten, any_answer_refunds, refused_is_refunded,
         parts_are_wholes, impossible_is_pending, refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged,
         identity_unreported, dead_tokens_unnoticed, owners_know_all, absent_at_once, late_charges_stay,
         outcomes_unrecorded, called_off_is_no_case, canceled_is_put_back, unknown_is_canceled, recorded_is_told,

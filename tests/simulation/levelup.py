@@ -397,6 +397,13 @@ def _very_late(it: Exchange) -> None:
     it.forward()
 
 
+def declined_then_charged(it: Exchange) -> None:
+    """The network delivers the call twice: the first time the card is declined, and the second time charged."""
+    it.say(*DECLINED)
+    it.pause(0.001, 3.0) if it.dice.random() < 0.7 else it.pause(10.0, 900.0)
+    it.forward()
+
+
 def _then_frozen(it: Exchange) -> None:
     """The host is frozen soon after it has read the answer: somewhere on the way to the meal."""
     process, world = it.connection.client.process, it.world
@@ -478,7 +485,7 @@ LEVELUP: Mapping[str, Mapping[str, Fault]] = {
 """What can go wrong, by the kind of call."""
 PERSON = frozenset(
     {"refused for good", "refused in other words", "in part", "token died", "another amount", "another amount, lost",
-     "very late", "frozen at send", "called off", "order lost"}
+     "very late", "frozen at send", "called off", "order lost", "declined, then charged"}
 )  # fmt: skip
 """What may leave a case for a person."""
 REFUSING = ("refused for good", "refused in other words", "in part", "accepted", "delivered twice", "answered late")
