@@ -455,12 +455,15 @@ class Orders:
             raise in_progress(f"another request is processing this order; try again in {left} seconds")
         return order
 
-    def settle(self, shown: StoredOrder, by: str, why: str, uuid: str | None = None) -> StoredOrder:
+    def settle(
+        self, shown: StoredOrder, by: str, why: str, context: RequestContext, uuid: str | None = None
+    ) -> StoredOrder:
         """Close the case that a person was shown: ``by`` has settled it, ``why`` says how.
 
         ``uuid``: the charge that the person found, if none was proven; it is then processed like any other.
 
-        :raises Failure: as :meth:`to_settle`, or it is another case by now.
+        :raises Failure: as :meth:`to_settle`, or it is another case by now, or the charge of another order, or LevelUp
+            does not show it.
         """
         order = self.to_settle(shown.id)
         if (now := _what_is_open(order)) != (was := _what_is_open(shown)):
@@ -469,7 +472,11 @@ class Orders:
             raise Failure("invalid_member", f"this order's charge is known: {order.uuid}")
         if uuid is not None and not UUID.fullmatch(uuid):
             raise Failure("invalid_member", "this is not a UUID")
-        uuid = uuid and one_case(uuid)
+        if uuid is not None:
+            uuid = one_case(uuid)
+            if self._store.known_uuids([uuid]):
+                raise _of_another(uuid)
+            self._refunds.check_found(order, uuid, context)
         note = settlement_note(by, why, self._clock(), order)
         values: dict[str, Any] = {
             "operator_case": None, "cancellation": None, "settled": note, "body": None, "look_at": None, "held": None,
@@ -493,7 +500,7 @@ class Orders:
         try:
             done = self._store.change_as_read(order, values, "held", "cancellation", "operator_case", "called_off_at")
         except UuidTaken:
-            raise Failure("invalid_member", f"{uuid} is the charge of another order") from None
+            raise _of_another(str(uuid)) from None
         if done is None:
             raise in_progress("another request is processing this order")
         log.warning("order_settled_by_hand", extra={"order": order.id, "by": by})
@@ -669,6 +676,10 @@ def _what_is_open(order: StoredOrder) -> str:
     """What a person is shown of an order that is to be settled: the kinds of its cases, its state and its charge."""
     kinds = " and ".join(str(each["kind"]) for each in order.open_cases) or "being canceled"
     return f"{kinds} ({order.state}, charge {order.uuid})"
+
+
+def _of_another(uuid: str) -> Failure:
+    return Failure("invalid_member", f"{uuid} is the charge of another order")
 
 
 def _scope(merchant: str) -> str:

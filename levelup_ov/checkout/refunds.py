@@ -143,6 +143,24 @@ class Refunds:
 
             return self._store.change_locked(order.id, tell) or order
 
+    def check_found(self, order: StoredOrder, uuid: str, context: RequestContext) -> None:
+        """Compare an order whose charge is not known with the charge of this UUID, which a person takes for it.
+
+        :raises Failure: ``invalid_member``: it is another one; or it cannot be read now.
+        """
+        merchant = self._connections.access_again("merchant", order.merchant, context)
+        with self._levelup.calls(context.deadline, context.calls) as calls:
+            reported = self._read(calls, merchant, uuid)
+        if reported is None:
+            raise Failure("invalid_member", f"LevelUp does not show a charge {uuid} of this merchant")
+        differs = []
+        if reported.location_id != order.location_id:
+            differs.append(f"is at location {reported.location_id}, this order at {order.location_id}")
+        if order.doubt is None and (charged := reported.spend + reported.tip) != order.gross:
+            differs.append(f"is of {charged} cents, this order of {order.gross}")
+        if differs:
+            raise Failure("invalid_member", f"{uuid} is another charge: it {', and '.join(differs)}")
+
     def found(self, order: StoredOrder, context: RequestContext) -> StoredOrder | None:
         """The order if LevelUp has made a refund that was requested before; asks for none, and None if it has not.
 

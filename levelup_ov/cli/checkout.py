@@ -99,7 +99,8 @@ def settle(order_id: str, by: str, why: str, uuid: str | None, kind: str | None)
         click.confirm(f"Record that this is settled: {one_line(why)}?", abort=True, err=True)
     elif kind != order.case_kind:
         raise click.ClickException(f"nothing was settled: its case is another one by now: {_line(order)}")
-    order = shown(lambda: orders.settle(order, by, why, uuid))
+    context = RequestContext(Deadline(the_settings().submission_deadline))
+    order = shown(lambda: orders.settle(order, by, why, context, uuid))
     click.echo(f"{order.id}: {order.state}")
 
 

@@ -503,6 +503,31 @@ def test_a_person_cannot_settle_with_the_charge_of_another(site: Site, merchant:
     assert len(site.unrefunded()) == 2 and site.refunded() == []
 
 
+@pytest.mark.rule("WEB-4")
+@pytest.mark.parametrize(("told", "words"), [
+    ({"location_id": 77}, "is at location 77, this order at"),
+    ({"spend_amount": 900, "total_amount": 900, "tip_amount": 0}, "is of 900 cents, this order of"),
+], ids=["another place", "another amount"])  # fmt: skip
+def test_a_person_settles_with_no_charge_that_differs(
+    site: Site, merchant: str, user: str, clock: Clock, told: Any, words: str
+) -> None:
+    ruled_out(site, merchant, user, clock)()
+    (stray,) = site.unrefunded()
+    clock.set("2030-06-03T16:07Z")
+    assert site.reconcile()[0] == 1
+    id = site.command("cases")[1].split()[0]
+    settle = ("settle", id, "--by", "Olive", "--why", "found", "--uuid", stray)
+    site.line.changes[f"/orders/{stray}"] = [told]
+    status, said = site.command(*settle)
+    assert status == 1 and "is another charge" in said and words in said
+    site.line.faults[f"/orders/{stray}"] = [(404, b"")]
+    status, said = site.command(*settle)
+    assert status == 1 and "does not show a charge" in said
+    # The case is still there, and the charge as LevelUp has it is taken.
+    assert site.command("cases")[0] == 1 and site.unrefunded() == [stray]
+    assert site.command(*settle)[0] == 0 and site.reconcile()[0] == 0 and site.refunded() == [stray]
+
+
 @pytest.mark.rule("WEB-3")
 @pytest.mark.parametrize("tip", [9901, 9902, 9903, 9904])
 def test_a_refund_that_is_refused_for_good_is_a_persons(

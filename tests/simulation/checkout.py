@@ -694,7 +694,13 @@ class CheckoutWorld(World):
                 self.say(f"Olive pays {made.unrefunded} cents back to {made.guest} by transfer")
                 made.refunded = made.spend
             self.say(f"Olive settles {order.id}: {kind}, {found}")
-            self.ask("A", lambda it, order=order, uuid=found: it.orders.settle(order, "Olive", "looked", uuid))
+            context = _context(60.0)
+            self.ask(
+                "A",
+                lambda it, order=order, uuid=found, context=context: it.orders.settle(
+                    order, "Olive", "looked", context, uuid
+                ),
+            )
 
     def _settle_submissions(self, service: Service) -> None:
         for submission in service.submissions.ledger.open_submissions():
