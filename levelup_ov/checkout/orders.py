@@ -270,9 +270,12 @@ class Orders:
         return charged
 
     def charged_under(self, merchant: str, key: str) -> tuple[Submission, ...]:
-        """The ledger's rows of the charges for a connected merchant under a key, in any state."""
-        scope = _scope(merchant)
-        named = identity.identities(scope, content=b"", keys=self._identity_keys, idempotency_key=key)
+        """The ledger's rows of the charges for a connected merchant under a key, in any state.
+
+        Also those that were made under secret keys that were dropped since.
+        """
+        keys = [*self._identity_keys, self._submissions.ledger.reference_key(self._first_kept)]
+        named = identity.identities(_scope(merchant), content=b"", keys=keys, idempotency_key=key)
         return self._submissions.ledger.named(named)
 
     def show(self, id: str) -> StoredOrder:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from levelup_ov.config import new_secret_key
+from levelup_ov.domain.failure import Failure
 from levelup_ov.event_settings import EVENTS
+from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import Site
 from tests.ucp.agent import AGENTS, BUYER, Agent, amounts, dish, item, messages
@@ -82,3 +87,25 @@ def test_a_refused_basket_is_charged_once_at_most(paying: Site, merchant: str, u
     mended = {"line_items": [dish("cookie")], "fulfillment": {"methods": [{"notes": ""}]}}
     assert agent.act(session, "update", mended).json["status"] == "ready_for_complete"
     assert agent.act(session, "complete", pays_by_levelup(merchant, user)).json["status"] == "completed"
+
+
+@pytest.mark.rule("UCP-13", "META-7", "WEB-1")
+@pytest.mark.parametrize("action", ["get", "complete"])
+def test_a_charge_under_a_dropped_key_is_found(make_site: MakeSite, clock: Clock, action: str) -> None:
+    old, new = new_secret_key(), new_secret_key()
+    first = make_site(LEVELUP_OV_SECRET_KEYS=old, **AGENTS)
+    pays = pays_by_levelup(first.connect_merchant(), first.connect_user())
+    session = Agent(first.app).session(fulfillment={"methods": [{"notes": "sandbox:lost-answer"}]})
+    with pytest.MonkeyPatch.context() as patch:
+        unanswered = Failure("outcome_unknown", "the provider does not answer")
+        patch.setattr("levelup_ov.ordering.look_ups.LookUps.find_order", Mock(side_effect=unanswered))
+        assert Agent(first.app).act(session, "complete", pays).json["status"] == "complete_in_progress"
+        clock.now += timedelta(minutes=5)
+        both = Agent(make_site(LEVELUP_OV_SECRET_KEYS=f"{new},{old}", **AGENTS).app)
+        # This seals the checkout under the new key.
+        assert both.act(session, "get").json["status"] == "complete_in_progress"
+    clock.now += timedelta(minutes=5)
+    site = make_site(LEVELUP_OV_SECRET_KEYS=new, **AGENTS)
+    done = Agent(site.app).act(session, action, pays if action == "complete" else None).json
+    assert (done["status"], done["order"]["label"]) == ("completed", "1")
+    assert (site.meals(), len(site.unrefunded()), len(site.refunded())) == (1, 1, 0)
