@@ -29,6 +29,8 @@ from levelup_ov.redaction import clean
 from levelup_ov.transport.deadline import Deadline
 
 _MOST_OPEN = 20_000
+PATIENCE = 10.0
+"""Seconds that a provider has to tell the status of an order that was settled."""
 _SHOWN = (
     "id", "reference", "generation", "previous", "account", "location", "state", "ended", "finding", "look_again_at",
     "owner", "request_id", "claimed_at", "sending_at", "settled_at", "settled_by",
@@ -168,17 +170,28 @@ def reconcile(limit: int, seconds: float) -> None:
 @submissions.command()
 @click.argument("submission_id")
 @click.option("--placed", metavar="NUMBER", type=text, help="The restaurant has the order, under this number.")
+@click.option(
+    "--provider-id",
+    metavar="ID",
+    type=text,
+    help="With --placed: the provider's own id of the order. Its status is read, and it is canceled, by this id. "
+    "Default: NUMBER.",
+)
 @click.option("--not-placed", is_flag=True, help="The restaurant has no such order, and will not prepare one.")
 @click.option("--by", type=text, help="Who says so. Default: the system user.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def settle(submission_id: str, placed: str | None, not_placed: bool, by: str | None, yes: bool) -> None:
+def settle(
+    submission_id: str, placed: str | None, provider_id: str | None, not_placed: bool, by: str | None, yes: bool
+) -> None:
     """Settle the unknown SUBMISSION_ID by what the restaurant said.
 
     For what no command can determine, such as the orders of an account that was removed. The channel gets this
-    answer from then on; after --not-placed it may send the order again.
+    answer from then on; after --not-placed it may send the order again. NUMBER is what the guest says at the counter.
     """
     if (placed is not None) == not_placed:
         raise click.UsageError("give one of --placed NUMBER and --not-placed")
+    if provider_id is not None and placed is None:
+        raise click.UsageError("--provider-id needs --placed NUMBER")
     submission = _existing(submission_id)
     if submission.state != "unknown" or submission.account == LEDGER_ACCOUNT:
         raise click.ClickException(f"it is {submission.state}: only an unknown order is settled by hand")
@@ -189,8 +202,14 @@ def settle(submission_id: str, placed: str | None, not_placed: bool, by: str | N
         for line in (f"Our reference at the provider: {submission.reference}", *meaning):
             click.echo(line, err=True)
         click.confirm(f"Record that {submission.id} was {said}?", abort=True, err=True)
-    shown(lambda: the_service().submissions.reconciler.settle(submission, placed, _person(by)))
+    shown(
+        lambda: the_service().submissions.reconciler.settle(
+            submission, placed, _person(by), provider_order_id=provider_id
+        )
+    )
     click.echo(f"{submission.id}: {said}")
+    if placed is not None:
+        _check_status(submission)
 
 
 @submissions.command()
@@ -243,6 +262,25 @@ def close(submission_id: str, why: str, by: str | None) -> None:
         raise click.ClickException("it has no open finding") from None
     log.info("finding_closed", extra={"submission": submission.id, "finding": finding, "by": _person(by)})
     click.echo(f"{submission.id}: {finding} closed")
+
+
+def _check_status(submission: Submission) -> None:
+    """Say whether the provider knows an order by the id that it was settled with, if it can be asked."""
+    service, adapter = the_service(), the_settings().accounts.get(submission.account)
+    if adapter is None or not adapter.order_status:
+        return
+    try:
+        if (order := service.tracking.of(submission.id)) is not None:
+            service.placed_orders.check(order, RequestContext(Deadline(PATIENCE)))
+            order = service.tracking.of(submission.id)
+    except Failure as failure:
+        words = (
+            f"its status cannot be read: {one_line(failure.message)}; if the provider has another id for this order, "
+        )
+        remedy = "run `levelup-ov submissions correct`, and settle it with --provider-id"
+        click.echo(words + remedy, err=True)
+    else:
+        click.echo(f"the provider says: {one_line(order.word if order else None)}", err=True)
 
 
 def _existing(submission_id: str) -> Submission:

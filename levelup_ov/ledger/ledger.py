@@ -406,7 +406,7 @@ class Ledger:
         again; the first answer stays. ``proven``: the provider's own answer named our reference. An account's order
         belongs to one submission: one with proof takes it from one without, whose outcome is then unknown again
         (SUB-8). ``ready``: an aware instant; the order is open until after it (STAT-5). ``was``: the submission, if it
-        was unknown.
+        was unknown; a person, ``settled_by``, settles it only if it has not changed since.
 
         :raises Superseded: it was settled differently.
         :raises Clash: another submission has this order; this one is unknown now.
@@ -423,10 +423,16 @@ class Ledger:
         }
         what = "charge_mismatch" if mischarge(expected_charge, charged) else None
 
+        def check(cursor: Any) -> None:
+            self._sql.hold.first(cursor, {"this": id})
+            row = self._read(cursor, id)
+            if was is not None and row is not None and row.state == "unknown" and row.version != was.version:
+                raise Superseded("place", row)
+
         def place() -> None:
             self._change(
                 "place", id, lambda row, _: row.provider_order_id == provider_order_id,
-                notify=what, was=was, **values,
+                notify=what, was=was, check=check if settled_by else None, **values,
             )  # fmt: skip
 
         try:

@@ -137,12 +137,15 @@ class Reconciler:
         self._ledger.end_repeating(submission, repetition)
         return None
 
-    def settle(self, submission: Submission, placed: str | None, by: str) -> None:
+    def settle(
+        self, submission: Submission, placed: str | None, by: str, *, provider_order_id: str | None = None
+    ) -> None:
         """Settle an unknown submission by a person's statement: the restaurant's number, or None if it has no order.
 
-        ``by`` names the person, for the row and the log.
+        ``by`` names the person, for the row and the log. ``provider_order_id``: by which the provider is asked for its
+        status and to cancel it; the number, if it has no other.
 
-        :raises Failure: ``outcome_unknown``: it has been settled in the meantime.
+        :raises Failure: ``outcome_unknown``: it is not as that person was shown it any more, or the order is another's.
         """
         facts = {**facts_of(submission), "order_id": placed, "settled_by": by}
         try:
@@ -151,11 +154,13 @@ class Reconciler:
             else:
                 answer = json.dumps({"order_id": placed, "expected_ready_at": None, "metadata": {}})
                 self._ledger.place(
-                    submission.id, answer=answer, order_id=placed, provider_order_id=placed, settled_by=by,
-                    was=submission,
+                    submission.id, answer=answer, order_id=placed,
+                    provider_order_id=provider_order_id or placed, settled_by=by, was=submission,
                 )  # fmt: skip
-        except (Superseded, Clash) as reason:
-            raise outcome_unknown(f"nothing was changed: {reason}") from None
+        except Superseded as superseded:
+            raise outcome_unknown(f"nothing was changed: {_became(superseded.submission)}") from None
+        except Clash as clash:
+            raise outcome_unknown(f"nothing was changed: {clash}") from None
         log.warning("submission_settled_by_hand", extra=facts)
 
     def _asked(self, submission: Submission, ask: Callable[[Submission], Any]) -> Any:
@@ -268,3 +273,13 @@ class Reconciler:
 
 def _too_early(wait: timedelta) -> Failure:
     return outcome_unknown("the provider has no order yet; one may still arrive", max(wait.total_seconds() + 0.5, 1))
+
+
+def _became(submission: Submission | None) -> str:
+    """In words, what became of a submission that was unknown."""
+    if submission is None:
+        return "the ledger does not have this submission any more"
+    if submission.state == "unknown":
+        return "it has been settled in the meantime, and that was taken back"
+    order = "" if submission.order_id is None else f", order {submission.order_id}"
+    return f"it is {submission.state} by now{order}"

@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import psycopg
 import pytest
 from flask.testing import FlaskCliRunner
@@ -28,6 +29,8 @@ from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import RETENTION, Ledger, open_ledger
 from levelup_ov.ledger.records import Claimed, Submission
 from levelup_ov.ordering.bounded_runs import FAILURES, BoundedRun, in_turns, of_gone_accounts
+from levelup_ov.ordering.request_context import RequestContext
+from levelup_ov.transport.deadline import Deadline
 from tests.channel import Channel
 from tests.conftest import MakeApp
 from tests.test_config import CHECK, COMMAND, production, run
@@ -557,6 +560,52 @@ def test_what_is_blank_settles_nothing(channel: Channel, lost: Submission, blank
     ):
         said = runner.invoke(args=["submissions", *options])
         assert (said.exit_code, unset in said.output) == (2, True), options
+
+
+@pytest.mark.rule("SUB-5", "STAT-1", "STAT-6")
+def test_a_settled_order_can_be_canceled_by_its_providers_id(channel: Channel, lost: Submission) -> None:
+    runner, service = channel.app.test_cli_runner(), channel.app.extensions["levelup_ov"]
+    found = service.look_ups.find_order(lost, RequestContext(Deadline(5))).placed
+    settle = ["submissions", "settle", lost.id, "--yes", "--by", "Sam", "--placed", str(found.order_id)]
+    said = runner.invoke(args=settle)
+    assert said.exit_code == 0 and "settle it with --provider-id" in said.output
+    correct = ["submissions", "correct", lost.id, "--yes", "--by", "Sam", "--why", "the provider has another id"]
+    assert runner.invoke(args=correct).exit_code == 0
+    said = runner.invoke(args=[*settle, "--provider-id", found.provider_order_id])
+    assert said.exit_code == 0 and "the provider says: taken" in said.output
+    path = f"/locations/{lost.location}/orders/{found.order_id}"
+    assert channel.get(path).order["provider_status"] == "taken"
+    assert channel.send("POST", f"{path}/cancellation").order["status"] == "cancelled"
+    unknown = ["submissions", "settle", lost.id, "--not-placed", "--provider-id", "x", "--yes"]
+    assert runner.invoke(args=unknown).exit_code == 2
+
+
+@pytest.mark.rule("SUB-5")
+@pytest.mark.parametrize("option", [["--placed", "A-77"], ["--not-placed"]])
+@pytest.mark.parametrize("meanwhile", ["reconciled", "settled and corrected"])
+def test_a_person_settles_only_what_was_shown(
+    channel: Channel, lost: Submission, monkeypatch: pytest.MonkeyPatch, option: list[str], meanwhile: str
+) -> None:
+    runner, ledger = channel.app.test_cli_runner(), channel.app.extensions["levelup_ov"].submissions.ledger
+    whole = click.confirm
+
+    def asks(*_: Any, **__: Any) -> bool:
+        """While the person thinks."""
+        monkeypatch.setattr("click.confirm", whole)
+        by = ["--by", "Olive", "--yes"]
+        if meanwhile == "reconciled":
+            assert channel.submit(**LOST).order["order_id"] == 1
+        else:
+            assert runner.invoke(args=["submissions", "settle", lost.id, "--placed", "B-1", *by]).exit_code == 0
+            assert runner.invoke(args=["submissions", "correct", lost.id, "--why", "wrong", *by]).exit_code == 0
+        return True
+
+    monkeypatch.setattr("click.confirm", asks)
+    said = runner.invoke(args=["submissions", "settle", lost.id, *option, "--by", "Sam"])
+    assert said.exit_code == 1 and "nothing was changed" in said.output
+    now = ledger.show(lost.id)
+    assert (now.settled_by, now.order_id) == (None, 1 if meanwhile == "reconciled" else None)
+    assert ("placed by now, order 1" if meanwhile == "reconciled" else "taken back") in said.output
 
 
 @pytest.mark.rule("SUB-5", "SUB-4")
