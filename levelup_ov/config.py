@@ -309,7 +309,7 @@ def check_ledger(
         raise ConfigError([mismatch.message]) from None
     except LedgerUnavailable as failure:
         if failure.is_permanent:
-            raise ConfigError([f"the ledger: {failure.message}; correct DATABASE_URL or the database"]) from None
+            raise ConfigError([f"{failure.message}; correct DATABASE_URL or the database"]) from None
         click.echo(f"warning: {failure.message}; submissions are refused until it is back", err=True)
     finally:
         ledger.close()
