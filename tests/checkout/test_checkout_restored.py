@@ -14,7 +14,7 @@ import pytest
 from adapters.sandbox import SandboxAdapter
 from levelup_ov.errors import Unanswered
 from tests.channel import Clock
-from tests.checkout.site import PAYMENT, Site, meal
+from tests.checkout.site import PAYMENT, Site, meal, order
 from tests.checkout.test_checkout_lost_rows import cases, later, lose
 from tests.checkout.test_checkout_money import ledger_of
 from tests.checkout.test_checkout_submissions import REFUSED, Killed
@@ -217,3 +217,39 @@ def test_a_meal_without_its_charge_in_the_ledger(
     later(clock)
     assert site.reconcile()[0] == 0
     assert site.get(f"/orders/{done['uuid']}")["order"]["order_submission"] == done["order_submission"]
+
+
+@pytest.mark.rule("WEB-1", "WEB-4")
+@pytest.mark.parametrize("when", ["before the command", "after it"])
+def test_a_charge_without_a_meal_stays_if_the_site_asks(
+    site: Site, merchant: str, user: str, go_back: Any, clock: Clock, when: str
+) -> None:
+    """The database goes back to the moment in which LevelUp charges, after the site was told of the charge."""
+    restore, body = go_back(POINTS[0]), order(merchant, user)
+    done = site.charged(body, "K")
+    restore()
+    later(clock)
+    if when == "before the command":
+        # To read an order whose charge is not known keeps nothing.
+        assert site.get(f"/orders/{done['id']}")["order"]["state"] == "charging"
+        assert site.charged(body, "K")["uuid"] == done["uuid"]
+    else:
+        assert site.reconcile()[0] == 0
+        assert site.get(f"/orders/{done['id']}")["order"]["state"] == "charged"
+    clock.now += timedelta(minutes=11)
+    assert site.reconcile() == NOTHING
+    assert (site.unrefunded(), site.charged(body, "K")["uuid"]) == ([done["uuid"]], done["uuid"])
+
+
+@pytest.mark.rule("WEB-4")
+def test_a_charge_without_a_meal_goes_back_if_no_site_asks(
+    site: Site, merchant: str, user: str, go_back: Any, clock: Clock
+) -> None:
+    restore = go_back(POINTS[0])
+    done = site.charged(order(merchant, user), "K")
+    restore()
+    later(clock)
+    assert site.reconcile()[0] == 0
+    clock.now += timedelta(minutes=11)
+    assert site.reconcile()[0] == 0
+    assert (site.unrefunded(), site.refunded(), cases(site)) == ([], [done["uuid"]], [])
