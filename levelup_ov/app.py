@@ -12,7 +12,7 @@ from flask import Flask
 
 from levelup_ov.blueprints import http, orders, status
 from levelup_ov.cli import Commands
-from levelup_ov.config import Settings, load_settings, upgrade_ledger
+from levelup_ov.config import Settings, load_settings, prepare_ledger
 from levelup_ov.event_settings import EVENTS
 from levelup_ov.ledger.ledger import Follow, Ledger, open_ledger
 from levelup_ov.ledger.records import Submission
@@ -61,7 +61,7 @@ def create_app(
     clock = clock or _now
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.development and ledger is None:
-        upgrade_ledger(settings.ledger.reveal())
+        prepare_ledger(settings.ledger.reveal())
     proxy = settings.proxy.reveal() if settings.proxy else None
     transport = Transport(
         pool_size=settings.threads,

@@ -46,7 +46,7 @@ from levelup_ov.transport.session import MIN_TIME_TO_PLACE
 
 __all__ = [
     "DEVELOPMENT_API_KEY", "KEY_BYTES", "VARIABLES", "CheckoutSettings", "ConfigError", "Settings", "Variable",
-    "check_ledger", "load_settings", "new_secret_key", "upgrade_ledger",
+    "check_ledger", "load_settings", "new_secret_key", "prepare_ledger", "upgrade_ledger",
 ]  # fmt: skip
 
 KEY_BYTES = 32
@@ -309,11 +309,28 @@ def check_ledger(
         raise ConfigError([mismatch.message]) from None
     except LedgerUnavailable as failure:
         if failure.is_permanent:
-            raise ConfigError([f"{failure.message}; correct DATABASE_URL or the database"]) from None
+            raise _unusable(failure) from None
         click.echo(f"warning: {failure.message}; submissions are refused until it is back", err=True)
     finally:
         ledger.close()
     return connections
+
+
+def prepare_ledger(url: str) -> None:
+    """Bring the ledger of development mode to the schema of this release.
+
+    :raises ConfigError: it cannot be reached or written, or has a schema that this release does not know.
+    """
+    try:
+        upgrade_ledger(url)
+    except SchemaMismatch as mismatch:
+        raise ConfigError([mismatch.message]) from None
+    except LedgerUnavailable as failure:
+        raise _unusable(failure) from None
+
+
+def _unusable(failure: LedgerUnavailable) -> ConfigError:
+    return ConfigError([f"{failure.message}; correct DATABASE_URL or the database"])
 
 
 def upgrade_ledger(url: str, *, new: bool = True) -> str | None:

@@ -316,6 +316,16 @@ def test_config_check_shows_where_the_ledger_is(production: dict[str, str]) -> N
     assert "canary" not in found.stdout + found.stderr
 
 
+@pytest.mark.rule("ERR-4", "SUB-2")
+@pytest.mark.parametrize("command", [CHECK, [*COMMAND, "run"]], ids=["check", "run"])
+def test_development_names_its_unusable_database(command: list[str], development: dict[str, str]) -> None:
+    address = "postgresql://canary-user:canary-word@127.0.0.1:1/orders"
+    found = run(command, {**development, "PORT": "0", "DATABASE_URL": address})
+    assert found.returncode == ConfigError.exit_code
+    assert "does not answer at its address; correct DATABASE_URL or the database" in found.stderr
+    assert "Traceback" not in found.stderr and "canary" not in found.stdout + found.stderr
+
+
 @pytest.mark.rule("ERR-4")
 def test_config_check_shows_no_key_of_an_address(production: dict[str, str]) -> None:
     assert run([*COMMAND, "ledger", "upgrade"], production).returncode == 0
