@@ -99,7 +99,8 @@ class Adapter(ReportsBetweenMenus, ABC):
         """Place the order, paid with ``tender`` (EP-5).
 
         The one call that commits the provider to the order says ``places_order=True``. Where that is ``Refused``,
-        :meth:`find_order` is asked once. If a later call contradicts its answer, raise that as unknown (SUB-8).
+        :meth:`find_order` is asked once, after :meth:`fence_order` if there is one. If a later call contradicts its
+        answer, raise that as unknown (SUB-8).
         """
 
     def find_order(

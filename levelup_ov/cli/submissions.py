@@ -120,9 +120,9 @@ def show(submission_id: str) -> None:
 def reconcile(limit: int, seconds: float) -> None:
     """Ask the providers about every unknown submission.
 
-    Those that were ruled out are asked about once more. Accounts take turns. An account whose provider does not answer
-    is left for the next run. Safe during live traffic and at any time; meant for a scheduler, every minute. Exit status
-    1: some are still open, or need a person.
+    Those that were ruled out or refused are asked about once more. Accounts take turns. An account whose provider does
+    not answer is left for the next run. Safe during live traffic and at any time; meant for a scheduler, every minute.
+    Exit status 1: some are still open, or need a person.
     """
     check_ledger_writable()
     ledger, accounts = the_ledger(), the_settings().accounts
@@ -311,7 +311,7 @@ def the_ledger() -> Ledger:
 
 
 def _look(submission: Submission) -> tuple[str, bool]:
-    """The outcome of an unknown or ruled-out submission, and whether a person must look at it."""
+    """The outcome of a submission that is unknown, or was not placed, and whether a person must look at it."""
     service, context = the_service(), RequestContext(Deadline(the_settings().submission_deadline))
     if submission.state != "unknown":
         finding = service.look_ups.look_again(submission, context)

@@ -15,7 +15,7 @@ asked the restaurant and said so."""
 Finding = Literal["order_exists_but_ruled_out", "two_orders_for_one_submission", "card_may_be_charged"]
 """What a person must look at."""
 LOOKED_AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
-"""How long after being ruled out a submission is looked up again (SUB-12); later if a look is late."""
+"""How long after being ruled out, or refused, a submission is looked up again (SUB-12); later if a look is late."""
 SETTLED: tuple[State, ...] = ("placed", "not_placed")
 
 

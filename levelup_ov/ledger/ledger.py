@@ -78,6 +78,7 @@ ABSENT = "absent"
 """The sight of a provider that has no order."""
 REPEATED = "repeated "
 """How the sight of a placing call begins that is sent again to learn what became of the submission."""
+_FIRST_PAUSE = LOOKED_AGAIN[0] // MILLISECOND
 
 log = logging.getLogger(__name__)
 
@@ -451,12 +452,13 @@ class Ledger:
     def fail(self, id: str, ended: Ended = "unsent") -> None:
         """Settle: the owner's own call proves that no order exists. Its identities are free again.
 
-        Only for the owner, who knows that its request is over; others use :meth:`rule_out`. ``ended``: the proof.
+        Only for the owner, who knows that its request is over; others use :meth:`rule_out`. ``ended``: the proof. One
+        that was ``refused`` is looked up again, like one that was ruled out.
 
         :raises Superseded: it was settled differently, or its lease is over. Then others have looked for the order,
             and may have sent it to do so; the owner does not know what became of that.
         """
-        self._change("fail", id, ended=ended)
+        self._change("fail", id, ended=ended, pause=_FIRST_PAUSE if ended == "refused" else None)
 
     def disprove(self, id: str) -> None:
         """Settle an unknown submission: it is on record elsewhere that the placing call was refused.
@@ -546,7 +548,7 @@ class Ledger:
             ended="fenced" if fenced else "told" if settled_by else "absent",
             settled_by=settled_by,
             finding="card_may_be_charged" if submission.card and not fenced else None,
-            pause=LOOKED_AGAIN[0] // MILLISECOND,
+            pause=_FIRST_PAUSE,
             seen_boot=submission.boot,
             seen_since=submission.since,
         )
@@ -577,7 +579,7 @@ class Ledger:
         self.database.run(work)
 
     def due_again(self, *, besides: str = "", limit: int = 1000) -> tuple[Submission, ...]:
-        """The ruled-out submissions that are due to be looked up again (SUB-12), oldest first.
+        """What was ruled out, or refused, and is due to be looked up again (SUB-12), oldest first.
 
         Those of the account ``besides`` are left out.
         """

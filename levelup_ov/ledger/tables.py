@@ -33,6 +33,7 @@ from sqlalchemy import (
     update,
 )
 
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.status import LATER, OPEN_AT_MOST, WATCHED
 from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, State, Transition
 from levelup_ov.ledger.database import Database
@@ -290,7 +291,8 @@ class Statements:
             unchanged = _C.boot == bindparam("seen_boot"), _C.since == bindparam("seen_since", type_=BigInteger)
             changes[name] = changes[name].where(*unchanged)
         changes["abandon"] = changes["abandon"].values(ended="unsent")
-        changes["rule_out"] = changes["rule_out"].values(look_again_at=now + bindparam("pause", type_=BigInteger))
+        for name in ("rule_out", "fail"):
+            changes[name] = changes[name].values(look_again_at=_look_again_at(now))
         for name in ("dispute", "take_back"):
             changes[name] = changes[name].values(dict.fromkeys(_OUTCOME, None))
         unchanged = _C.boot == bindparam("seen_boot"), _C.since == bindparam("seen_since", type_=BigInteger)
@@ -460,6 +462,11 @@ def is_due(
     """
     pause = case({number: pause // timedelta(milliseconds=1) for number, pause in enumerate(pauses)}, value=looks)
     return or_(look_at <= now, and_(look_at > now, look_at - pause > now))
+
+
+def _look_again_at(now: ColumnElement[int]) -> ColumnElement[int | None]:
+    """When an order is looked up again (SUB-12): a ``pause`` from now, if any. Web checkout has looks of its own."""
+    return case((_C.account != LEDGER_ACCOUNT, now + bindparam("pause", type_=BigInteger)))
 
 
 def _open_until(now: ColumnElement[int]) -> ColumnElement[int | None]:

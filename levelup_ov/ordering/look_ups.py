@@ -44,7 +44,7 @@ class LookUps:
         )
 
     def look_again(self, submission: Submission, context: RequestContext) -> Finding | None:
-        """Look up a ruled-out submission once more (SUB-12); returns what a person must look at.
+        """Look up once more what was ruled out or refused (SUB-12); returns what a person must look at.
 
         Where the account has moved, a look counts only if it finds an order, until the last one is due.
 

@@ -126,7 +126,7 @@ class OutcomeRecorder:
             self._note(finding, submission.id, facts, placed)
 
     def finding(self, submission: Submission, placed: Placed) -> Finding | None:
-        """What a person must look at, if anything: ``submission`` was ruled out, and the provider has this order of it.
+        """What a person must look at, if anything: ``submission`` was not placed, and the provider has an order of it.
 
         :raises Failure: ``outcome_unknown``: another attempt, which may have placed it, is in progress.
         """

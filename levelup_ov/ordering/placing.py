@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from levelup_ov.adapter import Adapter
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.domain.tender import Tender
-from levelup_ov.errors import Refused, broken_protocol
+from levelup_ov.errors import ReferenceFenced, Refused, broken_protocol
 from levelup_ov.transport.session import Session
 
 log = logging.getLogger(__name__)
@@ -17,8 +20,8 @@ log = logging.getLogger(__name__)
 def place_order(adapter: Adapter, order: Order, tender: Tender, session: Session) -> Placed:
     """Place an order; the order itself, if the placing call was refused and the provider has it all the same.
 
-    A network may deliver a call twice. The second delivery may be refused for any reason, and only its answer comes
-    back. One look is enough: what the call was refused for, and what the first delivery did, is over by then.
+    A network may deliver a call twice, and only one answer comes back. If that one is a refusal, the other delivery may
+    have placed the order, and is looked for once. Or it is still to come: a provider that can be made to refuse it is.
 
     :raises levelup_ov.errors.Refused: nothing was placed.
     :raises levelup_ov.domain.failure.Failure: as :meth:`~levelup_ov.adapter.Adapter.submit_order`.
@@ -30,12 +33,23 @@ def place_order(adapter: Adapter, order: Order, tender: Tender, session: Session
         # A provider with recovery = "replay" promises the same answer for the same key.
         if not (session.placing and is_proof) or adapter.recovery != "look_up":
             raise
+        facts = {"account": adapter.account.name, "reference": order.reference, "cause": refusal.code}
+        if adapter.fences and not isinstance(refusal, ReferenceFenced):
+            _fence_order(adapter, order, session, facts)
         placed = _find_order(adapter, order, session)
         if placed is None:
             raise
-        facts = {"account": adapter.account.name, "reference": order.reference, "cause": refusal.code}
         log.warning("refused_order_was_placed", extra=facts)
         return placed
+
+
+def _fence_order(adapter: Adapter, order: Order, session: Session, facts: Mapping[str, Any]) -> None:
+    """Have the provider refuse another delivery (SUB-10). If that fails, the later looks remain (SUB-12)."""
+    hurried = session.within(session.deadline.remaining() / 2, "fence")
+    try:
+        adapter.fence_order(order.location, order.reference or "", session.placement.trace or {}, hurried)
+    except Failure as failure:
+        log.info("refused_order_not_fenced", extra={**facts, "why": failure.code})
 
 
 def _find_order(adapter: Adapter, order: Order, session: Session) -> Placed | None:

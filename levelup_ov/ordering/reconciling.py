@@ -100,7 +100,7 @@ class Reconciler:
     def look_again(
         self, submission: Submission, find_order: Callable[[Submission], Settlement | None]
     ) -> Finding | None:
-        """Look up a ruled-out submission once more (SUB-12); returns what a person must look at, if anything.
+        """Look up once more what was ruled out or refused (SUB-12); returns what a person must look at, if anything.
 
         :raises Failure: ``outcome_unknown``: the provider could not be asked, or another attempt is in progress.
         """

@@ -215,6 +215,23 @@ class DoublingFence(DoublingAdapter):
     refusal = ReferenceFenced()
 
 
+class DoublingFencer(DoublingAdapter):
+    """As above. ``fenced``: the references that it was asked to fence; ``fence`` is raised then, if anything."""
+
+    fences = True
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self.fence: Exception | None = None
+        self.fenced: list[str] = []
+
+    def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
+        assert self.traces == [] and trace == {"cart": "c-1"}
+        self.fenced.append(reference)
+        if self.fence is not None:
+            raise self.fence
+
+
 class EchoingAdapter(SandboxAdapter):
     """The sandbox's, whose orders say ``echo`` back in place of the reference; not if that is ``...``."""
 

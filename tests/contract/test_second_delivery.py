@@ -1,4 +1,4 @@
-"""The placing call is delivered twice, and the answer to the second delivery is a refusal."""
+"""The placing call is delivered twice, and one of the deliveries is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from levelup_ov.domain.outcome import Placed
 from levelup_ov.errors import Refused, Unanswered
 from tests.channel import Answer, Channel
 from tests.contract.conftest import MakeFake
-from tests.contract.fakes import DoublingAdapter
+from tests.contract.fakes import DoublingAdapter, DoublingFencer
 
 Both = tuple[DoublingAdapter, Channel]
 
@@ -27,7 +27,7 @@ def submit(channel: Channel) -> Answer:
 
 
 @pytest.mark.rule("SUB-2", "SUB-8")
-@pytest.mark.parametrize("both", ["DoublingAdapter", "DoublingFence"], indirect=True)
+@pytest.mark.parametrize("both", ["DoublingAdapter", "DoublingFence", "DoublingFencer"], indirect=True)
 def test_an_order_that_the_provider_has_is_placed(both: Both, caplog: pytest.LogCaptureFixture) -> None:
     provider, channel = both
     assert submit(channel).order["order_id"] == "A-1"
@@ -57,6 +57,19 @@ def test_it_is_unknown_if_nobody_can_say(both: Both, answer: Exception) -> None:
     provider.look_up = None
     assert submit(channel).order["order_id"] == "A-1"
     assert len(provider.made) == 1
+
+
+@pytest.mark.rule("SUB-8", "SUB-10", "SUB-12")
+@pytest.mark.parametrize("both", ["DoublingFencer"], indirect=True)
+@pytest.mark.parametrize(
+    "fence", [None, Unanswered("provider_timeout", "no answer", sent=True), Refused("order_refused", "no")]
+)
+def test_the_other_delivery_is_fenced_where_that_is_possible(both: Both, fence: Exception | None) -> None:
+    provider, channel = both
+    assert isinstance(provider, DoublingFencer)
+    provider.makes, provider.fence = False, fence
+    assert submit(channel).refusal[:2] == (422, "item_unavailable")
+    assert len(provider.fenced) == len(provider.traces) == 1
 
 
 @pytest.mark.rule("SUB-2", "SUB-8")

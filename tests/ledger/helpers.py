@@ -41,6 +41,7 @@ def claim(
     keys: tuple[bytes, ...] = KEYS,
     request_id: str = "req-1",
     is_paid: bool = False,
+    account: str = "deli",
     **names: Any,
 ) -> Claim:
     """Claim a submission of ``content``; without ``names`` under the idempotency key ``key-1``."""
@@ -49,7 +50,7 @@ def claim(
     )
     digests = content_digests(LOCATION, content, keys)
     return ledger.claim(
-        account="deli", location=LOCATION, identities=found, content=digests, lease=LEASE, request_id=request_id,
+        account=account, location=LOCATION, identities=found, content=digests, lease=LEASE, request_id=request_id,
         is_paid=is_paid,
     )  # fmt: skip
 

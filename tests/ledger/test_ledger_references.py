@@ -14,6 +14,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
 
+from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.submission import LOOKED_AGAIN
 from levelup_ov.ledger import ledger as ledger_module
 from levelup_ov.ledger.engine import open_engine, upgrade
@@ -289,11 +290,11 @@ def test_a_new_submission_reads_nothing(ledger: Ledger, monkeypatch: pytest.Monk
 
 
 @pytest.mark.rule("SUB-12")
-def test_what_was_ruled_out_is_due_four_times(ledger: Ledger, clock: Clock) -> None:
+@pytest.mark.parametrize("how", ["ruled out", "refused"])
+def test_what_was_not_placed_is_due_four_times(ledger: Ledger, clock: Clock, how: str) -> None:
     id = claimed(claim(ledger))
     begin(ledger, id)
-    ledger.lose(id)
-    ledger.rule_out(shown(ledger, id), grace=timedelta(0))
+    not_placed(ledger, id, how)
     passed = timedelta(0)
     for after in LOOKED_AGAIN:
         clock.advance(after - passed - timedelta(milliseconds=1))
@@ -309,6 +310,14 @@ def test_what_was_ruled_out_is_due_four_times(ledger: Ledger, clock: Clock) -> N
     clock.advance(timedelta(days=9))
     assert ledger.due_again() == ()
     assert ledger.find(findings=True) == ()
+
+
+def not_placed(ledger: Ledger, id: str, how: str) -> None:
+    if how != "ruled out":
+        ledger.fail(id, "refused" if how == "refused" else "unsent")
+    else:
+        ledger.lose(id)
+        ledger.rule_out(shown(ledger, id), grace=timedelta(0))
 
 
 @pytest.mark.rule("SUB-12")
@@ -329,15 +338,24 @@ def test_a_late_look_uses_up_no_other(ledger: Ledger, clock: Clock) -> None:
 
 
 @pytest.mark.rule("SUB-12")
-def test_what_was_not_sent_or_was_refused_is_not_looked_up_again(ledger: Ledger, clock: Clock) -> None:
-    for ended in ("refused", "unsent"):
-        id = claimed(claim(ledger))
-        begin(ledger, id)
-        ledger.fail(id, ended)
+def test_what_was_not_sent_is_not_looked_up_again(ledger: Ledger, clock: Clock) -> None:
+    id = claimed(claim(ledger))
+    begin(ledger, id)
+    not_placed(ledger, id, "unsent")
     claimed(claim(ledger))
     clock.advance(timedelta(days=2))
     ledger.open_submissions()
     assert ledger.due_again() == ()
+
+
+@pytest.mark.rule("SUB-12", "WEB-4")
+@pytest.mark.parametrize("how", ["ruled out", "refused"])
+def test_charges_of_web_checkout_have_other_looks(ledger: Ledger, clock: Clock, how: str) -> None:
+    id = claimed(claim(ledger, account=LEDGER_ACCOUNT))
+    begin(ledger, id)
+    not_placed(ledger, id, how)
+    clock.advance(timedelta(days=2))
+    assert shown(ledger, id).look_again_at is None
 
 
 OLD_ROWS = {

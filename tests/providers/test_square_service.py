@@ -28,6 +28,7 @@ DEADLINE, GRACE = 3.0, 0.2
 """Seconds that a submission may take, and for which its request may be under way after that."""
 OV = ["POST /v2/orders/calculate"]
 OS = ["POST /v2/orders", "POST /v2/payments"]
+DECLINED = {"errors": [{"category": "PAYMENT_METHOD_ERROR", "code": "GENERIC_DECLINE", "detail": "declined"}]}
 
 
 @pytest.fixture
@@ -249,6 +250,20 @@ def test_a_payment_that_never_came_through_is_fenced(service: Flask, channel: Ch
     assert len(square.kitchen) == len(square.payments) == 1
     with pytest.raises(Refusal, match="CANCELED"):
         square.pay_late("order-1", square.orders["order-1"]["reference_id"])
+
+
+@pytest.mark.rule("SUB-2", "SUB-8", "SUB-10")
+def test_a_payment_that_comes_again_after_its_refusal_is_refused(channel: Channel, square: Square) -> None:
+    """The network delivers it twice: the first delivery is declined."""
+    square.faults.append(Fault(PAYMENTS, status=400, body=DECLINED))
+    assert channel.submit(BOSTON, **ORDER, order_number="n-1").refusal[:2] == (422, "order_refused")
+    shown = "GET /v2/orders/order-1"
+    assert square.calls == [*OS, shown, shown, "PUT /v2/orders/order-1", shown]
+
+    with pytest.raises(Refusal, match="CANCELED"):
+        square.pay_late("order-1", square.orders["order-1"]["reference_id"])
+    assert channel.submit(BOSTON, **ORDER, order_number="n-1").order["order_id"] == "order-2"
+    assert len(square.kitchen) == len(square.payments) == 1
 
 
 @pytest.mark.rule("TIME-6", "TIME-8")

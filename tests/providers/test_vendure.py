@@ -851,6 +851,36 @@ def test_a_request_that_arrives_twice_is_one_order(
     assert [each["code"] for each in placed()] == [submitted["order_id"]]
 
 
+@pytest.mark.rule("SUB-2", "SUB-8", "SUB-10")
+def test_what_comes_again_after_its_refusal_is_refused(
+    channel: Channel,
+    wanted: dict[str, Any],
+    placed: Callable[[], list[dict[str, Any]]],
+    line: Line,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The network delivers it twice: the first delivery is declined."""
+    metadata = channel.validate(CONGRESS, **wanted).order["metadata"]
+    submission = {**wanted, "metadata": metadata, "order_number": "a copy"}
+    refusal = {"kind": "PaymentDeclinedError", "message": "declined", "item": None}
+    declined = reply(json.dumps({"data": {"placed": {"reference": None, "order": None, "refusal": refusal}}}).encode())
+    forward, copies = line._forward, list[Request]()
+
+    def decline_first(request: Request) -> bytes:
+        if b"mutation Place" not in request.body or copies:
+            return forward(request)
+        copies.append(request)
+        return declined
+
+    monkeypatch.setattr(line, "_forward", decline_first)
+    line.asked.clear()
+    assert channel.submit(CONGRESS, **submission).refusal[:2] == (422, "card_declined")
+    assert line.asked == ["Place", "Fence", "Find"]
+    assert b"CartGone" in forward(copies[0]) and placed() == []
+    submitted = channel.submit(CONGRESS, **submission).order
+    assert [each["code"] for each in placed()] == [submitted["order_id"]]
+
+
 @pytest.mark.rule("STAT-1", "STAT-2", "STAT-4", "SUB-6")
 def test_an_order_that_the_shop_moves_is_seen_by_the_channel(
     channel: Channel,
