@@ -15,18 +15,22 @@ LATE, NEEDLESS = "answered late", "a needless finding"
 def faults_of(world: World) -> Iterator[tuple[str, str]]:
     """What does not agree: its kind, and a sentence."""
     kept = world.provider.kept
-    # What a host sends late that was frozen after its last look is admitted if it is reported.
+    # What a host sends late that was frozen after its last look is admitted if it is reported. So is what a network
+    # delivers once more after it was refused, and after that its next try has another reference.
     late_of = {order.reference for order in world.provider.orders if order.guest in world.frozen_at_send}
-    reported = {row.reference for row in world.rows if row.finding and row.reference in late_of}
+    reported = {row.reference for row in world.rows if row.finding and row.reference in late_of | world.late_copies}
     # A provider that knows references makes no second order, however late a call comes.
+    admitted = reported if world.keyless else reported & world.late_copies
     made = [order for order in kept if world.provider.is_made(order)]
-    counted = [order.guest for order in made if not world.keyless or order.reference not in reported]
+    counted = [order.guest for order in made if order.reference not in admitted]
     for guest, count in Counter(counted).items():
         if count > 1:
             yield SECOND, f"{guest} has {count} orders"
     by_ticket = {order.ticket: order for order in kept}
+    # Where that it was refused could not be recorded, it was looked up before it was settled.
+    found = {row.reference for row in world.rows if row.state == "placed"} & world.late_copies
     for story in world.stories:
-        yield from _answers(world, story, by_ticket, reported)
+        yield from _answers(world, story, by_ticket, reported | found)
     for words in world.late:
         yield LATE, words
     for words in world.stuck:

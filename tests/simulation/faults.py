@@ -35,6 +35,9 @@ class Setting(Protocol):
     def hang_ledger(self, seconds: float) -> None:
         """Have the ledger answer nothing from now on."""
 
+    def note_copy(self, request: Request) -> None:
+        """A placing call comes again, after its first delivery was refused."""
+
     def lose_row(self, request: Request) -> None:
         """Have the ledger lose the row of a placing call, or its mark, before its outcome is recorded."""
 
@@ -222,6 +225,15 @@ def _refused_late(it: Exchange) -> None:
     _deliver(it, written(422, refusal))
 
 
+def _refused_first(it: Exchange) -> None:
+    """The network delivers the call twice: the first delivery is refused, and the second one comes late."""
+    refusal = {"detail": "item unavailable: soup", "problem": {"code": "dish_sold_out", "text": "Sold out."}}
+    it.say(422, refusal)
+    it.pause(*LATE)
+    it.world.note_copy(it.request)
+    it.forward()
+
+
 def _doubled(it: Exchange) -> None:
     data = written(*it.forward())
     it.connection.send(data)
@@ -310,7 +322,8 @@ ANYWHERE: Mapping[str, Fault] = {
     "maintenance": _maintenance,
 }
 PLACING: Mapping[str, Fault] = {
-    **ANYWHERE, "refused late": _refused_late, "another guest's answer": _anothers, "not kept": _not_kept,
+    **ANYWHERE, "refused late": _refused_late, "refused, then taken": _refused_first,
+    "another guest's answer": _anothers, "not kept": _not_kept,
     "slow, then the ledger hangs": _slow_then_ledger, "mute, then the ledger hangs": _mute_then_ledger,
     "lost, then the ledger hangs": _lost_then_ledger, "lost, then sold out": _lost_then_sold_out, "row lost": _row_lost,
 }  # fmt: skip

@@ -464,6 +464,16 @@ def no_later_looks() -> AbstractContextManager[object]:
     return patch(Reconciler, "look_again", lambda self, submission, _: self._ledger.looked_again(submission))
 
 
+def _fail_for_good(self: Ledger, id: str, ended: Any = "unsent") -> None:
+    with patch(ledger, "_FIRST_PAUSE", None):
+        _fail(self, id, ended)
+
+
+def no_looks_after_a_refusal() -> AbstractContextManager[object]:
+    """What was refused is not looked up again."""
+    return patch(Ledger, "fail", _fail_for_good)
+
+
 def each_attempt_its_reference() -> AbstractContextManager[object]:
     """What is sent again after it was ruled out has another reference."""
     return patch(references, "_is_over", lambda *_: True)
@@ -530,6 +540,7 @@ MUTANTS: Mapping[str, Mutant] = {
         lost_rows_stay_lost, lost_marks_stay_lost, expired_is_not_placed, any_boots_clock, placing_is_repeated,
         fence_after_the_look,
         mark_after_send, fence_of_nothing, windows_by_the_wall_clock, foreign_reference, no_later_looks,
+        no_looks_after_a_refusal,
         called_off_is_placed, canceling_is_placed,
         each_attempt_its_reference, unsent_attempts_stay, found_means_found_late, every_refusal_rules_out,
     )

@@ -92,6 +92,10 @@ class Provider:
         """Our reference in a placing call."""
         raise NotImplementedError
 
+    def is_fenced(self, reference: str) -> bool:
+        """Whether nothing more is placed under a reference."""
+        return False
+
     def another(self, request: Request, answer: Answer) -> Answer:
         """The answer to a placing call as somebody else's order of the same kind."""
         raise NotImplementedError
@@ -266,6 +270,9 @@ class Sandbox(Provider):
 
     def reference_of(self, request: Request) -> str:
         return str(request.body["reference"])
+
+    def is_fenced(self, reference: str) -> bool:
+        return reference in self._voids
 
     def handle(self, request: Request, now: float) -> Answer:
         place, body = "congress", request.body

@@ -14,7 +14,7 @@ from tests.simulation.checkout_mutants import CHECKOUT_MUTANTS, CHECKOUT_QUICK
 from tests.simulation.faults import LOOKING_UP, PLACING, Exchange
 from tests.simulation.levelup import LEVELUP
 from tests.simulation.mutants import MUTANTS, QUICK
-from tests.simulation.providers import Fftp
+from tests.simulation.providers import Fftp, Sandbox
 from tests.simulation.runner import CHECKOUT, Report, run, story
 from tests.simulation.world import Things, World, simulated
 
@@ -170,6 +170,21 @@ def test_what_a_frozen_host_sends_late_is_reported(things: Things) -> None:
     with simulated(things):
         world.run()
     assert [row.finding for row in world.rows if row.finding] == ["two_orders_for_one_submission"]
+    assert list(faults_of(world)) == []
+
+
+@pytest.mark.rule("SUB-8", "SUB-10", "SUB-12")
+@pytest.mark.parametrize(("location", "findings"), [("deli.main", 1), ("box.congress", 0)])
+def test_what_comes_again_after_its_refusal_is_fenced_or_told(things: Things, location: str, findings: int) -> None:
+    world = World("copied", things)
+    world.location, world.is_warm, world._trouble = location, True, []
+    world.provider = Fftp(merges=False) if findings else Sandbox(merges=True)
+    world.keyless, world.is_replaying = bool(findings), False
+    world.planned, world.freezes_provider = [("order", "refused, then taken", 0)], None
+    with simulated(things):
+        world.run()
+    assert "item_unavailable" in world.answer_codes()
+    assert [row.finding for row in world.rows if row.finding] == ["order_exists_but_ruled_out"] * findings
     assert list(faults_of(world)) == []
 
 

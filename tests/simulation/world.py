@@ -334,6 +334,8 @@ class World:
         """The references of the rows that the ledger lost for good."""
         self.frozen_at_send: set[str | None] = set()
         """Whose call a host was about to send when it was frozen, after its mark, at a provider without a fence."""
+        self.late_copies: set[str] = set()
+        """The references of what came again after it was refused, and that the provider was not made to refuse."""
         self.freezes_provider: tuple[float, int] | None = None
         """Seconds, and how many placing calls reach it before."""
         self.frozen_provider = 0.0
@@ -451,6 +453,8 @@ class World:
         name = self.dice.choice(list(table))
         if name == "delivered twice" and kind == "order" and self.keyless:
             name = "doubled"  # no caller can prevent that
+        if name == "refused, then taken" and (self.is_replaying or not self.freezes_at_send):
+            name = "refused late"  # nor that, and nobody can look for it, or its charge has gone back by then
         self.planned += [(kind, name, skip), *[(kind, name, 0)] * (times - 1)]
 
     def _at_point(self, which: str | None, number: int, act: Callable[[Process], None]) -> None:
@@ -580,6 +584,12 @@ class World:
         seconds = self.dice.uniform(2, 60)
         point = self.dice.choice(("ledger before", "receive"))
         self._at_point(point, self.dice.randrange(8), lambda process: self.hang_ledger(seconds))
+
+    def note_copy(self, request: Request) -> None:
+        """A placing call comes again, after its first delivery was refused."""
+        reference = self.provider.reference_of(request)
+        if not self.provider.is_fenced(reference):
+            self.late_copies.add(reference)
 
     def lose_row(self, request: Request) -> None:
         """Have the ledger lose the row of a placing call, or its mark, before its outcome is recorded.
