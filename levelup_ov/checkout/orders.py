@@ -611,10 +611,13 @@ class Orders:
             }
         keys = self._identity_keys
 
-        def known_at(place: str, keys: Sequence[bytes] = keys, /, **names: str | None) -> tuple[identity.Identity, ...]:
+        def known_at(place: str, **names: str | None) -> tuple[identity.Identity, ...]:
             return identity.identities(place, content=content, keys=keys, card_number=None, **names)
 
-        identities = [*known_at(scope, idempotency_key=key, **named)]
+        # Also under the key that the ledger keeps, so that none is made again where a secret key was dropped early.
+        kept = self._submissions.kept_key(self._first_kept)
+        charge = known_at(scope, idempotency_key=key, **named)
+        identities = [*identity.with_kept(charge, scope, kept, {"idempotency_key": key})]
         # A key counts whichever merchant is paid: a site that mixes them up must not charge twice.
         identities += known_at("checkout", idempotency_key=key)
         if delivery is not None and any(named.values()):
@@ -623,9 +626,6 @@ class Orders:
         if merchant is not None and merchant.levelup_id is not None:
             # A merchant who reconnects gets a new id, and the charge may already exist.
             identities += known_at(f"checkout/levelup/{merchant.levelup_id}", idempotency_key=key)
-        # Once more under a key that the ledger keeps, so that none is made again where a secret key was dropped early.
-        kept = self._submissions.ledger.reference_key(self._first_kept)
-        identities += known_at(scope, (kept,), idempotency_key=key)
         digests = identity.content_digests(scope, content, keys)
         return SubmissionKey(LEDGER_ACCOUNT, scope, tuple(identities), digests, context.request_id)
 

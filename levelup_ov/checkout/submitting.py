@@ -185,6 +185,7 @@ class Submitter:
                 key_of(order),
                 inner,
                 last_look=look,
+                is_ours=True,
                 is_paid=True,
             )
         finally:

@@ -2,8 +2,9 @@
 
 Pure functions; :meth:`levelup_ov.ledger.ledger.Ledger.claim` decides with them. The keys are those of META-7, newest
 first. Everything is digested under every key, so that processes in the middle of a key rotation recognize one another's
-submissions as long as they share one key. A digest also covers the location and the kind: the same key at two
-locations, or as two kinds, is two identities.
+submissions as long as they share one key. What the channel names is also digested under a key that the ledger keeps, so
+that it is recognized if they share none. A digest also covers the location and the kind: the same key at two locations,
+or as two kinds, is two identities.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ Kind = Literal[
 
 NAMED: tuple[Kind, ...] = ("idempotency_key", "order_number", "grubhub_order_number", "order_validation_id")
 """The kinds that the channel names, the strongest first."""
+UNGUESSABLE: tuple[Kind, ...] = ("idempotency_key", "order_validation_id")
+"""The named kinds that are random; a number can be found by trying."""
 DERIVED: tuple[Kind, ...] = ("card", "content")
 """The kinds that are used where the channel names none."""
 WINDOWS: Mapping[Kind, timedelta] = {
@@ -55,10 +58,21 @@ _encode_spaced = json.JSONEncoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One identity: its digest under every key, newest key first, as lower-case hex."""
+    """One identity: its digest under every key, newest key first, as lower-case hex.
+
+    ``kept``: its digest under the key that the ledger keeps. ``kept_content``: the digest that compares the contents of
+    two submissions that have ``kept`` in common; without it, their contents cannot be compared.
+    """
 
     kind: Kind
     digests: tuple[str, ...]
+    kept: str | None = None
+    kept_content: str | None = None
+
+    @property
+    def all_digests(self) -> tuple[str, ...]:
+        """Every digest, also the one that is kept."""
+        return self.digests if self.kept is None else (*self.digests, self.kept)
 
 
 def period_of(now: datetime) -> int:
@@ -132,6 +146,31 @@ def identities(
     if not present:
         present = {"content": (content,)}
     return tuple(Identity(kind, _digests(keys, location, kind, *values)) for kind, values in present.items())
+
+
+def with_kept(
+    found: Sequence[Identity],
+    location: str,
+    key: bytes,
+    values: Mapping[Kind, str | None],
+    content: bytes | None = None,
+) -> tuple[Identity, ...]:
+    """``found``, with digests under the ``key`` that the ledger keeps of those that have a value in ``values``.
+
+    The key is stored beside the digests. So the digest of the content covers the value, too, which is not: without it,
+    nobody can try contents until one matches. No content is digested with a value that can be found by trying, or
+    if ``content`` is None.
+    """
+
+    def kept(each: Identity) -> Identity:
+        if (value := values.get(each.kind)) is None:
+            return each
+        (digest,), compared = _digests((key,), location, each.kind, value.encode()), None
+        if content is not None and each.kind in UNGUESSABLE:
+            (compared,) = _digests((key,), location, f"content of {each.kind}", value.encode(), content)
+        return Identity(each.kind, each.digests, digest, compared)
+
+    return tuple(map(kept, found))
 
 
 def charge_digest(id: str) -> str:

@@ -47,7 +47,9 @@ from levelup_ov.ledger.records import (
     Claim,
     Claimed,
     Clash,
+    Incomparable,
     InProgress,
+    NeverSent,
     Reused,
     Submission,
     Superseded,
@@ -144,6 +146,7 @@ class Ledger:
         card: bool = False,
         is_paid: bool = False,
         now: datetime | None = None,
+        claims: bool = True,
     ) -> Claim:
         """Reserve the right to send a submission, or return its outcome (SUB-3, SUB-4).
 
@@ -156,12 +159,14 @@ class Ledger:
         it, also where it is the same as an earlier one.
         ``lease`` must cover everything before :meth:`begin_sending`.
         ``reference`` returns our reference for a generation (SUB-11); without it, each claim has a new one.
-        ``now``: when the submission was received.
+        ``now``: when the submission was received. ``claims``: False claims nothing, and only returns the outcome.
+
+        :raises NeverSent: there is none to return.
         """
-        kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
+        kinds = _kinds(identities)
         if not kinds or not content:
             raise ValueError("a submission without an identity or content cannot be claimed")
-        this = new_id()
+        this, compared = new_id(), _compared(identities, content)
         # Rows of releases before 0003 have only the content.
         known = tuple(dict.fromkeys((*alike, *content)))
         pointers = [{"digest": digest, "kind": kind, "submission": this} for digest, kind in kinds.items()]
@@ -169,7 +174,7 @@ class Ledger:
             "id": this,
             "account": account,
             "location": location,
-            "content": " ".join(content),
+            "content": " ".join(compared),
             "alike": " ".join(alike or content),
             "owner": f"{self._host}/{os.getpid()}",
             "request_id": request_id,
@@ -195,11 +200,16 @@ class Ledger:
                         return InProgress(doubtful)
                     held = {"": doubtful}
                 if held:
-                    return self._recognized(cursor, held, kinds, content, this, request_id if is_paid else None)
+                    return self._recognized(cursor, held, identities, compared, this, request_id if is_paid else None)
+                if not claims:
+                    raise NeverSent
                 insert, point = self._sql.insert, self._sql.point
                 if matches:
-                    row.update(following(matches, identities, content, alike, reference, now))
-                ended = [each for each in _not_placed(matches) if set(content) & set(each.content)]
+                    row.update(following(matches, identities, compared, alike, reference, now))
+                ended = [each for each in _not_placed(matches) if set(compared) & set(each.content)]
+                # What is recognized by an identity of theirs must be comparable, too.
+                every = [digest for each in ended for digest in each.content]
+                row["content"] = " ".join(dict.fromkeys((*compared, *every)))
             if not insert.run(cursor, {**row, **self._clock()}).rowcount:
                 raise _Seen
             if point.run_each(cursor, pointers) < len(pointers):
@@ -209,6 +219,8 @@ class Ledger:
             received = row["received_at"] and from_ms(row["received_at"])
             return Claimed(this, row["reference"], received, row["generation"], row["previous"])
 
+        if not claims:
+            return self.database.run(lambda cursor, _: once(cursor, True))
         try:
             # Nearly every submission is new, and then nothing needs to be read.
             return self.database.run(once)
@@ -235,7 +247,7 @@ class Ledger:
 
     def knows(self, location: str, identities: tuple[Identity, ...], alike: tuple[str, ...]) -> bool:
         """Whether a row has one of the identities, or is not settled at the location and has a digest of ``alike``."""
-        digests = [digest for identity in identities for digest in identity.digests]
+        digests = _kinds(identities)
 
         def work(cursor: Any, _again: bool) -> bool:
             if any(self._sql.match.first(cursor, {"digest": digest, "now": self._now()}) for digest in digests):
@@ -247,7 +259,7 @@ class Ledger:
 
     def named(self, identities: tuple[Identity, ...]) -> tuple[Submission, ...]:
         """The last submission that used each of these identities, in any state."""
-        kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
+        kinds = _kinds(identities)
         matches = self.database.run(lambda cursor, _: self._matches(cursor, kinds))
         return tuple({match.submission.id: match.submission for match in matches}.values())
 
@@ -327,13 +339,13 @@ class Ledger:
 
         :raises Superseded: its identities belong to another attempt by now, or it has been ruled out.
         """
-        kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
+        kinds = _kinds(identities)
         id = claim.id
         row: dict[str, Any] = {
             "id": id,
             "account": account,
             "location": location,
-            "content": " ".join(content),
+            "content": " ".join(_compared(identities, content)),
             "alike": " ".join(alike or content),
             "owner": f"{self._host}/{os.getpid()}",
             "request_id": request_id,
@@ -915,7 +927,7 @@ class Ledger:
         self,
         cursor: Any,
         held: Mapping[str, Submission],
-        kinds: Mapping[str, Kind],
+        identities: tuple[Identity, ...],
         content: tuple[str, ...],
         this: str,
         charge: str | None,
@@ -923,7 +935,10 @@ class Ledger:
         """The verdict for a claim whose identities are taken; its new identities are added to the submission found."""
         same = [submission for submission in held.values() if set(content) & set(submission.content)]
         if not same:
-            return Reused(next(iter(held.values())))
+            incomparable = {each.kept for each in identities if each.kept_content is None}
+            other = next((held[digest] for digest in held if digest not in incomparable), None)
+            return Reused(other) if other is not None else Incomparable(next(iter(held.values())))
+        kinds = _kinds(identities)
         found = min(same, key=lambda submission: list(_VERDICTS).index(submission.state))
         if charge is not None and charge != found.request_id:
             kinds = {**kinds, charge_digest(charge): "charge"}
@@ -1112,6 +1127,16 @@ def _advisory_key(digest: str) -> int:
 
 def _host_clock() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _kinds(identities: Iterable[Identity]) -> dict[str, Kind]:
+    """The kind of each digest."""
+    return {digest: identity.kind for identity in identities for digest in identity.all_digests}
+
+
+def _compared(identities: Iterable[Identity], content: tuple[str, ...]) -> tuple[str, ...]:
+    """The digests that compare a content with those of other submissions."""
+    return (*content, *(identity.kept_content for identity in identities if identity.kept_content is not None))
 
 
 def _not_placed(matches: Iterable[Match]) -> list[Submission]:

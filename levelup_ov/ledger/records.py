@@ -130,7 +130,19 @@ class Reused:
     submission: Submission
 
 
-Claim = Claimed | AlreadyPlaced | InProgress | Unknown | Reused
+@dataclass(frozen=True, slots=True)
+class Incomparable:
+    """The identity was used before, and only a secret key that is missing here can compare the contents (504)."""
+
+    submission: Submission
+
+
+Taken = AlreadyPlaced | InProgress | Unknown | Reused | Incomparable
+Claim = Claimed | Taken
+
+
+class NeverSent(Exception):
+    """The ledger has no submission with an identity or the content of this one, or it was not placed."""
 
 
 class Superseded(Exception):

@@ -19,7 +19,7 @@ from typing import Any
 from levelup_ov.domain.order import User
 from levelup_ov.domain.ready_time import Shown
 from levelup_ov.domain.secret import Secret
-from levelup_ov.sealing import Sealer, derive
+from levelup_ov.sealing import PREFIX, Sealer, derive
 
 VALIDATION_LIFETIME = timedelta(days=7)
 VALIDATION_ID = "order_validation_id"
@@ -36,6 +36,12 @@ class ValidationId:
     def expired(self, now: datetime) -> bool:
         """Whether it is too old to be submitted (META-8)."""
         return now - self.issued_at > VALIDATION_LIFETIME
+
+
+def sealed_validation_id(metadata: Mapping[str, Any]) -> str | None:
+    """An id of an order validation as it came, whether or not a key of this service opens it; None if it is none."""
+    token = metadata.get(VALIDATION_ID)
+    return token if isinstance(token, str) and token.startswith(PREFIX) and token.isascii() else None
 
 
 class MetadataKeeper:

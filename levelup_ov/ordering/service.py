@@ -20,7 +20,7 @@ from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.menu_watches import MenuWatches
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.addresses import destination
-from levelup_ov.ordering.attempts import Attempt
+from levelup_ov.ordering.attempts import Attempt, SubmissionKey
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation
 from levelup_ov.ordering.look_ups import LookUps, check_not_moved
@@ -80,7 +80,7 @@ class Service:
             grace=settings.reconcile_grace,
             claims=max(settings.threads // 2, 1),
         )
-        self.keys = SubmissionKeys(self.routing, ledger, self._keeper, settings.secret_keys, clock)
+        self.keys = SubmissionKeys(self.routing, self.submissions, self._keeper, settings.secret_keys, clock)
         self.look_ups = LookUps(self.routing, self.submissions.reconciler, self._keeper)
         self.tracking = OrderTracking(ledger)
         self.placed_orders = PlacedOrders(self.routing, self.keys, self.tracking, self.submissions.settling_time)
@@ -153,16 +153,23 @@ class Service:
         context: RequestContext,
         *,
         last_look: Callable[[], None] | None = None,
+        is_ours: bool = False,
         is_paid: bool = False,
     ) -> SubmittedOrder:
         """EP-5. ``context.replayed`` says whether the answer is a recorded one (SUB-4).
 
         ``last_look`` is called each time just before the order is placed, after the ledger's mark. If it raises a
-        failure, nothing is placed. ``is_paid``: see :class:`~levelup_ov.ordering.attempts.SubmissionKey`.
+        failure, nothing is placed. ``is_ours``: see :meth:`SubmissionKeys.key_of`; ``is_paid``: see
+        :class:`~levelup_ov.ordering.attempts.SubmissionKey`.
 
         :raises Failure: why the order was not placed, or that the outcome is unknown.
         """
         context.reserve = self.submissions.settling_time
+
+        def key_of() -> tuple[SubmissionKey, bool]:
+            key, expired = self.keys.key_of(location_id, request, idempotency_key, context, is_ours=is_ours)
+            return (replace(key, is_paid=True) if is_paid else key), expired
+
         adapter = self.routing.account_of(location_id, context)
 
         # All checks come after the look-up, so that a replay stays a replay whatever has changed since.
@@ -187,9 +194,7 @@ class Service:
         with self.routing.bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
             # First, because what a submission is called depends on where its location is in the list.
             not_found = self._find_location(location_id, context, adapter)
-            key, expired = self.keys.key_of(adapter, location_id, request, idempotency_key, context)
-            if is_paid:
-                key = replace(key, is_paid=True)
+            key, expired = key_of()
             if not_found is not None and not self.submissions.knows(key):
                 # Ids that are not in a list of locations stay out of the ledger, unless they are in it already.
                 raise not_found
@@ -197,8 +202,7 @@ class Service:
             settlement = self.submissions.submit(
                 key, place_order, find_order, deadline=context.deadline, fence_order=fence_order
             )
-        context.replayed, context.expected_charge = settlement.replayed, settlement.placed.expected_charge
-        return SubmittedOrder(**settlement.answer)
+        return _answered(settlement, context)
 
     def _find_location(self, location_id: str, context: RequestContext, adapter: Adapter) -> Failure | None:
         """Read the list of locations, unless this location is known; why it was not found there."""
@@ -230,6 +234,11 @@ class Service:
             secrets = [*secrets_of(adapter, order, tender), *session.secrets]
             placed = placed_order(placed, order.reference, adapter, session, secrets)
         return settlement_of(placed, routed, order.user, self._keeper)
+
+
+def _answered(settlement: Settlement, context: RequestContext) -> SubmittedOrder:
+    context.replayed, context.expected_charge = settlement.replayed, settlement.placed.expected_charge
+    return SubmittedOrder(**settlement.answer)
 
 
 def _report_unmarked(adapter: Adapter, attempt: Attempt, session: Session) -> None:

@@ -4,67 +4,85 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from levelup_ov import sealing
-from levelup_ov.adapter import Adapter
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.ledger import identity
-from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.attempts import SubmissionKey
-from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId
+from levelup_ov.ordering.metadata import MetadataKeeper, ValidationId, sealed_validation_id
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.routing import Routing
+from levelup_ov.ordering.submissions import Submissions
+
+NUMBERS: tuple[identity.Kind, ...] = ("order_number", "grubhub_order_number")
 
 
 class SubmissionKeys:
-    """The keys of one ledger's submissions, under ``secret_keys``; ``clock`` returns the current time, aware."""
+    """The keys of ``submissions``, under ``secret_keys`` and under the one that their ledger keeps.
+
+    ``clock`` returns the current time, aware.
+    """
 
     def __init__(
         self,
         routing: Routing,
-        ledger: Ledger,
+        submissions: Submissions,
         keeper: MetadataKeeper,
         secret_keys: Sequence[Secret],
         clock: Callable[[], datetime],
     ) -> None:
         self._routing = routing
-        self._ledger = ledger
+        self._submissions = submissions
+        self._ledger = submissions.ledger
         self._keeper = keeper
         self._identity_keys = [sealing.derive(key, "identity") for key in secret_keys]
-        self._reference_key = partial(ledger.reference_key, sealing.derive(secret_keys[0], "reference"))
+        self._first_kept = sealing.derive(secret_keys[0], "reference")
+        self._kept_key: bytes | None = None
         self._clock = clock
 
     def key_of(
         self,
-        adapter: Adapter,
         location_id: str,
         request: SubmissionRequest,
         idempotency_key: str | None,
         context: RequestContext,
+        *,
+        is_ours: bool = False,
     ) -> tuple[SubmissionKey, bool]:
-        """The key of a submission, and whether its validation has expired (META-8)."""
-        account, location = adapter.account.name, self._routing.published_id(location_id)
+        """The key of a submission, and whether its validation has expired (META-8).
+
+        ``is_ours``: the channel did not name this ``idempotency_key``.
+
+        :raises Failure: ``ledger_unavailable``.
+        """
+        location = self._routing.published_id(location_id)
+        # Who names a key sends it again.
+        token = sealed_validation_id(request.order.metadata) if idempotency_key is None else None
         validation_id = self.validation_id(location_id, request.order)
         content, now = identity.content(request), self._clock()
         card = request.tender.single_use
-        named = {
+        named: dict[identity.Kind, str | None] = {
             "idempotency_key": idempotency_key,
             "order_number": request.order_number,
             "grubhub_order_number": request.grubhub_order_number,
-            "order_validation_id": validation_id.value if validation_id else None,
+            "order_validation_id": validation_id.value if validation_id else self._known(location, token),
         }
+        found = identity.identities(location, content=content, keys=self._identity_keys, card_number=card, **named)
+        if any(value is not None for value in named.values()):
+            # A key of ours can be read where the digests are, and what has it is not found without the secret keys.
+            kept = {kind: named[kind] for kind in NUMBERS} if is_ours else {**named, "order_validation_id": token}
+            found = identity.with_kept(found, location, self._kept(), kept, content)
         key = SubmissionKey(
-            account,
+            location.partition(".")[0],
             location,
-            identity.identities(location, content=content, keys=self._identity_keys, card_number=card, **named),
+            found,
             identity.content_digests(location, content, self._identity_keys),
             context.request_id,
-            identity.reference_of(location, key=self._reference_key, period=identity.period_of(now), **named),
+            identity.reference_of(location, key=self._kept, period=identity.period_of(now), **named),
             card is not None,
             now,
             identity.alike_digests(location, content, request.order.user.name, self._identity_keys),
@@ -77,12 +95,12 @@ class SubmissionKeys:
 
     def identities(self, location: str, idempotency_key: str) -> tuple[identity.Identity, ...]:
         """What a submission is recognized by that has nothing but an idempotency key; ``location`` as published."""
-        keys = self._identity_keys
-        return identity.identities(location, content=b"", keys=keys, idempotency_key=idempotency_key)
+        values: dict[identity.Kind, str | None] = {"idempotency_key": idempotency_key}
+        return identity.with_kept(self._ours(location, idempotency_key), location, self._kept(), values)
 
     def submitted_under(self, location_id: str, idempotency_key: str) -> tuple[Submission, ...]:
-        """What was submitted under a key last, or was found to be the same order as that."""
-        return self._ledger.named(self.identities(self._routing.published_id(location_id), idempotency_key))
+        """What was submitted under a key of ours last, or was found to be the same order as that."""
+        return self._ledger.named(self._ours(self._routing.published_id(location_id), idempotency_key))
 
     def submitted_for(self, location_id: str, request_id: str) -> tuple[Submission, ...]:
         """What was submitted for a request, also under secret keys that were dropped since."""
@@ -92,8 +110,7 @@ class SubmissionKeys:
         self, location_id: str, request: SubmissionRequest, idempotency_key: str, context: RequestContext
     ) -> Mapping[str, Any]:
         """What :meth:`lost_key` needs to know of a submission; digests only."""
-        adapter = self._routing.directory.account_of(location_id)
-        key, _ = self.key_of(adapter, location_id, request, idempotency_key, context)
+        key, _ = self.key_of(location_id, request, idempotency_key, context, is_ours=True)
         names = {each.kind: each.digests[0] for each in key.identities}
         return {"names": names, "content": key.content[0], "alike": key.alike[0]}
 
@@ -111,28 +128,46 @@ class SubmissionKeys:
 
         :raises Failure: ``outcome_unknown``: its reference is not known.
         """
-        adapter = self._routing.account_of(location_id, context)
         location, period = self._routing.published_id(location_id), identity.period_of(at)
         if identity.period_of(self._clock()) != period:
             raise Failure("outcome_unknown", "the reference of this order depends on when it was sent")
-        own = self.identities(location, idempotency_key)
+        own = self._ours(location, idempotency_key)
         names: Mapping[identity.Kind, str] = outline.get("names", {})
         others = [identity.Identity(kind, (digest,)) for kind, digest in names.items() if kind != "idempotency_key"]
         # An order whose content is lost equals no other.
         content = outline.get("content", f"lost:{idempotency_key.replace(' ', ':')}")
         # An order that was placed, or another one that was begun, under its number does not belong to it.
         others = [each for each in others if self._may_precede(each, content)]
+        kept = self._kept()
         return SubmissionKey(
-            adapter.account.name,
+            location.partition(".")[0],
             location,
             (*own, *others),
             (content,),
             context.request_id,
-            identity.reference_of(location, key=self._reference_key, period=period, idempotency_key=idempotency_key),
+            identity.reference_of(location, key=lambda: kept, period=period, idempotency_key=idempotency_key),
             now=at,
             alike=(outline.get("alike", content),),
             is_paid=True,
         )
+
+    def _ours(self, location: str, idempotency_key: str) -> tuple[identity.Identity, ...]:
+        keys = self._identity_keys
+        return identity.identities(location, content=b"", keys=keys, idempotency_key=idempotency_key)
+
+    def _known(self, location: str, token: str | None) -> str | None:
+        """The id of a validation that no key opens any more, if something was submitted with it; otherwise None."""
+        if token is None:
+            return None
+        unopened = (identity.Identity("order_validation_id", ()),)
+        kept = identity.with_kept(unopened, location, self._kept(), {"order_validation_id": token})
+        return token if self._ledger.named(kept) else None
+
+    def _kept(self) -> bytes:
+        """The key that the ledger keeps. :raises Failure: ``ledger_unavailable``."""
+        if self._kept_key is None:
+            self._kept_key = self._submissions.kept_key(self._first_kept)
+        return self._kept_key
 
     def _may_precede(self, named: identity.Identity, content: str) -> bool:
         """Whether all that was submitted under an identity was ruled out, or is unknown and the same order."""

@@ -27,7 +27,9 @@ from levelup_ov.ledger.records import (
     Claim,
     Claimed,
     Clash,
+    Incomparable,
     InProgress,
+    NeverSent,
     Reused,
     Submission,
     Superseded,
@@ -104,13 +106,6 @@ class Submissions:
                             fenced += 1
                             if fenced == MOST_FENCED:
                                 raise
-                    case AlreadyPlaced(submission=submission):
-                        return replay(submission)
-                    case InProgress():
-                        raise in_progress()
-                    case Reused():
-                        message = "this submission was sent before with a different order (SUB-4)"
-                        raise Failure("idempotency_key_reused", message)
                     case Unknown(submission=submission):
                         try:
                             settlement = self.reconciler.reconcile(
@@ -122,6 +117,27 @@ class Submissions:
                             raise outcome_unknown("what was found cannot be recorded") from None
                         if settlement is not None:
                             return settlement
+                    case _:
+                        return _answer(claim)
+
+    def recall(self, key: SubmissionKey, why_unknown: str) -> Settlement | None:
+        """The recorded answer of a submission that can be neither placed nor looked up here; None: it has no outcome.
+
+        :raises Failure: ``submission_in_progress``, ``idempotency_key_reused``, ``ledger_unavailable``; or
+            ``outcome_unknown`` for the reason ``why_unknown``.
+        """
+        try:
+            claim = self._claim(key, claims=False)
+        except NeverSent:
+            return None
+        if isinstance(claim, Unknown | Claimed):
+            raise outcome_unknown(why_unknown)
+        return _answer(claim)
+
+    def kept_key(self, first: bytes) -> bytes:
+        """The key that the ledger keeps: see :meth:`Ledger.reference_key`."""
+        with self._claim_room():
+            return self.ledger.reference_key(first)
 
     def suspect(self, key: SubmissionKey) -> Submission:
         """The row of a submission that somebody may have sent although the ledger has no record of that.
@@ -140,14 +156,14 @@ class Submissions:
                 found = claim.submission
             case InProgress():
                 raise in_progress()
-            case Reused():
+            case Reused() | Incomparable():
                 found = None
         if found is None:
             raise outcome_unknown("it may have been sent, and its reference is not known")
         log.warning("lost_submission_suspected", extra=facts_of(found))
         return found
 
-    def _claim(self, key: SubmissionKey) -> Claim:
+    def _claim(self, key: SubmissionKey, *, claims: bool = True) -> Claim:
         with self._claim_room():
             return self.ledger.claim(
                 account=key.account,
@@ -162,6 +178,7 @@ class Submissions:
                 card=key.card,
                 is_paid=key.is_paid,
                 now=key.now,
+                claims=claims,
             )
 
     def knows(self, key: SubmissionKey) -> bool:
@@ -253,6 +270,21 @@ class Submissions:
             OwnedSubmission(self.ledger, Claimed(id, id), key, key.now, self._lease, trace).restore(also)
             if settlement is not None:
                 self._outcomes.record(id, settlement)
+
+
+def _answer(claim: AlreadyPlaced | InProgress | Reused | Incomparable) -> Settlement:
+    """What is answered to a submission that was sent before. :raises Failure: it has no answer."""
+    match claim:
+        case AlreadyPlaced(submission=submission):
+            return replay(submission)
+        case InProgress():
+            raise in_progress()
+        case Reused():
+            raise Failure("idempotency_key_reused", "this submission was sent before with a different order (SUB-4)")
+        case Incomparable(submission=submission):
+            remedy = "put the key that was dropped from LEVELUP_OV_SECRET_KEYS back"
+            log.error("secret_key_missing", extra={**facts_of(submission), "remedy": remedy})
+            raise outcome_unknown("a secret key is missing by which it can be compared with what was sent before")
 
 
 def _ended(error: Exception, attempt: Attempt) -> Ended:

@@ -79,7 +79,7 @@ class OrderPlacer:
             return self._charge(row, content, tender, last_look, context)
         request = SubmissionRequest(request_of(content.basket, content.metadata), tender)
         key = _key(row)
-        answer = self._service.submit_order(row.location, request, key, context, last_look=last_look)
+        answer = self._service.submit_order(row.location, request, key, context, last_look=last_look, is_ours=True)
         order = OrderAtProvider(str(answer.order_id), answer.expected_ready_at, key)
         with suppress(LedgerUnavailable):
             order = replace(order, mischarged=_mischarged(self._service.keys.submitted_under(row.location, key)))

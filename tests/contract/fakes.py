@@ -179,6 +179,37 @@ class RepeatingAdapter(MovingAdapter):
     recovery = "replay"
 
 
+class CookingAdapter(ReportingAdapter):
+    """Makes an order of each placing call, whatever its reference; ``made`` are their numbers, on all hosts.
+
+    ``script``: what becomes of the next calls: ``made``, also after it; ``lost``: made, without an answer; ``refused``.
+    """
+
+    made: ClassVar[list[str]] = []
+    references: ClassVar[list[str | None]] = []
+    script: ClassVar[list[str]] = []
+
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        session.placement.look({"cart": "c-1"})
+        session.placement.begin()
+        what = self.script.pop(0) if self.script else "made"
+        if what == "refused":
+            raise Refused("item_unavailable", "sold out")
+        number = f"A-{len(self.made) + 1}"
+        self.made.append(number)
+        self.references.append(order.reference)
+        if what == "lost":
+            raise Unanswered("provider_timeout", "no answer", sent=True)
+        return Placed(number, number, reference=order.reference)
+
+    def find_order(
+        self, location: Location, reference: str, trace: Mapping[str, Any], session: Session
+    ) -> Placed | None:
+        numbers = dict(zip(self.references, self.made, strict=True))
+        number = numbers.get(reference)
+        return Placed(number, number, reference=reference) if number else None
+
+
 class DoublingAdapter(FakeAdapter):
     """Refuses each placing call with ``refusal``. ``makes``: the first delivery of the call has made the order before.
 

@@ -256,7 +256,8 @@ _identities = identity.identities
 
 def forgetful_claims() -> AbstractContextManager[object]:
     """A claim forgets what it is recognized by."""
-    return _all(patch(identity, "identities", _forgotten), fresh_references(), content_is_free())
+    return _all(patch(identity, "identities", _forgotten), patch(identity, "with_kept", lambda found, *_: found),
+                fresh_references(), content_is_free())  # fmt: skip
 
 
 def content_is_free() -> AbstractContextManager[object]:
