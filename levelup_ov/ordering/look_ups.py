@@ -12,13 +12,15 @@ from levelup_ov.domain.submission import LOOKED_AGAIN, Finding
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.addresses import moved, own_trace
 from levelup_ov.ordering.metadata import MetadataKeeper
-from levelup_ov.ordering.outcomes import Settlement
+from levelup_ov.ordering.outcomes import Settlement, outcome_unknown
 from levelup_ov.ordering.reconciling import Reconciler
 from levelup_ov.ordering.reported_orders import placed_order
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.responses import settlement_of
 from levelup_ov.ordering.routing import Routing
 from levelup_ov.ordering.session_secrets import personal_words, secrets_of, unknown_words
+
+NOT_CONFIGURED = "the account of this order is not configured here"
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class LookUps:
             submission,
             lambda unknown: self.find_order(unknown, context),
             deadline=context.deadline,
-            fence_order=self.fence_of(self._routing.directory.account_of(submission.location), context),
+            fence_order=self.fence_of(self._adapter_of(submission), context),
         )
 
     def look_again(self, submission: Submission, context: RequestContext) -> Finding | None:
@@ -84,8 +86,15 @@ class LookUps:
         """
         settlement = self._find_here(submission, context, request)
         if settlement is None:
-            check_not_moved(submission, self._routing.directory.account_of(submission.location))
+            check_not_moved(submission, self._adapter_of(submission))
         return settlement
+
+    def _adapter_of(self, submission: Submission) -> Adapter:
+        """:raises Failure: ``outcome_unknown``: its account is not configured."""
+        try:
+            return self._routing.directory.account_of(submission.location)
+        except Failure:
+            raise outcome_unknown(NOT_CONFIGURED) from None
 
     def _find_here(
         self, submission: Submission, context: RequestContext, request: OrderRequest | None = None

@@ -15,6 +15,7 @@ from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.locations import RoutedLocation
+from levelup_ov.ordering.look_ups import NOT_CONFIGURED
 from levelup_ov.ordering.reported_orders import UNSTORABLE, is_whole, order_status
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.routing import Routing
@@ -65,7 +66,7 @@ class PlacedOrders:
         :raises Failure: ``status_not_supported``, ``order_not_found``, ``order_id_ambiguous``, or why the status is not
             known.
         """
-        adapter = self._routing.account_of(location_id, context)
+        adapter = self._account_of(location_id, order_id, idempotency_key, submitted_for, context)
         if not adapter.order_status:
             raise Failure("status_not_supported", f"{adapter.account.provider} does not report the status of orders")
         with self._routing.bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
@@ -94,7 +95,7 @@ class PlacedOrders:
 
         :raises Failure: ``cancellation_refused``, ``cancellation_unknown``, or why nothing was sent.
         """
-        adapter = self._routing.account_of(location_id, context)
+        adapter = self._account_of(location_id, order_id, idempotency_key, submitted_for, context)
         if not adapter.cancels:
             raise Failure("cancellation_not_supported", f"{adapter.account.provider} cannot cancel orders")
         # What becomes of the order is recorded after the last call, whatever that gives.
@@ -163,6 +164,26 @@ class PlacedOrders:
             order = now
         raise Failure("provider_busy", "others ask for the status of this order", retry_after=1)
 
+    def _account_of(
+        self,
+        location_id: str,
+        order_id: str,
+        idempotency_key: str | None,
+        submitted_for: str | None,
+        context: RequestContext,
+    ) -> Adapter:
+        """:raises Failure: ``location_not_found``; or why nothing is known of an order whose account is not here."""
+        try:
+            return self._routing.account_of(location_id, context)
+        except Failure as not_found:
+            with limits.within(context.deadline.remaining()):
+                try:
+                    location = self._routing.published_id(location_id)
+                    self._tracking.find(location, order_id, self._keys_of(location, idempotency_key), submitted_for)
+                except Failure as failure:
+                    raise (not_found if failure.code == "order_not_found" else failure) from None
+        raise Unanswered("provider_unavailable", NOT_CONFIGURED, sent=False)
+
     def _find(
         self,
         adapter: Adapter,
@@ -174,10 +195,12 @@ class PlacedOrders:
         *,
         to_cancel: bool = False,
     ) -> tuple[RoutedLocation, PlacedOrder]:
-        routed, key = self._routing.location(location_id, context, adapter), tuple[Identity, ...]()
-        if idempotency_key is not None:
-            key = self._keys.identities(routed.id, idempotency_key)
+        routed = self._routing.location(location_id, context, adapter)
+        key = self._keys_of(routed.id, idempotency_key)
         return routed, self._tracking.find(routed.id, order_id, key, submitted_for, to_cancel=to_cancel)
+
+    def _keys_of(self, location: str, idempotency_key: str | None) -> tuple[Identity, ...]:
+        return () if idempotency_key is None else self._keys.identities(location, idempotency_key)
 
     def _ask(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
         """The status of an order, from its provider."""

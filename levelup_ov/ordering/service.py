@@ -23,7 +23,7 @@ from levelup_ov.ordering.addresses import destination
 from levelup_ov.ordering.attempts import Attempt, SubmissionKey
 from levelup_ov.ordering.bulkhead import Bulkhead
 from levelup_ov.ordering.locations import Directory, RoutedLocation
-from levelup_ov.ordering.look_ups import LookUps, check_not_moved
+from levelup_ov.ordering.look_ups import NOT_CONFIGURED, LookUps, check_not_moved
 from levelup_ov.ordering.menu_watching import MenuWatching
 from levelup_ov.ordering.menus import Menus
 from levelup_ov.ordering.metadata import MetadataKeeper
@@ -170,7 +170,15 @@ class Service:
             key, expired = self.keys.key_of(location_id, request, idempotency_key, context, is_ours=is_ours)
             return (replace(key, is_paid=True) if is_paid else key), expired
 
-        adapter = self.routing.account_of(location_id, context)
+        try:
+            adapter = self.routing.account_of(location_id, context)
+        except Failure as gone:
+            # It may have been sent by another host, or before its account was removed.
+            with limits.within(context.deadline.remaining()):
+                recorded = self.submissions.recall(key_of()[0], NOT_CONFIGURED)
+            if recorded is None:
+                raise gone
+            return _answered(recorded, context)
 
         # All checks come after the look-up, so that a replay stays a replay whatever has changed since.
         def place_order(attempt: Attempt) -> Settlement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -392,6 +393,31 @@ def test_a_meal_beside_checkout_under_a_dropped_key(make_site: MakeSite, clock: 
     last = make_site(LEVELUP_OV_SECRET_KEYS=new)
     assert last.reconcile()[0] == 0
     assert (last.meals(), len(last.unrefunded()), last.line.count("/refund")) == (1, 2, 0)
+
+
+@pytest.mark.rule("WEB-5", "SUB-4", "SUB-5", "STAT-6")
+@pytest.mark.parametrize("note", [None, LOST])
+def test_a_meal_of_an_account_that_is_gone(
+    make_site: MakeSite, site: Site, merchant: str, user: str, tmp_path: Path, note: str | None
+) -> None:
+    """It was removed from the accounts file, or another host has it already."""
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text('[accounts.elsewhere]\nprovider = "sandbox"\nname = "Elsewhere"\n')
+    gone, body = make_site(LEVELUP_OV_ACCOUNTS=str(accounts)), meal(merchant, user, note=note)
+    if note is None:
+        site.charged(body, "K")
+    else:
+        assert site.charge(body, "K").error["code"] == "outcome_unknown"
+        refusal = gone.charge(body, "K")
+        assert (refusal.refusal[:2], refusal.error["retryable"]) == ((504, "outcome_unknown"), True)
+        assert gone.reconcile()[0] == 1
+        assert (len(site.unrefunded()), site.meals()) == (1, 1)
+    done = site.charged(body, "K")
+    assert gone.charged(body, "K") == done
+    canceled = gone.call("POST", f"/orders/{done['id']}/cancellation", Idempotency_Key="C")
+    assert canceled.refusal[:2] == (503, "provider_unavailable")
+    assert (site.unrefunded(), site.meals()) == ([done["uuid"]], 1)
+    assert gone.charge(meal(merchant, user), "L").refusal[:2] == (404, "location_not_found")
 
 
 def submitted_past(site: Site, body: Any) -> Answer:

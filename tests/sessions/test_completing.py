@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -24,7 +25,8 @@ from levelup_ov.ledger.sessions import StoredSession, StoredSessions
 from levelup_ov.ordering.service import Service
 from levelup_ov.sessions.model import CheckoutSession, LevelUpTender, Line
 from levelup_ov.standins.sandbox.magic import DECLINED_CARD, LOST_ANSWER_CARD
-from tests.sessions.conftest import Front, basket, card, codes, refusal
+from tests.channel import CARD
+from tests.sessions.conftest import Front, MakeFront, basket, card, codes, refusal
 
 
 class Killed(BaseException):
@@ -366,6 +368,25 @@ def test_an_order_that_was_settled_wrongly(front: Front, was: str | None, monkey
     else:
         assert number(front.read(made)) == number(front.complete(made, key=key)) == str(ledger.find()[0].order_id)
         assert front.sessions.track(front.caller, made.id, front.context()).status == "placed"
+
+
+@pytest.mark.rule("SUB-5", "UCP-13")
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_an_order_of_an_account_that_is_gone(make_front: MakeFront, tmp_path: Path, is_lost: bool) -> None:
+    """It was removed from the accounts file, or another host has it already."""
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text('[accounts.elsewhere]\nprovider = "sandbox"\nname = "Elsewhere"\n')
+    front, gone = make_front(), make_front(LEVELUP_OV_ACCOUNTS=str(accounts))
+    made, key = front.create(), front.key()
+    done = front.complete(made, card(LOST_ANSWER_CARD if is_lost else CARD["number"]), key)
+    if is_lost:
+        assert done.state == "complete_in_progress"
+        for answer in (gone.read(made), gone.complete(made, card(LOST_ANSWER_CARD), key), gone.complete(made)):
+            assert (answer.state, codes(answer)) == ("complete_in_progress", [("outcome_unknown", None)])
+        assert front.read(made).state == "completed"
+    assert gone.read(made).state == gone.complete(made, key=key).state == "completed"
+    assert refusal(gone.sessions.track, gone.caller, made.id, gone.context()) == "provider_unavailable"
+    assert front.meals() == 1
 
 
 def number(session: CheckoutSession) -> str | None:
