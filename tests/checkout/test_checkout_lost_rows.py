@@ -388,3 +388,19 @@ def test_rows_are_lost_just_before_an_order_is_canceled(
         assert cancel(site, uuid).json["order"]["state"] == "refunded"
     else:
         assert site.refund(uuid).json["order"]["state"] == "refunded"
+
+
+@pytest.mark.rule("WEB-4")
+def test_a_person_finds_a_charge_of_which_only_the_ledger_knows(site: Site, merchant: str, clock: Clock) -> None:
+    user = site.connect_user(permissions=PAYMENT)
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
+    site.line.faults.clear()
+    lose(site, ("checkout_orders",))()
+    for _ in range(2):
+        site.reconcile()
+        later(clock)
+    (stray,) = site.unrefunded()
+    id = site.command("cases")[1].split()[0]
+    assert site.command("settle", id, "--by", "Olive", "--why", "found", "--uuid", stray)[0] == 0
+    assert site.reconcile()[0] == 0 and site.refunded() == [stray]
