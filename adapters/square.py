@@ -11,6 +11,9 @@ account:
   ``UpdateOrder``), and an update names the version that it changes: canceling an unpaid version makes Square refuse
   a later payment. ``CancelPaymentByIdempotencyKey`` is not such a fence: "if no payment with the specified
   idempotency key is found, no action is taken and the endpoint returns successfully".
+- ``SearchOrders`` finds an order by its ``reference_id`` on the pages of a location's newest ones. The documents do not
+  say that it shows each order at once, and ``ListPayments`` is "eventually consistent": what it does not show proves
+  nothing.
 - The fulfillment of an order has its status; a canceled order is itself ``CANCELED``. A fulfillment that ``FAILED`` was
   rejected if it has ``rejected_at``; else nobody may have picked it up.
 - A line names an item variation, so a variation is an item of our menu. A modifier is named without its list.
@@ -80,7 +83,11 @@ MENU_TTL = 300.0
 MARGIN = 60.0
 """Seconds by which changes of the catalog are asked for earlier than a cached page can be old."""
 MOST_PAGES = 5
-"""Pages of changes that are read at most."""
+"""Pages of changes, or of a search for an order, that are read at most."""
+SEARCHED = timedelta(days=7)
+"""How old an order is at most that is searched for."""
+SOURCE = "LevelUp"
+"""The name of the source of all our orders."""
 DISCOUNT = "levelup"
 """The ``uid`` of LevelUp's discount (MONEY-5)."""
 
@@ -126,6 +133,7 @@ class SquareAdapter(Adapter):
     fulfillments = frozenset({"pickup", "delivery"})
     tenders = frozenset({"levelup"})
     schedules = True
+    needs_trace = True
     fences = True
     order_status = {
         "PROPOSED": "placed",
@@ -264,8 +272,30 @@ class SquareAdapter(Adapter):
 
         An unpaid order proves that nothing was placed, if it is unchanged since its creation, or canceled.
         """
+        if not trace:
+            return self._search(location, reference, session)
         order_id = JSONObject(trace).identifier("order_id")
         return self._placed(self._show(location, order_id, reference, session), trace)
+
+    def _search(self, location: Location, reference: str, session: Session) -> Placed | None:
+        """A paid order of this reference, among the newest ones of the location."""
+        since = (datetime.now(timezone.utc) - SEARCHED).strftime("%Y-%m-%dT%H:%M:%SZ")
+        newest = {"date_time_filter": {"created_at": {"start_at": since}}, "source_filter": {"source_names": [SOURCE]}}
+        query = {"filter": newest, "sort": {"sort_field": "CREATED_AT", "sort_order": "DESC"}}
+        body: dict[str, Any] = {"location_ids": [location.provider_id], "query": query}
+        for _ in range(MOST_PAGES):
+            page = session.post("/v2/orders/search", body, repeatable=True).object()
+            for order in page.each("orders", []):
+                if (order.text("reference_id", ""), order.text("location_id")) != (reference, location.provider_id):
+                    continue
+                charged = sum(self._cents(tender, "amount_money") for tender in order.each("tenders", []))
+                # One that costs nothing is settled without a tender, so this does not find it.
+                if charged:
+                    return self._found(order, None, charged)
+            if not (cursor := page.text("cursor", "")):
+                break
+            body["cursor"] = cursor
+        return None
 
     def _placed(self, order: JSONObject, trace: Mapping[str, Any]) -> Placed | None:
         known = JSONObject(trace)
@@ -283,17 +313,25 @@ class SquareAdapter(Adapter):
                 words = "it is unclear whether the order is paid: $.order has no tenders, but another state or version"
                 raise broken_protocol(words)
             return None
+        return self._found(order, charge, charged)
+
+    def _found(self, order: JSONObject, expected: Cents | None, charged: Cents) -> Placed:
         return Placed(
             _number(order),
             order.identifier("id"),
             reference=order.text("reference_id"),
             expected_ready_at=_pickup_at(order),
-            expected_charge=charge,
+            expected_charge=expected,
             charged=charged,
         )
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
-        """Cancel the unpaid version of the order: Square then refuses to take a payment for it."""
+        """Cancel the unpaid version of the order: Square then refuses to take a payment for it.
+
+        Without a trace it is not known which one; its absence is not believed then.
+        """
+        if not trace:
+            return
         known = JSONObject(trace)
         order, created = self._show(location, known.identifier("order_id"), reference, session), _version(known)
         if order.text("state") != "OPEN" or order.each("tenders", []) or _version(order) > created:
@@ -398,7 +436,7 @@ class SquareAdapter(Adapter):
         discount = order.merchant_funded_discount
         return _given(
             location_id=order.location.provider_id,
-            source={"name": "LevelUp"},
+            source={"name": SOURCE},
             line_items=[_line(item, f"$.items[{position}].item") for position, item in enumerate(order.items)],
             discounts=discount and [{
                 "uid": DISCOUNT, "name": "LevelUp", "type": "FIXED_AMOUNT", "scope": "ORDER",

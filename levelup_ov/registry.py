@@ -175,6 +175,8 @@ def _contradiction(adapter: type[Adapter]) -> str:
         )
     if not isinstance(fences, bool):
         return "fences must be True or False"
+    if not isinstance(adapter.needs_trace, bool):
+        return "needs_trace must be True or False"
     if fences != (adapter.fence_order is not Adapter.fence_order):
         return "fences = True and fence_order() go together: declare both or neither"
     words = adapter.order_status

@@ -51,11 +51,12 @@ class Adapter(ReportsBetweenMenus, ABC):
     """How an order is reconciled after its answer was lost (SUB-5)."""
     echoes_nothing: ClassVar[str] = ""
     """If the provider documents that it never returns our reference: that statement, and its source (SUB-8)."""
+    needs_trace: ClassVar[bool] = False
+    """Whether None of :meth:`find_order` proves nothing without what the placing call recorded (SUB-5)."""
     fences: ClassVar[bool] = False
     """Whether :meth:`fence_order` is implemented (SUB-10)."""
     order_status: ClassVar[Mapping[str, Stage]] = {}
     """The provider's words for the status of an order, each with its stage; :meth:`show_status` is implemented then.
-
     A word that is not in it is passed on as it is and never guessed (STAT-2)."""
     cancels: ClassVar[bool] = False
     """Whether :meth:`cancel_order` is implemented; it needs :attr:`order_status`, which proves the result (STAT-6)."""
@@ -108,8 +109,7 @@ class Adapter(ReportsBetweenMenus, ABC):
     ) -> Placed | None:
         """The order placed under ``reference``. None proves that there is none: read all pages and every row.
 
-        ``trace`` is what the placing call recorded. Not called if :attr:`recovery` is ``replay``.
-        """
+        ``trace`` is what the placing call recorded; it is empty if that was lost. Not called for ``replay``."""
         raise LookupError(f"{type(self).__name__} cannot look orders up")
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:

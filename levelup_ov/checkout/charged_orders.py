@@ -19,7 +19,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.ledger.ledger import Ledger
-from levelup_ov.ledger.records import to_ms
+from levelup_ov.ledger.records import Submission, to_ms
 from levelup_ov.ledger.statuses import PlacedOrder
 from levelup_ov.ordering.outcomes import Settlement
 
@@ -34,7 +34,25 @@ _INSTEAD: Mapping[OrderState, str] = {
 MEAL = "meal"
 """The member of a charge's trace by which its submission to the provider is recognized if that is lost."""
 
+_ENDED = "ended"
+
 log = logging.getLogger(__name__)
+
+
+def ended(trace: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The trace of a charge whose request has ended without its answer, and so has submitted nothing."""
+    return {**trace, _ENDED: True}
+
+
+def is_new(charge: Submission | None, order: StoredOrder) -> bool:
+    """Whether nobody has begun to submit an order, by the ledger's row of its charge, and its own.
+
+    Its request has ended without an answer, and nobody has found its charge since, or only the command, which holds no
+    lease then.
+    """
+    if charge is None or not (charge.trace or {}).get(_ENDED):
+        return False
+    return charge.state == "unknown" or (order.state, order.held) == ("charged", None)
 
 
 class ChargedOrders:

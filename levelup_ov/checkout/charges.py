@@ -19,7 +19,7 @@ import orjson
 
 from levelup_ov.checkout import amounts
 from levelup_ov.checkout.attention import What
-from levelup_ov.checkout.charged_orders import settlement
+from levelup_ov.checkout.charged_orders import ended, settlement
 from levelup_ov.checkout.client import LevelUpClient, LevelUpSession, Unproven
 from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.failed_orders import case, in_progress, problem
@@ -150,6 +150,7 @@ class Charges:
             if sending.is_kept and sending.row is not None and attempt.order_may_stand:
                 # A ledger that hangs has used up the time: the charge is then unknown, whatever LevelUp answered.
                 self._lost_rows.keep(sending.row, key)
+            attempt.trace_if_unknown = ended(sending.trace)
             if isinstance(error, Failure):
                 self._connections.token_refused(error, merchant, user, order.location_id, context)
             raise
@@ -432,7 +433,8 @@ class Charges:
         }
         if why_not is None:
             values["doubt"] = None
-        if why_not is not None:
+        if why_not is not None or keep_for is not None:
+            # No request waits for it. One that charges it, or finds it, at the same time has a lease of its own.
             values["held"] = None
         is_lost = is_stray = False
         try:

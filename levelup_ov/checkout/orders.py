@@ -23,7 +23,7 @@ from levelup_ov.checkout import amounts
 from levelup_ov.checkout.authorization import digest
 from levelup_ov.checkout.canceling import Canceler
 from levelup_ov.checkout.cancellation import bound_bodies, cancellation_of, dated, is_old, merged
-from levelup_ov.checkout.charged_orders import settlement
+from levelup_ov.checkout.charged_orders import is_new, settlement
 from levelup_ov.checkout.charges import Absence, Charges, body_of
 from levelup_ov.checkout.client import LevelUpClient, Loyalty, MerchantCredit
 from levelup_ov.checkout.connections import Connections
@@ -47,7 +47,7 @@ from levelup_ov.checkout.lost_rows import LostRows
 from levelup_ov.checkout.proof import UUID, one_case
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import LOOKS, CheckoutStore, Connected, StoredOrder, UuidTaken
-from levelup_ov.checkout.submitting import Submitter
+from levelup_ov.checkout.submitting import Submitter, Unprovable
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT, CheckoutOrder, Delivery, OrderAmounts
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.money import Cents
@@ -200,9 +200,10 @@ class Orders:
 
         :raises Failure: why it was not charged; that the outcome is unknown; or why it was refunded.
         """
-        deadline = context.deadline
+        deadline, spelled, not_found = context.deadline, delivery, None
         if delivery is not None:
             deadline = Deadline(context.deadline.remaining() * CHARGING_SHARE)
+            delivery, not_found = self._submitter.located(delivery, context)
 
         context.ahead = ahead = OwnConnections()
         made: StoredOrder | None = None
@@ -225,7 +226,9 @@ class Orders:
 
         with limits.within(context.deadline.remaining()), closing(ahead):
             connected = self._store.connections_of(order.merchant, order.user)
-            named = self._key(order, delivery, key, connected.get(order.merchant), context)
+            named = self._key(order, delivery, spelled, key, connected.get(order.merchant), context)
+            if not_found is not None and not self._submissions.knows(named):
+                raise not_found
             look_up = _LookUp(
                 self._store, self._charges, _within(context, deadline),
                 find_lost=lambda submission: self._charges.find_lost(submission, order, delivery),
@@ -247,7 +250,7 @@ class Orders:
                     # This host was suspended, and the command has settled it as one that nobody waits for.
                     made = None
                 charged = made or self.show(settlement.answer["order"])
-                return self._continue(charged, order, delivery, named, context)
+                return self._continue(charged, order, delivery, named, context, look_up.is_new)
             except LedgerUnavailable:
                 raise outcome_unknown("the order was charged, and the ledger fails") from None
 
@@ -258,10 +261,13 @@ class Orders:
         delivery: Delivery | None,
         key: SubmissionKey,
         context: RequestContext,
+        was_new: bool,
     ) -> StoredOrder:
-        """What is to be answered for a charged order; see :meth:`charge`."""
+        """What is to be answered for a charged order; see :meth:`charge`. ``was_new``: until this request found it."""
         if delivery is not None:
-            return self._submitter.deliver(charged, order, delivery, key, context)
+            if not was_new and context.replayed and charged.state == "charged":
+                was_new = is_new(self._submissions.ledger.show(charged.id), charged)
+            return self._submitter.deliver(charged, order, delivery, key, context, was_new)
         charged = self._told(charged)
         if charged.state in CLOSED:
             raise closed(charged)
@@ -354,6 +360,8 @@ class Orders:
                 raise pending("an earlier request may have refunded this order") from None
             raise
         if taken is None:
+            if waiting and self._leases.has_ended(order.held):
+                raise in_progress("it is not known yet whether the provider has this order")
             raise in_progress("another request is processing this order")
         return self._refunds.take_back(taken, confirmation, context, before=order)
 
@@ -399,6 +407,7 @@ class Orders:
             return order
         just_charged = order.state == "charging"
         submission = self._submissions.ledger.show(order.id)
+        was_new = is_new(submission, order)
         if submission is not None and submission.state == "unknown":
             self._settle_submission(submission, context)
             order = self.show(order.id)
@@ -421,7 +430,7 @@ class Orders:
         elif order.state == "refunding":
             order = self._refunds.take(order, context)
         elif order.state == "submitting" or order.state == "charged" and order.is_to_be_submitted:
-            order = self._submitter.settle(order, context, held=just_charged)
+            order = self._submitter.settle(order, context, was_new)
         return order
 
     def unfinished(self, limit: int) -> list[StoredOrder]:
@@ -516,7 +525,7 @@ class Orders:
     def _overdue(self, order: StoredOrder, failure: Failure) -> StoredOrder:
         """Record that it is still unknown whether an order was charged, or placed; after a day it is a person's.
 
-        So is a charge that was ruled out, and cannot be looked for again.
+        So is a charge that was ruled out, and cannot be looked for again; and at once a meal that can never be found.
         """
         if order.state == "charging" or order.state == "not_charged" and order.look_at is not None:
             kind, what = CHARGE_UNPROVEN, "charged"
@@ -527,7 +536,7 @@ class Orders:
         now = self._clock()
         since = dated(order.open_since, now)
         values: dict[str, Any] = {"open_since": since}
-        if is_old(since, now) and order.operator_case is None:
+        if (is_old(since, now) or isinstance(failure, Unprovable)) and order.operator_case is None:
             values["operator_case"] = case(kind, f"it is unknown whether this was {what}: {failure.message}")
         return self._store.change_order(order.id, (order.state,), values=values) or order
 
@@ -595,10 +604,12 @@ class Orders:
         self,
         order: CheckoutOrder,
         delivery: Delivery | None,
+        spelled: Delivery | None,
         key: str,
         merchant: Connected | None,
         context: RequestContext,
     ) -> SubmissionKey:
+        """What a charge is recognized by; ``spelled``: its delivery with the location's id as the site has it."""
         scope = _scope(order.merchant)
         content = _content(order, delivery)
         named: dict[str, str | None] = {}
@@ -627,6 +638,9 @@ class Orders:
             # A merchant who reconnects gets a new id, and the charge may already exist.
             identities += known_at(f"checkout/levelup/{merchant.levelup_id}", idempotency_key=key)
         digests = identity.content_digests(scope, content, keys)
+        if spelled != delivery:
+            # A charge of a release that had the content with the location's id as it came.
+            digests += identity.content_digests(scope, _content(order, spelled), keys)
         return SubmissionKey(LEDGER_ACCOUNT, scope, tuple(identities), digests, context.request_id)
 
 
@@ -653,6 +667,7 @@ class _LookUp:
         self._keep_for = keep_for
         self._find_lost = find_lost
         self._absence: Absence | None = None
+        self.is_new = False
 
     def find(self, submission: Submission) -> Settlement | None:
         """The charge; None: LevelUp has none now. :raises Disproved: it is on record that nothing was charged."""
@@ -662,6 +677,7 @@ class _LookUp:
             order = self._find_lost(submission) if self._find_lost else order or self._charges.open_case(submission)
         if order.state == "not_charged":
             raise Disproved
+        self.is_new = is_new(submission, order)
         unknown_since = submission.boot, submission.since
         found = self._charges.find(order, self._context, self._keep_for, unknown_since)
         if not isinstance(found, Absence):

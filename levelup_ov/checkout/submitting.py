@@ -79,6 +79,18 @@ class Submitter:
         submission = submission_of(delivery, asked, order.discount)
         return {MEAL: self._service.keys.outline(delivery.provider_location_id, submission, key_of(order), context)}
 
+    def located(self, delivery: Delivery, context: RequestContext) -> tuple[Delivery, Failure | None]:
+        """``delivery`` with the published id of its location, which counts from then on; why it is not known.
+
+        Only what was charged before goes on if it is not known.
+        """
+        routing, not_found = self._service.routing, None
+        try:
+            place = routing.certain_id(delivery.provider_location_id, context)
+        except Failure as failure:
+            place, not_found = routing.published_id(delivery.provider_location_id), failure
+        return replace(delivery, provider_location_id=place), not_found
+
     def check(self, order: CheckoutOrder, delivery: Delivery, context: RequestContext) -> None:
         """Refuse what can be refused before anything is charged. :raises Failure: why."""
         validation = self._service.keys.validation_id(delivery.provider_location_id, delivery.submission.order)
@@ -90,9 +102,15 @@ class Submitter:
         )
 
     def deliver(
-        self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, key: SubmissionKey, context: RequestContext
+        self,
+        order: StoredOrder,
+        asked: CheckoutOrder,
+        delivery: Delivery,
+        key: SubmissionKey,
+        context: RequestContext,
+        is_new: bool,
     ) -> StoredOrder:
-        """Submit a charged order; ``key``: that of its charge.
+        """Submit a charged order; ``key``: that of its charge; for ``is_new`` see :meth:`settle`.
 
         :raises Failure: why it was refunded, or that the outcome is unknown.
         """
@@ -119,23 +137,24 @@ class Submitter:
         if taken is None:
             raise in_progress("this order is being submitted")
         # An earlier request has charged it, and may have submitted it.
-        may_be_lost = context.replayed
+        may_be_lost, was_sent = context.replayed, True
         try:
             try:
-                answer, is_other_price, is_replay = self._submit(taken, asked, delivery, context)
+                answer, expected, is_replay = self._submit(taken, asked, delivery, context)
             except Failure as failure:
                 refusal = failure
                 if not isinstance(failure, _CalledOff):
                     self._check_not_submitted(taken, failure)
-                    if may_be_lost and (found := self._find(taken, context)) is not None:
+                    was_sent = False
+                    if may_be_lost and (found := self._find(taken, context, is_new)) is not None:
                         return self._submitted(taken, found, key)
             else:
-                done = self._submitted(taken, answer, key, "charge_mismatch" if is_other_price else None)
+                done = self._submitted(taken, answer, key, expected)
                 return self._still_submitted(done) if is_replay else done
         except BaseException:
             with suppress(LedgerUnavailable):
                 self._lost_rows.keep(taken, key)
-            self._refunds.release(taken)
+            self._release(taken, is_new and not was_sent)
             raise
         kept = refusal
         if delivery.submission.order.delivery_address is not None:
@@ -143,22 +162,23 @@ class Submitter:
             kept = Failure(refusal.code, meaning_of(refusal.code))
         raise refunded(self._give_up(taken, kept, key, context), told=refusal.message)
 
-    def settle(self, order: StoredOrder, context: RequestContext, *, held: bool = False) -> StoredOrder:
+    def settle(self, order: StoredOrder, context: RequestContext, is_new: bool) -> StoredOrder:
         """Continue an order that was charged and, as far as known, not submitted; submits nothing.
 
-        ``held``: the caller has just found its charge, and so has the lease.
+        ``is_new``: its charge was not known before, so nobody has begun to submit it, unless the database has lost
+        even that it was found.
 
         :raises Failure: it is still unknown whether the provider has it, or the refund failed.
         """
-        taken = self._leases.take(order, ("charged", "submitting"), held=held, state="submitting")
+        taken = self._leases.take(order, ("charged", "submitting"), state="submitting")
         if taken is None:
             raise in_progress("another request is processing this order")
         try:
-            answer = self._find(taken, context)
+            answer = self._find(taken, context, is_new)
         except _CalledOff as failure:
             return self._give_up(taken, failure, None, context)
         except BaseException:
-            self._refunds.release(taken)
+            self._release(taken, is_new)
             raise
         if answer is not None:
             return self._still_submitted(self._submitted(taken, answer, None))
@@ -167,8 +187,8 @@ class Submitter:
 
     def _submit(
         self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, context: RequestContext
-    ) -> tuple[Mapping[str, Any], bool, bool]:
-        """The provider's answer, whether its price differs from what the user has paid, and whether it is a replay."""
+    ) -> tuple[Mapping[str, Any], Cents | None, bool]:
+        """The provider's answer, what it was asked to charge, if that is known, and whether it is a replay."""
         # The submission has the order's id instead of the request's, so that it can be found by it. It also has the
         # order's identities (SUB-3): a submission of one of them to the plain endpoint gets this same meal.
         left = max(context.deadline.remaining() - REFUND_TIME, 0)
@@ -192,17 +212,16 @@ class Submitter:
             context.account, context.location, context.provider = inner.account, inner.location, inner.provider
         if inner.replayed:
             self._check_not_called_off(self._submitted_before(order))
-        is_other_price = mischarge(inner.expected_charge, order.user_pays) is not None
-        if is_other_price:
-            # PAY-4: the site's amounts differ from the provider's. The order exists nevertheless.
-            log.error(
-                "charge_mismatch",
-                extra={"order": order.id, "expected_charge": inner.expected_charge, "charged": order.user_pays},
-            )
-            with suppress(LedgerUnavailable):
-                for submission in self._submitted_before(order):
-                    self._service.submissions.ledger.note_charge(submission.id, order.user_pays)
-        return asdict(submitted), is_other_price, inner.replayed
+        return asdict(submitted), inner.expected_charge, inner.replayed
+
+    def _release(self, order: StoredOrder, is_new: bool) -> None:
+        """Release the lease; with ``is_new`` the order is as if nobody had begun to submit it, which is so."""
+        if not is_new:
+            self._refunds.release(order)
+            return
+        values = {"state": "charged", "held": None}
+        with suppress(LedgerUnavailable):
+            self._store.change_order(order.id, ("submitting",), held=order.held, values=values)
 
     def _check_not_submitted(self, order: StoredOrder, failure: Failure) -> None:
         """Return only if no provider can have the order after this failure.
@@ -239,15 +258,16 @@ class Submitter:
         # Without the secret key of that time, none has this identity.
         return list(found or self._service.keys.submitted_for(place, order.id))
 
-    def _find(self, order: StoredOrder, context: RequestContext) -> Mapping[str, Any] | None:
-        """The provider's answer for an order; None: it is proven that the provider has none.
+    def _find(self, order: StoredOrder, context: RequestContext, is_new: bool) -> Mapping[str, Any] | None:
+        """The provider's answer for an order; None: it is proven that the provider has none. ``is_new``: see there.
 
         :raises Failure: it cannot be found now.
         """
         found = self._submitted_before(order)
         if all(each.state == "not_placed" and each.ended == "unsent" for each in found):
             # A database that has gone back has no record of what was sent since, so the provider is asked.
-            found = [self._suspected(order, found, context)]
+            suspected = self._suspected(order, found, context, is_new)
+            found = [] if suspected is None else [suspected]
         for submission in found:
             if submission.state in ("claimed", "sending"):
                 raise in_progress("this order is being submitted")
@@ -260,27 +280,43 @@ class Submitter:
                     return settlement.answer
         return None
 
-    def _suspected(self, order: StoredOrder, found: Sequence[Submission], context: RequestContext) -> Submission:
-        """The submission of an order, if the ledger says that it was not sent. :raises Failure: see there."""
+    def _suspected(
+        self, order: StoredOrder, found: Sequence[Submission], context: RequestContext, is_new: bool
+    ) -> Submission | None:
+        """The submission of an order, if the ledger says that it was not sent; None: it was not, for ``is_new``.
+
+        There is a row of it only if somebody can settle it. If its provider cannot prove that it has no such order, the
+        next identical request places it, under the same reference, and until then it is a person's.
+
+        :raises Failure: ``outcome_unknown``.
+        """
         charge = self._service.submissions.ledger.show(order.id)
         outline = dict(((charge and charge.trace) or {}).get(MEAL, {}))
         if found and found[0].content:
             outline |= {"content": found[0].content[0], "alike": (found[0].alike or found[0].content)[0]}
         inner = RequestContext(context.deadline, order.id, calls=context.calls)
-        place = order.provider_location_id or ""
-        key = self._service.keys.lost_key(place, key_of(order), outline, from_ms(order.created_at), inner)
-        return self._service.submissions.suspect(key)
+        place, at = order.provider_location_id or "", from_ms(order.created_at)
+        keys, look_ups, submissions = self._service.keys, self._service.look_ups, self._service.submissions
+        if look_ups.can_ask(place) and keys.has_one_reference(at):
+            key = keys.lost_key(place, key_of(order), outline, at, inner)
+            is_proof = look_ups.proves_absence(place) and not is_new
+            if is_proof or look_ups.has_unrecorded(key.location, submissions.next_reference(key), inner):
+                return submissions.suspect(key)
+        if is_new:
+            return None
+        raise Unprovable("outcome_unknown", "its provider cannot prove that it does not have this order")
 
     def _submitted(
-        self, order: StoredOrder, answer: Mapping[str, Any], key: SubmissionKey | None, notify: What | None = None
+        self, order: StoredOrder, answer: Mapping[str, Any], key: SubmissionKey | None, expected: Cents | None = None
     ) -> StoredOrder:
         """Record that the provider has the order. This needs no lease, because it is a fact.
 
-        ``key``: that of its charge, if it is known; ``notify``: what the operator is notified of with it.
+        ``key``: that of its charge, if it is known; ``expected``: what the provider was asked to charge.
 
         :raises Failure: ``outcome_unknown``: its charge has been abandoned in the meantime.
         """
         written = json.dumps(answer)
+        notify: What | None = "charge_mismatch" if self._is_mischarged(order, expected) else None
         values: dict[str, Any] = {"state": "submitted", "submitted": written, "held": None, **_known(order)}
         sources: tuple[OrderState, ...] = ("submitting", "charged")
         try:
@@ -302,6 +338,24 @@ class Submitter:
         log.error("submitted_and_refunded", extra=facts)
         self._store.change_locked(order.id, partial(found_placed, answer=written))
         raise outcome_unknown("the provider has the order, but its charge was abandoned")
+
+    def _is_mischarged(self, order: StoredOrder, expected: Cents | None) -> bool:
+        """Whether its provider has another price than the user has paid (PAY-4). The order exists nevertheless."""
+        submissions = list[Submission]()
+        with suppress(LedgerUnavailable):
+            if expected is None or expected != order.user_pays:
+                submissions = [each for each in self._submitted_before(order) if each.state == "placed"]
+        prices = (expected, *(known for each in submissions for known in (each.expected_charge, each.charged)))
+        price = next((known for known in prices if known is not None), None)
+        if mischarge(price, order.user_pays) is None:
+            return False
+        log.error(
+            "charge_mismatch", extra={"order": order.id, "expected_charge": price, "charged": order.user_pays}
+        )  # fmt: skip
+        with suppress(LedgerUnavailable):
+            for submission in submissions:
+                self._service.submissions.ledger.note_charge(submission.id, order.user_pays)
+        return True
 
     def _still_submitted(self, order: StoredOrder) -> StoredOrder:
         """``order``, after its recorded outcome was recorded with it.
@@ -342,6 +396,10 @@ class Submitter:
 def _known(order: StoredOrder) -> dict[str, Any]:
     """What to record of an order once it is known whether its provider has it."""
     return {"open_since": None, "operator_case": without(MEAL_UNPROVEN, order)}
+
+
+class Unprovable(Failure):
+    """Nothing proves any more whether the provider has an order, unless it is sent again."""
 
 
 class _CalledOff(Failure):

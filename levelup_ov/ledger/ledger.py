@@ -227,6 +227,20 @@ class Ledger:
         except _Seen:
             return self.database.run(lambda cursor, _: once(cursor, True))
 
+    def next_reference(
+        self,
+        identities: tuple[Identity, ...],
+        content: tuple[str, ...],
+        alike: tuple[str, ...],
+        reference: Callable[[int], str],
+    ) -> str:
+        """The reference that a claim of these identities would have; for the arguments see :meth:`claim`."""
+        kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
+        matches = self.database.run(lambda cursor, _: self._matches(cursor, kinds))
+        if not matches:
+            return reference(0)
+        return str(following(matches, identities, content, alike, reference)["reference"])
+
     def load_ahead(self, keys: int) -> None:
         """Compile what a submission runs under this many secret keys, so that processes share it after a fork."""
         self._sql.compile_frequent(digests=2 * keys)

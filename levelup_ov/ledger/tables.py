@@ -391,7 +391,16 @@ class Statements:
             .values(_finding())
         )
         elsewhere = bindparam("elsewhere", type_=BigInteger)
-        self.note_charge = prepare(update(SUBMISSIONS).where(this, _C.state == "placed").values(charged=elsewhere))
+        mischarged = (
+            update(SUBMISSIONS)
+            .where(this, _C.state == "placed")
+            .values(
+                # An order that was found may have no price but what the provider took.
+                expected_charge=func.coalesce(_C.expected_charge, _C.charged),
+                charged=elsewhere,
+            )
+        )
+        self.note_charge = prepare(mischarged)
         pointer = ("digest", "kind", "submission")
         self.introduce = prepare(identity.on_conflict_do_nothing(index_elements=["digest"]), *pointer)
         self.point = prepare(

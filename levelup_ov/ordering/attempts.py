@@ -71,6 +71,8 @@ class Attempt:
         """The :func:`~levelup_ov.ordering.addresses.destination`, to be recorded with the mark."""
         self.also: Callable[[], None] | None = None
         """A further condition of the last look; it raises a failure if nothing may be sent."""
+        self.trace_if_unknown: Mapping[str, Any] | None = None
+        """What is recorded in place of the trace if this attempt ends without knowing its outcome."""
         self._mark = mark
         self._check = check
         self._reserve = reserve

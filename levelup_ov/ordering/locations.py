@@ -248,6 +248,13 @@ def _readings(account: str, location_id: str) -> tuple[str, str]:
     return location_id, f"{account}.{once}" if quote(once, safe="") == rest else wire_id(account, rest)
 
 
+def meanings(location_id: str) -> tuple[str, ...]:
+    """The published ids that an id may stand for; several only if what was escaped looks escaped itself."""
+    account = location_id.partition(".")[0]
+    read = dict.fromkeys(_readings(account, location_id))
+    return tuple(each for each in read if wire_id(account, unquote(each.removeprefix(f"{account}."))) == each)
+
+
 def published_id(decoded: str) -> str:
     """The published id in a URL's path, which a router has decoded once."""
     account, dot, provider_id = decoded.partition(".")

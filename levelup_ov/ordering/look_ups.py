@@ -86,7 +86,10 @@ class LookUps:
         """
         settlement = self._find_here(submission, context, request)
         if settlement is None:
-            check_not_moved(submission, self._adapter_of(submission))
+            adapter = self._adapter_of(submission)
+            check_not_moved(submission, adapter)
+            if adapter.needs_trace and not own_trace(submission):
+                raise Failure("outcome_unknown", "this provider shows no such order, which proves nothing")
         return settlement
 
     def _adapter_of(self, submission: Submission) -> Adapter:
@@ -95,6 +98,45 @@ class LookUps:
             return self._routing.directory.account_of(submission.location)
         except Failure:
             raise outcome_unknown(NOT_CONFIGURED) from None
+
+    def can_ask(self, location: str) -> bool:
+        """Whether a location's provider can be asked for an order by its reference."""
+        try:
+            return self._routing.directory.account_of(location).recovery == "look_up"
+        except Failure:
+            return False  # the account was removed
+
+    def proves_absence(self, location: str) -> bool:
+        """Whether a location's provider can prove that it has no order of a reference of which nothing is recorded."""
+        return self.can_ask(location) and not self._routing.directory.account_of(location).needs_trace
+
+    def has_unrecorded(self, location: str, reference: str, context: RequestContext) -> bool:
+        """Whether a provider shows an order of which nothing is recorded but what its reference would be.
+
+        An adapter that fails without a call cannot look for it.
+
+        :raises Failure: ``outcome_unknown``: the provider gives no answer.
+        """
+        try:
+            routed = self._routing.location(location, context)
+        except Failure as failure:
+            if failure.code == "location_not_found":
+                return False
+            raise Failure("outcome_unknown", f"the provider was asked, but: {failure.message}") from None
+        adapter = routed.adapter
+        with self._routing.session(adapter, context, own=True, personal=unknown_words(adapter)) as session:
+            before = len(session.calls)
+            try:
+                return adapter.find_order(routed.location, reference, {}, session) is not None
+            except Failure as failure:
+                if len(session.calls) > before or failure.code != "provider_protocol_error":
+                    raise Failure("outcome_unknown", f"the provider was asked, but: {failure.message}") from None
+            except Exception as error:
+                facts = {"account": adapter.account.name, "location": location, "reference": reference}
+                log.error("submission_look_up_failed", extra=facts, exc_info=error)
+                if len(session.calls) > before:
+                    raise Failure("outcome_unknown", "the provider's answer was not understood") from None
+        return False
 
     def _find_here(
         self, submission: Submission, context: RequestContext, request: OrderRequest | None = None

@@ -10,7 +10,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.tender import Tender
 from levelup_ov.ordering.bulkhead import Bulkhead
-from levelup_ov.ordering.locations import Directory, RoutedLocation, wire_id
+from levelup_ov.ordering.locations import Directory, RoutedLocation, meanings, wire_id
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.session_secrets import address_parts, personal_words, secrets_of
 from levelup_ov.personal import PersonalWords, Withheld
@@ -65,8 +65,18 @@ class Routing:
             return self.directory.locations(adapter, session)
 
     def published_id(self, location_id: str) -> str:
-        """The published id of a location, however it was escaped."""
+        """The published id of a location, however it was escaped, as far as that is known without its list."""
         return self.directory.known_id(location_id) or _canonical(location_id)
+
+    def certain_id(self, location_id: str, context: RequestContext) -> str:
+        """The published id of a location, however it was escaped. Its list is read if it could be either of two.
+
+        :raises Failure: ``location_not_found``, or why the list could not be read.
+        """
+        if (known := self.directory.known_id(location_id)) is not None:
+            return known
+        possible = meanings(location_id)
+        return possible[0] if len(possible) == 1 else self.find(location_id, context).id
 
     def note(self, location_id: str, context: RequestContext) -> None:
         """Let the log line of a request name a location, without asking its provider."""

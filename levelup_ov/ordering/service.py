@@ -129,7 +129,7 @@ class Service:
     def check_submission(
         self, location_id: str, request: SubmissionRequest, context: RequestContext, *, charged_in: str
     ) -> None:
-        """Refuse what can be refused before anything is sent or charged: location, tender, fulfillment and time.
+        """Refuse what can be refused before anything is sent or charged: location, tender, fulfillment, tip and time.
 
         ``charged_in``: the currency of its charge.
 
@@ -143,6 +143,9 @@ class Service:
                 why = f"LevelUp charges {charged_in}, and this location's prices are in {routed.location.currency}"
                 raise Failure("tender_not_accepted", why, path="$.provider_location_id")
             order = received_order(request.order, routed, self._keeper, self._clock(), submits=True)
+            if order.tip != request.order.tip:
+                # It would be charged, and the provider would not be asked to charge it.
+                raise Failure("amounts_do_not_add_up", "this location takes no tips", path="$.order.tip_amount")
             self._stock.check(order, routed)
 
     def submit_order(

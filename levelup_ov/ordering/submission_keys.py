@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from levelup_ov import sealing
-from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.request import OrderRequest, SubmissionRequest
 from levelup_ov.domain.secret import Secret
 from levelup_ov.ledger import identity
@@ -114,6 +113,10 @@ class SubmissionKeys:
         names = {each.kind: each.digests[0] for each in key.identities}
         return {"names": names, "content": key.content[0], "alike": key.alike[0]}
 
+    def has_one_reference(self, at: datetime) -> bool:
+        """Whether what was to be sent at this time would have the same reference if it was sent later (SUB-11)."""
+        return identity.period_of(self._clock()) == identity.period_of(at)
+
     def lost_key(
         self,
         location_id: str,
@@ -124,13 +127,10 @@ class SubmissionKeys:
     ) -> SubmissionKey:
         """The key of a paid submission that may have been sent although the ledger has no record of that.
 
-        ``outline``: see :meth:`outline`; empty if it is lost, too. ``at``: when it was to be sent.
-
-        :raises Failure: ``outcome_unknown``: its reference is not known.
+        ``outline``: see :meth:`outline`; empty if it is lost, too. ``at``: when it was to be sent, for which
+        :meth:`has_one_reference`.
         """
         location, period = self._routing.published_id(location_id), identity.period_of(at)
-        if identity.period_of(self._clock()) != period:
-            raise Failure("outcome_unknown", "the reference of this order depends on when it was sent")
         own = self._ours(location, idempotency_key)
         names: Mapping[identity.Kind, str] = outline.get("names", {})
         others = [identity.Identity(kind, (digest,)) for kind, digest in names.items() if kind != "idempotency_key"]

@@ -163,6 +163,11 @@ class Submissions:
         log.warning("lost_submission_suspected", extra=facts_of(found))
         return found
 
+    def next_reference(self, key: SubmissionKey) -> str:
+        """The reference that the next attempt at a submission has (SUB-11); ``key`` names an identity."""
+        assert key.reference is not None
+        return self.ledger.next_reference(key.identities, key.content, key.alike, key.reference)
+
     def _claim(self, key: SubmissionKey, *, claims: bool = True) -> Claim:
         with self._claim_room():
             return self.ledger.claim(
@@ -227,7 +232,9 @@ class Submissions:
                     raise
             elif not isinstance(error, LedgerUnavailable):
                 # Otherwise the ledger has just used up the time, and the lease resolves it.
-                self._outcomes.quietly(lambda: owned.settle(lambda: self.ledger.lose(id)))
+                self._outcomes.quietly(
+                    lambda: owned.settle(lambda: self.ledger.lose(id, trace=attempt.trace_if_unknown))
+                )
             log.error(
                 "outcome_unknown",
                 extra={

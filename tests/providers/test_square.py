@@ -590,9 +590,22 @@ def test_without_an_answer_to_the_payment_the_order_decides(bench: Bench, lost: 
 
 
 @pytest.mark.rule("SUB-5")
-def test_without_a_trace_nothing_is_claimed(bench: Bench) -> None:
-    with pytest.raises(Unanswered):
-        bench.adapter.find_order(bench.locations[BOSTON], "ref-1", {}, bench.new_session())
+def test_without_a_trace_an_order_is_searched_for(bench: Bench) -> None:
+    """A paid one counts, on whatever page it is; what the search does not show proves nothing."""
+    for reference in ("ref-1", "ref-2"):
+        bench.adapter.submit_order(bench.order(reference=reference), LevelUp(), bench.new_session())
+    location = bench.locations[BOSTON]
+
+    def found(reference: str) -> Placed | None:
+        return bench.adapter.find_order(location, reference, {}, bench.new_session())
+
+    first = found("ref-1")
+    assert first and (first.provider_order_id, first.expected_charge, first.charged) == ("order-1", None, 1070)
+    assert found("ref-3") is None and SquareAdapter.needs_trace
+    bench.square.orders["order-1"]["tenders"] = []
+    assert found("ref-1") is None
+    bench.square.calls.clear()
+    bench.adapter.fence_order(location, "ref-1", {}, bench.new_session())
     assert bench.square.calls == []
 
 

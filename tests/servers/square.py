@@ -34,7 +34,8 @@ BOSTON, AIRPORT, OLD, MONTREAL = "LBOSTON", "LAIRPORT", "LOLD", "LMONTREAL"
 PATHS = (
     ("GET", "/v2/locations"), ("GET", "/v2/catalog/list"), ("POST", "/v2/orders/calculate"), ("POST", "/v2/orders"),
     ("POST", "/v2/orders/{order_id}/pay"), ("GET", "/v2/orders/{order_id}"), ("PUT", "/v2/orders/{order_id}"),
-    ("POST", "/v2/payments"), ("POST", "/v2/catalog/search"), ("POST", "/v2/inventory/counts/batch-retrieve"),
+    ("POST", "/v2/payments"), ("POST", "/v2/orders/search"), ("POST", "/v2/catalog/search"),
+    ("POST", "/v2/inventory/counts/batch-retrieve"),
 )  # fmt: skip
 
 Money = dict[str, Any]
@@ -186,6 +187,9 @@ class Square:
     counts: list[dict[str, Any]] = field(default_factory=list)
     """The counts of the inventory, newest first; ``counts_page`` are on a page."""
     counts_page: int = 2
+    orders_page: int = 1
+    shows_orders: bool = True
+    """Whether a search for orders shows them, which the documents promise for no time."""
     latest_time: str = "2026-11-22T17:00:00Z"
     page: int = 6
     tax: int = 700
@@ -288,6 +292,14 @@ class Square:
                 return ({"counts": page} if page else {}) | more
             case "/v2/orders/calculate":
                 return {"order": self._price(body["order"])}
+            case "/v2/orders/search":
+                newest = [
+                    each for each in reversed(self.orders.values()) if each["location_id"] in body["location_ids"]
+                ]
+                start = int(body.get("cursor", 0))
+                page = newest[start : start + self.orders_page] if self.shows_orders else []
+                more = {"cursor": str(start + len(page))} if page and newest[start + len(page) :] else {}
+                return ({"orders": page} if page else {}) | more
             case "/v2/orders":
                 return {"order": self._once("order", body, lambda: self._create(body["order"]))}
             case "/v2/orders/{order_id}" if body is None:
@@ -375,6 +387,11 @@ class Square:
                 "id": payment_id, "payment_id": payment_id, "type": "OTHER", "amount_money": total, "tip_money": tip,
             }]  # fmt: skip
         return payment
+
+    def forget(self) -> None:
+        """As if no order had ever been created."""
+        for known in (self.orders, self.payments, self._known):
+            known.clear()
 
     def move(self, order_id: str, state: str, **stamps: str) -> None:
         """What the seller does with the fulfillment of an order; ``stamps`` are times of its pickup."""
@@ -474,7 +491,7 @@ def _is_asked(count: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
 
 
 def _fits(pattern: str, path: str) -> bool:
-    return re.fullmatch(pattern.replace("{order_id}", "(?!calculate$)[^/]+"), path) is not None
+    return re.fullmatch(pattern.replace("{order_id}", "(?!calculate$|search$)[^/]+"), path) is not None
 
 
 def _present(each: Mapping[str, Any], place: str) -> bool:

@@ -60,6 +60,17 @@ OWN_REQUESTS: Mapping[tuple[str, str], Any] = {
             "fulfillments": [{"uid": str, "state": str}],
         },
     },
+    ("POST", "/v2/orders/search"): {
+        "location_ids": [str],
+        "cursor": str,
+        "query": {
+            "filter": {
+                "date_time_filter": {"created_at": {"start_at": str}},
+                "source_filter": {"source_names": [str]},
+            },
+            "sort": {"sort_field": str, "sort_order": str},
+        },
+    },
     ("POST", "/v2/catalog/search"): {
         "object_types": [str],
         "begin_time": str,
@@ -180,6 +191,7 @@ OWN_ANSWERS: Mapping[tuple[str, str], Any] = {
     ("POST", "/v2/inventory/counts/batch-retrieve"): {"counts": [_COUNT], "cursor": str},
     ("POST", "/v2/orders/calculate"): {"order": _PLACED_ORDER},
     ("POST", "/v2/orders"): {"order": _PLACED_ORDER},
+    ("POST", "/v2/orders/search"): {"orders": [_PLACED_ORDER], "cursor": str},
     ("GET", "/v2/orders/{order_id}"): {"order": _PLACED_ORDER},
     ("PUT", "/v2/orders/{order_id}"): {"order": _PLACED_ORDER},
     ("POST", "/v2/orders/{order_id}/pay"): {"order": _PLACED_ORDER},
