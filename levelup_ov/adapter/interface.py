@@ -100,8 +100,7 @@ class Adapter(ReportsBetweenMenus, ABC):
         """Place the order, paid with ``tender`` (EP-5).
 
         The one call that commits the provider to the order says ``places_order=True``. Where that is ``Refused``,
-        :meth:`find_order` is asked once, after :meth:`fence_order` if there is one. If a later call contradicts its
-        answer, raise that as unknown (SUB-8).
+        :meth:`find_order` is asked once. If a later call contradicts its answer, raise that as unknown (SUB-8).
         """
 
     def find_order(
@@ -115,7 +114,7 @@ class Adapter(ReportsBetweenMenus, ABC):
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
         """Make the provider refuse requests under ``reference``, as ReferenceFenced; called only if :attr:`fences`.
 
-        After it returns, :meth:`find_order` is conclusive. An order that was placed stays as it is.
+        After it returns, :meth:`find_order` is conclusive. A placed order stays as it is. Called after refusals, too.
         """
         raise LookupError(f"{type(self).__name__} cannot fence orders")
 

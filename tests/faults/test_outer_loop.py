@@ -66,4 +66,4 @@ def test_a_platform_that_errs_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutate: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     mutate(monkeypatch)
-    assert any(run(tmp_path / seed, 80, seed).violations for seed in ("1", "2", "3"))
+    assert any(run(tmp_path / seed, 80, seed).violations for seed in ("1", "2", "3", "5"))
