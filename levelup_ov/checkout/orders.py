@@ -280,7 +280,7 @@ class Orders:
 
         Also those that were made under secret keys that were dropped since.
         """
-        keys = [*self._identity_keys, self._submissions.ledger.reference_key(self._first_kept)]
+        keys = [*self._identity_keys, self._submissions.kept_key(self._first_kept)]
         named = identity.identities(_scope(merchant), content=b"", keys=keys, idempotency_key=key)
         return self._submissions.ledger.named(named)
 

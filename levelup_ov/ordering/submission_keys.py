@@ -17,8 +17,6 @@ from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.routing import Routing
 from levelup_ov.ordering.submissions import Submissions
 
-NUMBERS: tuple[identity.Kind, ...] = ("order_number", "grubhub_order_number")
-
 
 class SubmissionKeys:
     """The keys of ``submissions``, under ``secret_keys`` and under the one that their ledger keeps.
@@ -72,9 +70,9 @@ class SubmissionKeys:
         }
         found = identity.identities(location, content=content, keys=self._identity_keys, card_number=card, **named)
         if any(value is not None for value in named.values()):
-            # A key of ours can be read where the digests are, and what has it is not found without the secret keys.
-            kept = {kind: named[kind] for kind in NUMBERS} if is_ours else {**named, "order_validation_id": token}
-            found = identity.with_kept(found, location, self._kept(), kept, content)
+            # A key of ours can be read where the digests are, so nobody must be able to try contents with it.
+            kept, compared = {**named, "order_validation_id": token}, None if is_ours else content
+            found = identity.with_kept(found, location, self._kept(), kept, compared)
         key = SubmissionKey(
             location.partition(".")[0],
             location,
@@ -94,12 +92,12 @@ class SubmissionKeys:
 
     def identities(self, location: str, idempotency_key: str) -> tuple[identity.Identity, ...]:
         """What a submission is recognized by that has nothing but an idempotency key; ``location`` as published."""
-        values: dict[identity.Kind, str | None] = {"idempotency_key": idempotency_key}
-        return identity.with_kept(self._ours(location, idempotency_key), location, self._kept(), values)
+        found = identity.identities(location, content=b"", keys=self._identity_keys, idempotency_key=idempotency_key)
+        return identity.with_kept(found, location, self._kept(), {"idempotency_key": idempotency_key})
 
     def submitted_under(self, location_id: str, idempotency_key: str) -> tuple[Submission, ...]:
-        """What was submitted under a key of ours last, or was found to be the same order as that."""
-        return self._ledger.named(self._ours(self._routing.published_id(location_id), idempotency_key))
+        """What was submitted under a key last, or was found to be the same order as that."""
+        return self._ledger.named(self.identities(self._routing.published_id(location_id), idempotency_key))
 
     def submitted_for(self, location_id: str, request_id: str) -> tuple[Submission, ...]:
         """What was submitted for a request, also under secret keys that were dropped since."""
@@ -131,7 +129,7 @@ class SubmissionKeys:
         :meth:`has_one_reference`.
         """
         location, period = self._routing.published_id(location_id), identity.period_of(at)
-        own = self._ours(location, idempotency_key)
+        own = self.identities(location, idempotency_key)
         names: Mapping[identity.Kind, str] = outline.get("names", {})
         others = [identity.Identity(kind, (digest,)) for kind, digest in names.items() if kind != "idempotency_key"]
         # An order whose content is lost equals no other.
@@ -150,10 +148,6 @@ class SubmissionKeys:
             alike=(outline.get("alike", content),),
             is_paid=True,
         )
-
-    def _ours(self, location: str, idempotency_key: str) -> tuple[identity.Identity, ...]:
-        keys = self._identity_keys
-        return identity.identities(location, content=b"", keys=keys, idempotency_key=idempotency_key)
 
     def _known(self, location: str, token: str | None) -> str | None:
         """The id of a validation that no key opens any more, if something was submitted with it; otherwise None."""

@@ -14,7 +14,7 @@ from levelup_ov.event_settings import EVENTS
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import Site
-from tests.ucp.agent import AGENTS, BUYER, Agent, amounts, dish, item, messages
+from tests.ucp.agent import AGENTS, BUYER, Agent, amounts, dish, item, messages, pays_by_card
 from tests.ucp.agent_platform import HOOK, Platform, new_key, served, watch
 
 
@@ -91,10 +91,13 @@ def test_a_refused_basket_is_charged_once_at_most(paying: Site, merchant: str, u
 
 @pytest.mark.rule("UCP-13", "META-7", "WEB-1")
 @pytest.mark.parametrize("action", ["get", "complete"])
-def test_a_charge_under_a_dropped_key_is_found(make_site: MakeSite, clock: Clock, action: str) -> None:
+@pytest.mark.parametrize("tender", ["levelup", "card"])
+def test_an_order_under_a_dropped_key_is_found(make_site: MakeSite, clock: Clock, tender: str, action: str) -> None:
     old, new = new_secret_key(), new_secret_key()
     first = make_site(LEVELUP_OV_SECRET_KEYS=old, **AGENTS)
-    pays = pays_by_levelup(first.connect_merchant(), first.connect_user())
+    pays = pays_by_card()
+    if tender == "levelup":
+        pays = pays_by_levelup(first.connect_merchant(), first.connect_user())
     session = Agent(first.app).session(fulfillment={"methods": [{"notes": "sandbox:lost-answer"}]})
     with pytest.MonkeyPatch.context() as patch:
         unanswered = Failure("outcome_unknown", "the provider does not answer")
@@ -108,4 +111,4 @@ def test_a_charge_under_a_dropped_key_is_found(make_site: MakeSite, clock: Clock
     site = make_site(LEVELUP_OV_SECRET_KEYS=new, **AGENTS)
     done = Agent(site.app).act(session, action, pays if action == "complete" else None).json
     assert (done["status"], done["order"]["label"]) == ("completed", "1")
-    assert (site.meals(), len(site.unrefunded()), len(site.refunded())) == (1, 1, 0)
+    assert (site.meals(), len(site.unrefunded()), len(site.refunded())) == (1, tender == "levelup", 0)
