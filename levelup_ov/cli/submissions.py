@@ -138,7 +138,7 @@ def reconcile(limit: int, seconds: float) -> None:
     for each in due:
         if each not in again:
             ledger.looked_again(each)
-    left, findings = everything - len(unknown), 0
+    left, later, findings = everything - len(unknown), 0, 0
     for position, submission in enumerate(run.due(unknown + again), start=1):
         began = time.monotonic()
         try:
@@ -146,10 +146,17 @@ def reconcile(limit: int, seconds: float) -> None:
             findings += is_finding
             run.answered(submission.account)
         except Failure as failure:
-            left += 1
             move = _moved(submission)
             run.failed(submission.account, time.monotonic() - began, answered=bool(move))
-            outcome = f"still unknown: {failure.message}{move}"
+            if submission.ended == "refused":
+                # It was told as refused, so nobody waits for this look.
+                later += 1
+                if submission.is_last_look:
+                    ledger.looked_again(submission)
+                outcome = f"refused, and not looked up again: {failure.message}{move}"
+            else:
+                left += 1
+                outcome = f"still unknown: {failure.message}{move}"
         except Exception as error:
             # One submission must not stop the others.
             log.error("submission_not_reconciled", extra={"submission": submission.id}, exc_info=error)
@@ -158,7 +165,7 @@ def reconcile(limit: int, seconds: float) -> None:
         total = len(unknown) + len(again)
         click.echo(f"[{position}/{total}] {submission.id} {submission.location}: {one_line(outcome)}")
     left += run.skipped
-    resolved = everything + len(again) - left
+    resolved = everything + len(again) - left - later
     if run.skipped:
         click.echo(f"{run.skipped} left for the next run: out of time, or the provider does not answer", err=True)
     looks = f", {findings} for a person to look at" if findings else ""

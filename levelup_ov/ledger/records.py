@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from levelup_ov.domain.outcome import mischarge
-from levelup_ov.domain.submission import Ended, Finding, State
+from levelup_ov.domain.submission import LOOKED_AGAIN, Ended, Finding, State
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)
@@ -80,6 +80,11 @@ class Submission:
     def charge_mismatch(self) -> bool:
         """Whether the provider charged a different amount than requested (PAY-4)."""
         return mischarge(self.expected_charge, self.charged) is not None
+
+    @property
+    def is_last_look(self) -> bool:
+        """Whether it was settled so long ago that the last of its later looks is due (SUB-12)."""
+        return self.settled_at is None or self.seen_at - self.settled_at >= LOOKED_AGAIN[-1]
 
     @property
     def version(self) -> str:

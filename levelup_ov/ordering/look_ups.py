@@ -8,7 +8,7 @@ from collections.abc import Callable
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.request import OrderRequest
-from levelup_ov.domain.submission import LOOKED_AGAIN, Finding
+from levelup_ov.domain.submission import Finding
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.addresses import moved, own_trace
 from levelup_ov.ordering.metadata import MetadataKeeper
@@ -54,8 +54,7 @@ class LookUps:
         """
 
         def find_order(found: Submission) -> Settlement | None:
-            is_over = found.settled_at is None or found.seen_at - found.settled_at >= LOOKED_AGAIN[-1]
-            return self._find_here(found, context) if is_over else self.find_order(found, context)
+            return self._find_here(found, context) if found.is_last_look else self.find_order(found, context)
 
         return self._reconciler.look_again(submission, find_order)
 

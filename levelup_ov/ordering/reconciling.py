@@ -104,7 +104,7 @@ class Reconciler:
 
         :raises Failure: ``outcome_unknown``: the provider could not be asked, or another attempt is in progress.
         """
-        settlement = self._asked(submission, find_order)
+        settlement = self._asked(submission, find_order, _not_known)
         finding: Finding | None = None
         if settlement is not None:
             finding = self._outcomes.finding(submission, settlement.placed)
@@ -163,16 +163,21 @@ class Reconciler:
             raise outcome_unknown(f"nothing was changed: {clash}") from None
         log.warning("submission_settled_by_hand", extra=facts)
 
-    def _asked(self, submission: Submission, ask: Callable[[Submission], Any]) -> Any:
+    def _asked(
+        self,
+        submission: Submission,
+        ask: Callable[[Submission], Any],
+        unknown: Callable[[str], Failure] = outcome_unknown,
+    ) -> Any:
         try:
             return ask(submission)
         except Disproved:
             raise
         except Failure as failure:
-            raise outcome_unknown(f"the provider was asked, but: {failure.message}") from None
+            raise unknown(f"the provider was asked, but: {failure.message}") from None
         except Exception as error:
             log.error("submission_look_up_failed", extra=facts_of(submission), exc_info=error)
-            raise outcome_unknown("the provider was asked, but its answer was not understood") from None
+            raise unknown("the provider was asked, but its answer was not understood") from None
 
     def _look(
         self,
@@ -283,3 +288,8 @@ def _became(submission: Submission | None) -> str:
         return "it has been settled in the meantime, and that was taken back"
     order = "" if submission.order_id is None else f", order {submission.order_id}"
     return f"it is {submission.state} by now{order}"
+
+
+def _not_known(why: str) -> Failure:
+    """Of what was told as not placed: sending it again would be another order."""
+    return Failure("outcome_unknown", why)

@@ -82,3 +82,29 @@ def test_a_refusal_of_another_call_is_not_looked_up_again(tmp_path: Path) -> Non
     with scripted_service(tmp_path) as one:
         assert one.submit(key="a", items=[{"item": {"provider_id": "ghost", "quantity": 1}}]).status == 422
         assert [(row.ended, row.look_again_at) for row in one.rows()] == [("unsent", None)]
+
+
+@pytest.mark.rule("SUB-12")
+def test_a_refused_order_that_cannot_be_looked_up_is_not_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its channel was told; so the provider's failures wake nobody, and the looks end after a day."""
+
+    def fails(*_: Any) -> None:
+        raise Unanswered("provider_timeout", "no answer", sent=True)
+
+    with scripted_service(tmp_path) as one:
+        refuse_first(one)
+        assert one.submit(key="a").code == "item_unavailable"
+        monkeypatch.setattr(SandboxAdapter, "find_order", fails)
+        for seconds in (61, 600, 24 * 3600):
+            one.clock.advance(seconds=seconds)
+            status, output = reconcile(one)
+            assert (
+                status == 0 and "refused, and not looked up again: the provider was asked, but: no answer\n" in output
+            )
+            assert output.endswith("0 resolved, 0 still unknown\n")
+        # The last looks are over, one by one.
+        for _ in range(3):
+            reconcile(one)
+        assert reconcile(one) == (0, "0 resolved, 0 still unknown\n")
