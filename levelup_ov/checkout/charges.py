@@ -291,13 +291,15 @@ class Charges:
 
         :raises Failure: the platform gives no answer that can be used.
         """
-        since = from_ms(order.created_at) - CLOCKS_APART
+        asked_at = from_ms(order.created_at)
+        # The second hour is for a copy that comes late. What the user buys on the next day is none.
+        since, until = asked_at - CLOCKS_APART, asked_at + 2 * CLOCKS_APART
         copies: History = []
         page: int | None = 1
         with self._levelup.calls(context.deadline, context.calls) as calls:
             while page is not None and page <= MOST_PAGES:
                 found, page = calls.listed_orders(user.token, page)
-                copies += may_be_a_copy(found, order.location_id, order.spend, order.tip, since)
+                copies += may_be_a_copy(found, order.location_id, order.spend, order.tip, since, until)
                 if any(isinstance(each, PastOrder) and each.created_at < since for each in found):
                     break  # they are newest first
         return copies

@@ -158,12 +158,17 @@ def may_be_ours(history: Iterable[PastOrder | UnreadOrder], *, location_id: int)
 
 
 def may_be_a_copy(
-    history: Iterable[PastOrder | UnreadOrder], location_id: int, spend: Cents, tip: Cents, since: datetime
+    history: Iterable[PastOrder | UnreadOrder],
+    location_id: int,
+    spend: Cents,
+    tip: Cents,
+    since: datetime,
+    until: datetime,
 ) -> list[PastOrder]:
-    """The orders of a user that may be a copy of a charge that LevelUp has refused, since then.
+    """The orders of a user that may be a copy of a charge that LevelUp has refused, made between these times.
 
     A copy is the same call, so it charges the same amounts. Nothing is known to be wrong, unlike where a charge was not
     answered: a meal at the counter must not look like it.
     """
     read = [each for each in may_be_ours(history, location_id=location_id) if isinstance(each, PastOrder)]
-    return [each for each in read if (each.spend, each.tip) == (spend, tip) and each.created_at >= since]
+    return [each for each in read if (each.spend, each.tip) == (spend, tip) and since <= each.created_at <= until]

@@ -149,6 +149,9 @@ class Refunds:
         :raises Failure: ``invalid_member``: it is another one; or it cannot be read now.
         """
         merchant = self._connections.access_again("merchant", order.merchant, context)
+        if merchant.connection.levelup_id is None:
+            words = "LevelUp has never said which merchant this is, so the charge cannot be read: refund it there"
+            raise Failure("invalid_member", f"{words}, and settle the case without its UUID")
         with self._levelup.calls(context.deadline, context.calls) as calls:
             reported = self._read(calls, merchant, uuid)
         if reported is None:
@@ -156,7 +159,7 @@ class Refunds:
         if not order.user:
             return  # only its row in the ledger was left, so nothing is known to compare
         differs = []
-        if reported.location_id != order.location_id:
+        if reported.location_id not in (order.location_id, None):
             differs.append(f"is at location {reported.location_id}, this order at {order.location_id}")
         if order.doubt is None and (charged := reported.spend + reported.tip) != order.gross:
             differs.append(f"is of {charged} cents, this order of {order.gross}")

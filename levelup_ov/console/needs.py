@@ -57,7 +57,7 @@ _CASES: Mapping[str, Advice] = {
         ("not_connected", "no longer connected", _SETTLED),
         ("charge_unproven", "orders that may be charged", _SETTLED),
         ("charge_of_another_order", "the charge of another order", _SETTLED),
-        ("stray_charge", "orders that were ruled out and may be charged", _SETTLED),
+        ("stray_charge", "ruled out or refused, and may be charged", _SETTLED),
         ("meal_unproven", "charged orders that may be at the restaurant", _SETTLED),
         ("cancellation_unproven", "cancellations that are not proven", _SETTLED),
         ("canceled_not_refunded", "canceled, and not refunded", _SETTLED),

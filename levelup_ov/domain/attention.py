@@ -32,7 +32,7 @@ REMEDIES: Mapping[str, str] = {
     "refund_unproven": "it is unknown whether a charge was refunded: ask LevelUp; if it was not, give the money back; "
     f"then {_SETTLE}",
     "refunded_in_part": f"LevelUp gave back another amount than was charged: give back the rest, and {_SETTLE}",
-    "stray_charge": f"an order that was ruled out may have been charged: ask LevelUp, and {_SETTLE}",
+    "stray_charge": f"a charge that was ruled out, or refused, may have been made: ask LevelUp, and {_SETTLE}",
     "submitted_and_refunded": f"the restaurant has an order whose charge was to be given back: call it, and {_SETTLE}",
     "two_charges_for_one_order": "LevelUp charged one order twice: ask LevelUp to refund one of the two",
 }

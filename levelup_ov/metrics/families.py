@@ -79,6 +79,6 @@ WATCHED = (
     "order_disputed", "order_of_another_submission", "submission_restored_to_ledger",
     "refund_impossible", "order_needs_settling", "charge_exists_but_ruled_out", "two_charges_for_one_order",
     "charge_of_another_order", "submitted_and_refunded", "levelup_app_credentials_refused",
-    "events_parked", "provider_address_changed",
+    "events_parked", "provider_address_changed", "secret_key_missing",
 )  # fmt: skip
 """Events that a person has to look at each time: shown as 0 before the first, so that its increase is seen."""

@@ -99,6 +99,7 @@ def test_a_refused_charge_is_never_completed_again(site: Site, merchant: str, cl
         {"tip_amount": 100, "total_amount": 1170},
         {"location_id": 12},
         {"refunded_at": "2030-06-03T16:20:00Z"},
+        {"created_at": "2030-06-04T16:10:00Z"},
     ],
     ids=str,
 )
