@@ -577,12 +577,12 @@ def test_a_ledger_that_lost_the_mark_gets_it_back(world: World, monkeypatch: pyt
             monkeypatch.setattr(world.ledger, "lose", lose_once)
         raise Unanswered("provider_timeout", "no answer", sent=True)
 
-    def lose_once(id: str) -> None:
+    def lose_once(id: str, **kept: Any) -> None:
         # The second time, after the mark was set again, the process ends.
         if tries:
             raise Dies
         tries.append(id)
-        lose(id)
+        lose(id, **kept)
 
     lose, tries = world.ledger.lose, list[str]()
     try:
