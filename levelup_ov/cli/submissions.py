@@ -6,6 +6,7 @@ import getpass
 import json
 import logging
 import time
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, get_args
 
@@ -19,6 +20,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
 from levelup_ov.domain.words import counted, one_line
 from levelup_ov.ledger.corrections import Corrections
+from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.operator_actions import actions_of
 from levelup_ov.ledger.records import Submission, Superseded
@@ -138,9 +140,11 @@ def reconcile(limit: int, seconds: float) -> None:
     for each in due:
         if each not in again:
             ledger.looked_again(each)
-    left, later, findings = everything - len(unknown), 0, 0
-    for position, submission in enumerate(run.due(unknown + again), start=1):
+    left, later, findings, waiting = everything - len(unknown), 0, 0, unknown + again
+    tried: set[str] = set()
+    for position, submission in enumerate(run.due(waiting), start=1):
         began = time.monotonic()
+        tried.add(submission.id)
         try:
             outcome, is_finding = _look(submission)
             findings += is_finding
@@ -152,8 +156,9 @@ def reconcile(limit: int, seconds: float) -> None:
                 # It was told as refused, so nobody waits for this look.
                 later += 1
                 if submission.is_last_look:
-                    ledger.looked_again(submission)
-                outcome = f"refused, and not looked up again: {failure.message}{move}"
+                    with suppress(LedgerUnavailable):
+                        ledger.looked_again(submission)
+                outcome = f"refused, and not looked up now: {failure.message}{move}"
             else:
                 left += 1
                 outcome = f"still unknown: {failure.message}{move}"
@@ -162,9 +167,9 @@ def reconcile(limit: int, seconds: float) -> None:
             log.error("submission_not_reconciled", extra={"submission": submission.id}, exc_info=error)
             left += 1
             outcome = f"still unknown: {type(error).__name__}"
-        total = len(unknown) + len(again)
-        click.echo(f"[{position}/{total}] {submission.id} {submission.location}: {one_line(outcome)}")
-    left += run.skipped
+        click.echo(f"[{position}/{len(waiting)}] {submission.id} {submission.location}: {one_line(outcome)}")
+    skipped = [each.ended == "refused" for each in waiting if each.id not in tried]
+    left, later = left + skipped.count(False), later + skipped.count(True)
     resolved = everything + len(again) - left - later
     if run.skipped:
         click.echo(f"{run.skipped} left for the next run: out of time, or the provider does not answer", err=True)

@@ -235,8 +235,7 @@ class Ledger:
         reference: Callable[[int], str],
     ) -> str:
         """The reference that a claim of these identities would have; for the arguments see :meth:`claim`."""
-        kinds = {digest: identity.kind for identity in identities for digest in identity.digests}
-        matches = self.database.run(lambda cursor, _: self._matches(cursor, kinds))
+        matches = self.database.run(lambda cursor, _: self._matches(cursor, _kinds(identities)))
         if not matches:
             return reference(0)
         return str(following(matches, identities, content, alike, reference)["reference"])
