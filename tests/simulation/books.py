@@ -39,7 +39,8 @@ def faults_of(world: World) -> Iterator[tuple[str, str]]:
     placed = [row for row in world.rows if row.state == "placed"]
     for row in world.rows:
         # A guest whose row is lost is told what a try of an older state ends with, and does not ask again.
-        is_left = world.is_replaying and row.state == "unknown" and world.ledger_lost is not None
+        was_kept_out = world.ledger_lost is not None or "ledger hangs" in world.met
+        is_left = world.is_replaying and row.state == "unknown" and was_kept_out
         if row.state not in ("placed", "not_placed") and not is_left:
             yield LOST, f"a submission is {row.state} for good"
     for row in placed:
@@ -80,7 +81,7 @@ def _answers(
             yield ANOTHERS, f"the order of {who} runs on the account of {order.account}"
     finals = [code for code in story.finals if code and code not in NOT_CONCLUSIVE]
     # Where the row is lost, what ends before the reference is looked at again is believed: no gateway can know. A host
-    # that is placing the order knows, and writes the row again, unless its ledger hangs until it has to answer.
+    # that is placing the order knows, and writes the row again, unless it is frozen or killed, or its ledger hangs.
     looked = max(world.ledger_lost or 0.0, world.kept_from_writing.get(who, 0.0))
     is_lost = all(order.reference in world.lost for order in held) and (
         world.provider.refuses_first or world.placing_calls.get(who, 0.0) <= looked

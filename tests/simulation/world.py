@@ -324,7 +324,10 @@ class World:
         self.placing_calls: dict[str | None, float] = {}
         """When the last placing call of a guest came to the provider."""
         self.kept_from_writing: dict[str | None, float] = {}
-        """When a ledger that hung kept a host, which was placing an order as rows were lost, from writing it again."""
+        """When a host that was placing an order as rows were lost could not write it again.
+
+        Its ledger hung, or it was frozen or killed.
+        """
         self.is_calm = False
         self.frozen_until = 0.0
         """Until when some host was frozen."""
@@ -511,9 +514,16 @@ class World:
             self.unnamed_freezes -= seconds
         self.met.append("frozen host")
         self.say(f"  host {process.name} is frozen for {seconds:.0f} s")
+        self._keep_from_writing(process)
         process.frozen_until = self.kernel.now + seconds
         self.frozen_until = max(self.frozen_until, process.frozen_until)
         process.slept += seconds
+
+    def _keep_from_writing(self, process: Process) -> None:
+        """Nothing that this process works on can be written again now, if rows were lost since it began."""
+        for call in self._calls():
+            if call.process is process and call.began < (self.ledger_lost or 0.0):
+                self.kept_from_writing[call.guest] = self.kernel.now
 
     def freeze_at_send(self, process: Process, seconds: float) -> None:
         self.met.append("frozen at send")
@@ -530,6 +540,7 @@ class World:
             return
         self.met.append("killed")
         self.say(f"  the worker of host {process.name} is killed")
+        self._keep_from_writing(process)
         process.is_dead = True
         for connection in self.network.connections:
             if connection.client.process is process:
