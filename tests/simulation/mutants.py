@@ -270,7 +270,7 @@ def sockets_close() -> AbstractContextManager[object]:
     return _all(patch(network.Socket, "reset", _nothing), patch(network.Socket, "limit_sending", _nothing))
 
 
-def _not_recorded(self: OutcomeRecorder, id: str, settlement: Any) -> None:
+def _not_recorded(self: OutcomeRecorder, id: str, settlement: Any, was: object = None) -> None:
     self._ledger.fail(id)
 
 
