@@ -559,7 +559,8 @@ class Ledger:
 
         def check(cursor: Any) -> None:
             # From here on, nobody begins to repeat it until this transaction ends.
-            self._sql.hold.first(cursor, {"this": submission.id})
+            if self._sql.hold.first(cursor, {"this": submission.id}) is None:
+                raise Superseded("rule_out", None)
             if (wait := self._wait(cursor, submission, grace, asked_at)) > timedelta(0):
                 raise TooEarly(wait)
 

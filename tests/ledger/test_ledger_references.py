@@ -118,6 +118,27 @@ def test_unsent_or_ruled_out_keeps_reference_and_time(ledger: Ledger, clock: Clo
     assert [each.id for each in ledger.followers(shown(ledger, first.id))] == [second.id, third.id, fourth.id]
 
 
+@pytest.mark.rule("SUB-10")
+def test_what_the_ledger_loses_while_it_is_ruled_out_is_not(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = lost(ledger, named(ledger))
+    ledger.absence(row, grace=GRACE)
+    clock.advance(GRACE)
+    whole = Ledger.absence
+
+    def absence(*arguments: Any, **named: Any) -> timedelta:
+        left = whole(*arguments, **named)
+        with ledger.database.engine.begin() as connection:
+            for table in ("sights", "identities", "submissions"):
+                connection.execute(text(f"DELETE FROM {table}"))
+        return left
+
+    monkeypatch.setattr(Ledger, "absence", absence)
+    with pytest.raises(Superseded):
+        ledger.rule_out(row, grace=GRACE)
+
+
 @pytest.mark.rule("SUB-11")
 @pytest.mark.parametrize("how", ["refused", "fenced", "other content", "window over"])
 def test_the_generation_grows_only_when_nothing_may_arrive(ledger: Ledger, clock: Clock, how: str) -> None:
