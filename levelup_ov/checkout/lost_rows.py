@@ -95,6 +95,18 @@ class LostRows:
                 log.error("two_charges_for_one_order", extra={"order": order.id, "uuid": order.uuid, "other": other})
         return True
 
+    def changed(
+        self, order: StoredOrder, key: SubmissionKey | None, change: Callable[[], StoredOrder | None]
+    ) -> StoredOrder | None:
+        """What ``change`` returns of ``order``; if that is None because the row is lost, once more on the kept row.
+
+        For ``key`` see :meth:`keep`.
+        """
+        done = change()
+        if done is None and self.keep(order, key):
+            done = change()
+        return done
+
     def keep_charge(self, order: StoredOrder, key: SubmissionKey) -> None:
         """Write the charge of an order into the ledger again, if it has lost it: ``key`` charges nothing more."""
         if self._submissions.ledger.show(order.id) is not None:

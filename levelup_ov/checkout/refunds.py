@@ -359,9 +359,7 @@ class Refunds:
         assert reported.refunded_at is not None
         change = partial(_as_refunded, at=to_ms(reported.refunded_at), more=more)
         try:
-            done = self._store.change_locked(order.id, change)
-            if done is None and self._lost_rows.keep(order, key):
-                done = self._store.change_locked(order.id, change)
+            done = self._lost_rows.changed(order, key, partial(self._store.change_locked, order.id, change))
             if done is None:
                 # Somebody else has recorded the refund.
                 return self._store.order(order.id) or order

@@ -131,9 +131,8 @@ class Submitter:
         if order.state in ("refunding", "refunded"):
             return order
         # The request that has just charged it already has the lease.
-        taken = self._leases.take(order, held=order.state == "charged", state="submitting")
-        if taken is None and self._lost_rows.keep(order, key):
-            taken = self._leases.take(order, held=order.state == "charged", state="submitting")
+        take = partial(self._leases.take, order, held=order.state == "charged", state="submitting")
+        taken = self._lost_rows.changed(order, key, take)
         if taken is None:
             raise in_progress("this order is being submitted")
         # An earlier request has charged it, and may have submitted it.
@@ -259,7 +258,9 @@ class Submitter:
         return list(found or self._service.keys.submitted_for(place, order.id))
 
     def _find(self, order: StoredOrder, context: RequestContext, is_new: bool) -> Mapping[str, Any] | None:
-        """The provider's answer for an order; None: it is proven that the provider has none. ``is_new``: see there.
+        """The provider's answer for an order; None: it is proven that the provider has none.
+
+        For ``is_new`` see :meth:`settle`.
 
         :raises Failure: it cannot be found now.
         """
@@ -319,10 +320,9 @@ class Submitter:
         notify: What | None = "charge_mismatch" if self._is_mischarged(order, expected) else None
         values: dict[str, Any] = {"state": "submitted", "submitted": written, "held": None, **_known(order)}
         sources: tuple[OrderState, ...] = ("submitting", "charged")
+        change = partial(self._store.change_order, order.id, sources, values=values, notify=notify)
         try:
-            done = self._store.change_order(order.id, sources, values=values, notify=notify)
-            if done is None and self._lost_rows.keep(order, key):
-                done = self._store.change_order(order.id, sources, values=values, notify=notify)
+            done = self._lost_rows.changed(order, key, change)
         except LedgerUnavailable:
             if self._leases.has_ended(order.held):
                 raise
@@ -378,9 +378,8 @@ class Submitter:
         :raises Failure: ``refund_pending``, ``refund_impossible``.
         """
         values = {"state": "refunding", "problem": problem(failure), "held": self._leases.new(), **_known(order)}
-        taken = self._store.change_order(order.id, ("submitting",), held=order.held, values=values)
-        if taken is None and self._lost_rows.keep(order, key):
-            taken = self._store.change_order(order.id, ("submitting",), held=order.held, values=values)
+        give_up = partial(self._store.change_order, order.id, ("submitting",), held=order.held, values=values)
+        taken = self._lost_rows.changed(order, key, give_up)
         if taken is None:
             raise in_progress("another request is processing this order")
         facts = {"order": order.id, "code": failure.code}

@@ -140,8 +140,8 @@ def reconcile(limit: int, seconds: float) -> None:
     for each in due:
         if each not in again:
             ledger.looked_again(each)
-    left, later, findings, waiting = everything - len(unknown), 0, 0, unknown + again
-    tried: set[str] = set()
+    waiting, tried = unknown + again, set[str]()
+    left, later, findings = everything - len(unknown), 0, 0
     for position, submission in enumerate(run.due(waiting), start=1):
         began = time.monotonic()
         tried.add(submission.id)
