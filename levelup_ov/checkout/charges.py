@@ -25,7 +25,15 @@ from levelup_ov.checkout.connections import CUT_OFF, Access, Connections
 from levelup_ov.checkout.failed_orders import case, in_progress, problem
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.lost_rows import LostRows
-from levelup_ov.checkout.proof import Charge, PastOrder, UnreadOrder, differences, may_be_a_copy, may_be_ours
+from levelup_ov.checkout.proof import (
+    Charge,
+    PastOrder,
+    UnreadOrder,
+    differences,
+    may_be_a_copy,
+    may_be_ours,
+    may_be_since,
+)
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import LOOKS, CheckoutStore, Connected, StoredOrder, UuidTaken
 from levelup_ov.domain.checkout import CheckoutOrder, Delivery
@@ -46,7 +54,9 @@ from levelup_ov.transport.placement import Placement
 MOST_PAGES = 20
 """The most pages of a user's orders read for one look."""
 CLOCKS_APART = timedelta(hours=1)
-"""By how much LevelUp's clock and ours may differ where a look compares times."""
+"""By how much LevelUp's clock and ours may differ where a look for a copy compares times."""
+MADE_BEFORE = timedelta(days=1)
+"""How much older than a charge an order of the user's is that cannot be this charge, whatever the clocks say."""
 MOST_EXPECTED = 50
 """Of how many charges of a user, the newest, it is checked that they are in the user's orders."""
 
@@ -251,7 +261,8 @@ class Charges:
         if found is not None and self._store.is_another_charging(order):
             # A similar order may be that one, which is settled first.
             return self._next_look(order, order.looks)
-        # Another order's UUID may have become known in between.
+        # Another order's UUID may have become known in between. One of years ago may not have been readable before.
+        found = found and may_be_since(found, from_ms(order.created_at) - MADE_BEFORE)
         if found := self._unknown_of(order, found):
             return self._stray(order, found, "an order that was ruled out may have been charged")
         if found is None:

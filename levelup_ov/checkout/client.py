@@ -560,14 +560,16 @@ def _listed_order(entry: JSONObject) -> PastOrder | UnreadOrder:
         return _past_order(entry.member("order"))
     except Unanswered:
         content = json.dumps(entry.value, sort_keys=True, default=str)
-        uuid, location_id = f"unread-{hashlib.sha256(content.encode()).hexdigest()[:16]}", None
+        uuid, location_id, created_at = f"unread-{hashlib.sha256(content.encode()).hexdigest()[:16]}", None, None
     with suppress(Unanswered):
         order = entry.member("order")
         with suppress(Unanswered):
             location_id = order.integer("location_id", None)
+        with suppress(Unanswered):
+            created_at = order.instant("created_at")
         if UUID.fullmatch(told := order.identifier("uuid")):
             uuid = one_case(told)
-    return UnreadOrder(uuid, location_id)
+    return UnreadOrder(uuid, location_id, created_at)
 
 
 def _past_order(answer: JSONObject) -> PastOrder:

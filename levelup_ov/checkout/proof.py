@@ -58,11 +58,12 @@ class PastOrder:
 class UnreadOrder:
     """An order of a user's history that cannot be read. ``uuid``: its own, or one that is made of all that it says.
 
-    ``location_id``: None if not known. Whether it was refunded is not known.
+    ``location_id``, ``created_at``: None if not known. Whether it was refunded is not known.
     """
 
     uuid: str
     location_id: int | None
+    created_at: datetime | None = None
     refunded_at: None = None
 
 
@@ -155,6 +156,11 @@ def may_be_ours(history: Iterable[PastOrder | UnreadOrder], *, location_id: int)
     charged different ones, and times are not, because its clock may differ from ours.
     """
     return [each for each in history if each.location_id in (location_id, None) and each.refunded_at is None]
+
+
+def may_be_since(history: Iterable[PastOrder | UnreadOrder], since: datetime) -> list[PastOrder | UnreadOrder]:
+    """The orders of a history that may have been made since then."""
+    return [each for each in history if each.created_at is None or each.created_at >= since]
 
 
 def may_be_a_copy(

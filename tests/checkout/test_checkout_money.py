@@ -344,6 +344,7 @@ def test_no_charge_is_given_up_while_one_may_arrive(
 def ruled_out(site: Site, merchant: str, user: str, clock: Clock) -> Any:
     """A charge of which LevelUp says that it never came; what charges it, later."""
     kept: list[Any] = []
+    site.levelup.now = clock.now
     site.line.keeps["/completed_orders"] = kept
     body = order(merchant, user, discount_amount=0)
     assert site.charge(body, "K").error["code"] == "outcome_unknown"
@@ -398,6 +399,34 @@ def test_what_a_person_took_for_another_is_no_case_again(site: Site, merchant: s
         clock.now += timedelta(minutes=minutes)
         assert site.reconcile()[0] == 0
     assert len(site.unrefunded()) == 1
+
+
+@pytest.mark.rule("WEB-4")
+@pytest.mark.parametrize(
+    ("other", "is_case"),
+    [
+        ({"created_at": "2015-06-03T16:00:00Z"}, False),
+        ({"created_at": "2015-06-03T16:00:00Z", "spend_amount": None}, False),
+        ({"created_at": "2030-06-02T15:00:00Z"}, False),
+        ({"created_at": "2030-06-02T17:00:00Z"}, True),
+        ({"created_at": "2030-06-02T17:00:00Z", "spend_amount": None}, True),
+        ({"created_at": "some day"}, True),
+        ({"created_at": None}, True),
+    ],
+    ids=str,
+)
+def test_an_order_of_days_before_is_no_stray(
+    site: Site, merchant: str, user: str, clock: Clock, other: Any, is_case: bool
+) -> None:
+    """LevelUp did not show it when the charge was ruled out."""
+    site.line.faults["/users/orders"] = [refusal(403, "user", "permission")] * 40
+    ruled_out(site, merchant, user, clock)
+    clock.set("2030-06-03T16:07Z")
+    before = past({"uuid": "before", "spend_amount": 1070, "total_amount": 1070})
+    before["order"] |= other
+    site.line.faults["/users/orders"] = [(200, [before]), (204, b"")]
+    assert site.reconcile()[0] == int(is_case)
+    assert ("before" in site.command("cases")[1]) == is_case
 
 
 @pytest.mark.rule("WEB-4")
