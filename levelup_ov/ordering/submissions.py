@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -40,6 +40,7 @@ from levelup_ov.ordering.outcomes import (
     OutcomeRecorder,
     Settlement,
     facts_of,
+    is_placed,
     not_its_own,
     order_facts,
     outcome_unknown,
@@ -115,6 +116,9 @@ class Submissions:
                         except LedgerUnavailable:
                             # An earlier request has sent it.
                             raise outcome_unknown("what was found cannot be recorded") from None
+                        except Failure:
+                            if (settlement := self._recorded_since(submission)) is None:
+                                raise
                         if settlement is not None:
                             return settlement
                     case _:
@@ -185,6 +189,16 @@ class Submissions:
                 now=key.now,
                 claims=claims,
             )
+
+    def _recorded_since(self, submission: Submission) -> Settlement | None:
+        """The order of an unknown submission, if somebody else has found it while this request looked for it.
+
+        Who is told that it is unknown may order again under another key, which is another order once this one is known.
+        """
+        with suppress(LedgerUnavailable), limits.extended(self.settling_time):
+            if is_placed(found := self.ledger.show(submission.id)):
+                return replay(found)
+        return None
 
     def knows(self, key: SubmissionKey) -> bool:
         """Whether the ledger has this submission, or one that it may repeat. :raises Failure: it cannot be read."""

@@ -439,6 +439,21 @@ def test_a_new_key_for_an_unknown_order_finds_it_out(world: World) -> None:
     assert world.submit("c") == "p-2"
 
 
+@pytest.mark.rule("SUB-4", "SUB-5")
+def test_what_another_host_has_found_meanwhile_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert world.submit(answer="lost") == "outcome_unknown"
+    world.orders[world.sent[0].reference] = "p-late"
+    finds = world.find_order
+
+    def hang(submission: Submission) -> Settlement | None:
+        monkeypatch.setattr(world, "find_order", finds)
+        assert world.submit() == "p-late"
+        raise Unanswered("provider_timeout", "no answer", sent=True)
+
+    monkeypatch.setattr(world, "find_order", hang)
+    assert world.submit() == "p-late"
+
+
 @pytest.mark.rule("SUB-12")
 def test_a_late_order_that_was_ruled_out_is_reported_to_a_person(
     world: World, caplog: pytest.LogCaptureFixture
