@@ -33,7 +33,7 @@ from levelup_ov.app import create_app
 from levelup_ov.config import DEVELOPMENT_API_KEY, load_settings
 from levelup_ov.event_settings import EVENTS, PREFIX
 from levelup_ov.ledger.identity import Identity
-from levelup_ov.ledger.ledger import Claimed
+from levelup_ov.ledger.records import Claimed
 from tests.faults.processes import line, process
 from tests.faults.stack import API_KEY, Stack, environment
 
@@ -239,7 +239,7 @@ def _place(app: Any, number: int) -> None:
     """Put an order into the ledger."""
     ledger = app.extensions["levelup_ov"].submissions.ledger
     identity = Identity("idempotency_key", (f"{number:064x}",))
-    claim = ledger.claim(
+    claim = ledger.claims.claim(
         account="bench", location="bench.main", identities=(identity,), content=(f"{number:064x}",), lease=_MINUTE
     )
     assert isinstance(claim, Claimed)

@@ -66,7 +66,7 @@ def _write(url: str, started: Any, stopped: Any, found: Any) -> None:
             began = time.perf_counter()
             digest = os.urandom(32).hex()
             identity = Identity("order_number", (digest,))
-            claim = ledger.claim(
+            claim = ledger.claims.claim(
                 account="a0", location="a0.main", identities=(identity,), content=(digest,), lease=timedelta(seconds=30)
             )
             assert isinstance(claim, Claimed)

@@ -12,14 +12,22 @@ from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Claimed
 
 
+class ForgetfulClaims:
+    """Grants every claim."""
+
+    def claim(self, *, reference: Callable[[int], str], **_: Any) -> Claimed:
+        return Claimed(str(uuid.uuid4()), reference(0))
+
+
 class ForgetfulLedger(Ledger):
-    """Grants every claim and writes nothing."""
+    """Writes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.claims = ForgetfulClaims()  # type: ignore[assignment]
 
     def reference_key(self, first: bytes) -> bytes:
         return first
-
-    def claim(self, *, reference: Callable[[int], str], **_: Any) -> Claimed:  # type: ignore[override]
-        return Claimed(str(uuid.uuid4()), reference(0))
 
     def begin_sending(self, *_: Any, **__: Any) -> None:
         pass

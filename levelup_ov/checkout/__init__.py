@@ -47,7 +47,7 @@ def open_checkout(
     store = CheckoutStore(ledger.database, ledger.outbox, event_of)
     connections = Connections(store, levelup, Tokens(store, settings.secret_keys), ours.return_url, clock)
     lease = round((settings.submission_deadline + settings.reconcile_grace) * 1000)
-    leases = Leases(store, ledger.observer, lease)
+    leases = Leases(store, ledger.clocks.observer, lease)
     age = timedelta(seconds=settings.charge_age)
     orders = Orders(store, levelup, connections, service, settings.secret_keys, leases, age, clock)
     return Checkout(connections, orders)

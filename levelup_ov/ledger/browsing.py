@@ -88,7 +88,7 @@ class Browser:
     def __init__(self, reading: ReadingDatabase, ledger: Ledger) -> None:
         self._reading = reading
         self._ledger = ledger
-        self._sql = Statements(reading.database, own_clock=ledger.own_clock)
+        self._sql = Statements(reading.database, own_clock=ledger.clocks.own_clock)
 
     def page(self, search: Search, size: int) -> tuple[Sequence[Submission], bool]:
         """The first ``size`` submissions of a search, and whether there are more.
@@ -123,25 +123,25 @@ class Browser:
 
     def backlog(self) -> tuple[Backlog, ...]:
         """The submissions that are not settled, by account and state."""
-        values = {"limit": 20_000, "now": self._ledger.now()}
+        values = {"limit": 20_000, "now": self._ledger.clocks.now()}
         rows = self._reading.read(lambda cursor: self._sql.count_open.all(cursor, values))
         return tuple(Backlog(row.account, row.state, row.number, max(row.age, 0) * _MILLISECOND) for row in rows)
 
     def overdue(self, age: timedelta) -> int:
         """How many submissions were due to be looked up again longer than ``age`` ago (SUB-12), up to 1000."""
-        latest = present(self._ledger.own_clock) - age // _MILLISECOND
+        latest = present(self._ledger.clocks.own_clock) - age // _MILLISECOND
         due = select(_C.id).where(_C.look_again_at < latest).limit(1000).subquery()
-        [row] = self._reading.rows(select(func.count().label("number")).select_from(due), now=self._ledger.now())
+        [row] = self._reading.rows(select(func.count().label("number")).select_from(due), now=self._ledger.clocks.now())
         return int(row.number)
 
     def last_change(self, submission: Submission) -> datetime | None:
         """When the state of a submission changed last; None: on another host, or before this one was started."""
-        observer = self._ledger.observer
+        observer = self._ledger.clocks.observer
         age = observer.now_ms() - submission.since
         return submission.seen_at - age * _MILLISECOND if submission.boot == observer.boot and age >= 0 else None
 
     def _submissions(self, query: Select[Any]) -> list[Submission]:
-        return [submission_of(row) for row in self._reading.rows(query, now=self._ledger.now())]
+        return [submission_of(row) for row in self._reading.rows(query, now=self._ledger.clocks.now())]
 
     def _earlier(self, submission: Submission) -> Iterator[Submission]:
         for _ in range(FOLLOWED):

@@ -31,7 +31,7 @@ class Corrections:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        prepare, now = ledger.database.prepare, present(ledger.own_clock)
+        prepare, now = ledger.database.prepare, present(ledger.clocks.own_clock)
         self._record = prepare(ACTIONS.insert().values(at=now), *_RECORDED)
         row = SUBMISSIONS.c
         self._close = prepare(
@@ -58,7 +58,7 @@ class Corrections:
         """
 
         def work(cursor: Any, _again: bool) -> bool:
-            if closed := self._close.run(cursor, {"this": submission.id, "now": self._ledger.now()}).rowcount:
+            if closed := self._close.run(cursor, {"this": submission.id, "now": self._ledger.clocks.now()}).rowcount:
                 self._note(cursor, "close_finding", submission, by, why)
             return bool(closed)
 
@@ -76,6 +76,6 @@ class Corrections:
             "why": why,
             "before": json.dumps(before),
             "outcome": "done",
-            "now": self._ledger.now(),
+            "now": self._ledger.clocks.now(),
         }
         self._record.run(cursor, values)

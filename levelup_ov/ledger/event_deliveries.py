@@ -85,7 +85,7 @@ class EventDeliveries:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._database = ledger.database
-        prepare, own = ledger.database.prepare, ledger.own_clock
+        prepare, own = ledger.database.prepare, ledger.clocks.own_clock
         now = present(own)
         receiver, subject = _C.receiver == bindparam("receiver"), _C.subject == bindparam("subject")
         waiting = _C.state == "waiting"
@@ -178,7 +178,7 @@ class EventDeliveries:
 
         def work(cursor: Any, _again: bool) -> None:
             for delivery in delivered:
-                values = {"this": delivery.number, "was": delivery.attempts, "now": self._ledger.now()}
+                values = {"this": delivery.number, "was": delivery.attempts, "now": self._ledger.clocks.now()}
                 if self._accept.run(cursor, values).rowcount and delivery.attempts > 1:
                     # Only now the day of retries of the next ones starts.
                     self._begin_day.run(cursor, {**values, "receiver": delivery.receiver, "subject": delivery.subject})
@@ -199,7 +199,7 @@ class EventDeliveries:
             later = wait // _MILLISECOND
             values = {"this": delivery.number, "was": delivery.attempts, "wait": later, "why": problem}
             otherwise = "parked" if is_final else "waiting"
-            found = self._fail.first(cursor, {**values, "as": otherwise, "now": self._ledger.now()})
+            found = self._fail.first(cursor, {**values, "as": otherwise, "now": self._ledger.clocks.now()})
             if found is None:
                 return "waiting"
             self._hold_later(cursor, delivery, later, found.state)
@@ -266,14 +266,14 @@ class EventDeliveries:
 
     def _hold_later(self, cursor: Any, delivery: EventDelivery, wait: int, state: State) -> None:
         values = {"this": delivery.number, "receiver": delivery.receiver, "subject": delivery.subject}
-        self._hold.run(cursor, {**values, "wait": wait, "as": state, "now": self._ledger.now()})
+        self._hold.run(cursor, {**values, "wait": wait, "as": state, "now": self._ledger.clocks.now()})
 
     def _run_all(self, statement: Statement, values: dict[str, Any]) -> Sequence[Any]:
-        values["now"] = self._ledger.now()
+        values["now"] = self._ledger.clocks.now()
         return self._database.run(lambda cursor, _: statement.all(cursor, values), single=True)
 
     def _run_count(self, statement: Statement, values: dict[str, Any]) -> int:
-        values["now"] = self._ledger.now()
+        values["now"] = self._ledger.clocks.now()
         return int(self._database.run(lambda cursor, _: statement.run(cursor, values).rowcount, single=True))
 
 

@@ -1,6 +1,6 @@
 """What makes a submission recognizable: keyed digests of its identities and of its content (SUB-3).
 
-Pure functions; :meth:`levelup_ov.ledger.ledger.Ledger.claim` decides with them. The keys are those of META-7, newest
+Pure functions; :meth:`levelup_ov.ledger.claims.Claims.claim` decides with them. The keys are those of META-7, newest
 first. Everything is digested under every key, so that processes in the middle of a key rotation recognize one another's
 submissions as long as they share one key. What the channel names is also digested under a key that the ledger keeps, so
 that it is recognized if they share none. A digest also covers the location and the kind: the same key at two locations,
@@ -73,6 +73,16 @@ class Identity:
     def all_digests(self) -> tuple[str, ...]:
         """Every digest, also the one that is kept."""
         return self.digests if self.kept is None else (*self.digests, self.kept)
+
+
+def kinds_of(identities: Iterable[Identity]) -> dict[str, Kind]:
+    """The kind of each digest."""
+    return {digest: identity.kind for identity in identities for digest in identity.all_digests}
+
+
+def compared_digests(identities: Iterable[Identity], content: tuple[str, ...]) -> tuple[str, ...]:
+    """The digests that compare a content with those of other submissions."""
+    return (*content, *(identity.kept_content for identity in identities if identity.kept_content is not None))
 
 
 def period_of(now: datetime) -> int:

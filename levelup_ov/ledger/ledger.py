@@ -20,60 +20,53 @@ import json
 import logging
 import os
 import socket
-import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from levelup_ov.domain.attention import REMEDIES
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
-from levelup_ov.domain.event import Event, attention
-from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import mischarge
-from levelup_ov.domain.status import CALLED_OFF
 from levelup_ov.domain.submission import LOOKED_AGAIN, SETTLED, TRANSITIONS, Ended, Finding, State
 from levelup_ov.ledger.batches import in_batches
-from levelup_ov.ledger.boot_clock import Observer, this_host
+from levelup_ov.ledger.boot_clock import Observer
+from levelup_ov.ledger.claims import Claims
+from levelup_ov.ledger.clocks import Clocks
 from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.identity import DERIVED, PERIOD, WINDOWS, Identity, Kind, charge_digest, charge_of
+from levelup_ov.ledger.identity import (
+    PERIOD,
+    WINDOWS,
+    Identity,
+    charge_digest,
+    charge_of,
+    kinds_of,
+)
+from levelup_ov.ledger.matches import Matches
 from levelup_ov.ledger.outbox import Outbox
 from levelup_ov.ledger.records import (
     MILLISECOND,
-    AlreadyPlaced,
     Backlog,
-    Claim,
-    Claimed,
     Clash,
-    Incomparable,
-    InProgress,
-    NeverSent,
-    Reused,
     Submission,
     Superseded,
     TooEarly,
-    Unknown,
-    from_ms,
     new_id,
     submission_of,
     to_ms,
+    trace_json,
 )
-from levelup_ov.ledger.references import Match, following
+from levelup_ov.ledger.restoring import Restorer
+from levelup_ov.ledger.rows import Rows
 from levelup_ov.ledger.searches import PLAIN_SEARCH, Search, conditions, has_number
+from levelup_ov.ledger.sights import Sights
 from levelup_ov.ledger.statements import Statement
+from levelup_ov.ledger.submission_events import attention_to, events_of, log_facts
 from levelup_ov.ledger.tables import IS_MISCHARGED, SUBMISSIONS, Statements
 
 RETENTION = PERIOD
 """After this time an identity has different references (SUB-11), and settled submissions may be deleted."""
 SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
-LARGEST_TRACE = 4096
-"""The most characters of a trace as JSON."""
-SHORT = timedelta(days=1)
-"""Windows up to this length are measured like leases; a clock step does not matter for longer ones."""
-SLOW = timedelta(seconds=2)
-"""An equal order under another identity waits for one that has been sending for longer."""
 REFERENCES = "references"
 """The name of the key that references are made with."""
 ABSENT = "absent"
@@ -84,24 +77,11 @@ _FIRST_PAUSE = LOOKED_AGAIN[0] // MILLISECOND
 
 log = logging.getLogger(__name__)
 
-# In order of preference, if the identities of one claim belong to several submissions.
-_VERDICTS: Mapping[State, type[AlreadyPlaced | Unknown | InProgress]] = {
-    "placed": AlreadyPlaced,
-    "unknown": Unknown,
-    "sending": InProgress,
-    "claimed": InProgress,
-}
-
-
 Follow = Callable[[Submission], Callable[[Any, Submission], None]]
 """Called with a submission before another outcome of it is recorded.
 
 Returns what to do in that transaction, with its cursor and the submission as it is then.
 """
-
-
-class _Seen(Exception):
-    """An identity was used before."""
 
 
 class Ledger:
@@ -116,129 +96,19 @@ class Ledger:
         self, database: Database, clock: Callable[[], datetime] | None = None, observer: Observer | None = None
     ) -> None:
         self.database = database
-        if observer is None:
-            observer = this_host() if clock is None else Observer("clock", lambda: to_ms(clock()))
-        self.observer = observer
-        self._now: Callable[[], int | None] = _no_clock if database.is_postgresql else _host_clock
-        if clock is not None:
-            self._now = lambda: to_ms(clock())
-        self.own_clock = self._now is _no_clock
-        """Whether statements ask the database for the time, and not :meth:`now`."""
-        self._sql = Statements(database, own_clock=self.own_clock)
-        self.outbox = Outbox(database, self._now, own_clock=self.own_clock)
+        self.clocks = Clocks(is_postgresql=database.is_postgresql, clock=clock, observer=observer)
+        self._sql = Statements(database, own_clock=self.clocks.own_clock)
+        self.sights = Sights(self._sql, self.clocks)
+        self._rows = Rows(self._sql, self.clocks, self.sights)
+        self._matches = Matches(self._sql, self.clocks, self.sights, self._rows, is_postgresql=database.is_postgresql)
+        self.claims = Claims(database, self._sql, self.clocks, self._matches)
+        self.restorer = Restorer(database, self._sql, self.clocks, self._rows, self._matches)
+        self.outbox = Outbox(database, self.clocks.now, own_clock=self.clocks.own_clock)
         self.follow: Follow | None = None
         """Called before an outcome is taken back, and before an unknown submission is recorded as placed."""
         self._host = socket.gethostname()
         self._reference_key: bytes | None = None
         self._integrity_error: type[Exception] = database.engine.dialect.loaded_dbapi.IntegrityError
-
-    def claim(
-        self,
-        *,
-        account: str,
-        location: str,
-        identities: tuple[Identity, ...],
-        content: tuple[str, ...],
-        lease: timedelta,
-        alike: tuple[str, ...] = (),
-        request_id: str | None = None,
-        reference: Callable[[int], str] | None = None,
-        card: bool = False,
-        is_paid: bool = False,
-        now: datetime | None = None,
-        claims: bool = True,
-    ) -> Claim:
-        """Reserve the right to send a submission, or return its outcome (SUB-3, SUB-4).
-
-        All identities are claimed together; a match on any of them decides. If the content is the same, identities
-        that are new, or digested under new keys, are added to the submission that was found, so that a later request
-        with only those finds it too. The identities of an attempt that was not placed all go over to the one that
-        follows it. An unknown submission is also found by ``alike``, digests like ``content``, which is also their
-        default. ``is_paid``: this one has a charge of its own, so it is not the same order, and must wait
-        until the other's outcome is known. The id of the charge is its ``request_id``, by which :meth:`requested` finds
-        it, also where it is the same as an earlier one.
-        ``lease`` must cover everything before :meth:`begin_sending`.
-        ``reference`` returns our reference for a generation (SUB-11); without it, each claim has a new one.
-        ``now``: when the submission was received. ``claims``: False claims nothing, and only returns the outcome.
-
-        :raises NeverSent: there is none to return.
-        """
-        kinds = _kinds(identities)
-        if not kinds or not content:
-            raise ValueError("a submission without an identity or content cannot be claimed")
-        this, compared = new_id(), _compared(identities, content)
-        # Rows of releases before 0003 have only the content.
-        known = tuple(dict.fromkeys((*alike, *content)))
-        pointers = [{"digest": digest, "kind": kind, "submission": this} for digest, kind in kinds.items()]
-        row: dict[str, Any] = {
-            "id": this,
-            "account": account,
-            "location": location,
-            "content": " ".join(compared),
-            "alike": " ".join(alike or content),
-            "owner": f"{self._host}/{os.getpid()}",
-            "request_id": request_id,
-            "reference": reference(0) if reference else str(uuid.uuid4()),
-            "generation": 0,
-            "received_at": None,
-            "previous": None,
-            "card": int(card),
-            "term": lease // MILLISECOND,
-            **{f"digest_{number}": digest for number, digest in enumerate(known)},
-        }
-
-        def once(cursor: Any, look: bool) -> Claim:
-            self._lock(cursor, kinds)
-            insert, point = self._sql.insert_unless_in_doubt(len(known)), self._sql.introduce
-            ended: list[Submission] = []
-            if look:
-                matches = self._settled_matches(cursor, kinds)
-                held = {match.digest: match.submission for match in matches if self._holds(cursor, match)}
-                if not held and (doubtful := self._in_doubt(cursor, location, known, lease)):
-                    is_slow = doubtful.state == "sending" and not self._may_be_given_up(cursor, doubtful, lease)
-                    if is_slow or is_paid:
-                        return InProgress(doubtful)
-                    held = {"": doubtful}
-                if held:
-                    return self._recognized(cursor, held, identities, compared, this, request_id if is_paid else None)
-                if not claims:
-                    raise NeverSent
-                insert, point = self._sql.insert, self._sql.point
-                if matches:
-                    row.update(following(matches, identities, compared, alike, reference, now))
-                ended = [each for each in _not_placed(matches) if set(compared) & set(each.content)]
-                # What is recognized by an identity of theirs must be comparable, too.
-                every = [digest for each in ended for digest in each.content]
-                row["content"] = " ".join(dict.fromkeys((*compared, *every)))
-            if not insert.run(cursor, {**row, **self._clock()}).rowcount:
-                raise _Seen
-            if point.run_each(cursor, pointers) < len(pointers):
-                raise _Seen
-            for before in ended:
-                self._sql.follow.run(cursor, {"this": this, "other": before.id})
-            received = row["received_at"] and from_ms(row["received_at"])
-            return Claimed(this, row["reference"], received, row["generation"], row["previous"])
-
-        if not claims:
-            return self.database.run(lambda cursor, _: once(cursor, True))
-        try:
-            # Nearly every submission is new, and then nothing needs to be read.
-            return self.database.run(once)
-        except _Seen:
-            return self.database.run(lambda cursor, _: once(cursor, True))
-
-    def next_reference(
-        self,
-        identities: tuple[Identity, ...],
-        content: tuple[str, ...],
-        alike: tuple[str, ...],
-        reference: Callable[[int], str],
-    ) -> str:
-        """The reference that a claim of these identities would have; for the arguments see :meth:`claim`."""
-        matches = self.database.run(lambda cursor, _: self._matches(cursor, _kinds(identities)))
-        if not matches:
-            return reference(0)
-        return str(following(matches, identities, content, alike, reference)["reference"])
 
     def load_ahead(self, keys: int) -> None:
         """Compile what a submission runs under this many secret keys, so that processes share it after a fork."""
@@ -258,22 +128,10 @@ class Ledger:
             self._reference_key = bytes.fromhex(self.database.run(work))
         return self._reference_key
 
-    def knows(self, location: str, identities: tuple[Identity, ...], alike: tuple[str, ...]) -> bool:
-        """Whether a row has one of the identities, or is not settled at the location and has a digest of ``alike``."""
-        digests = _kinds(identities)
-
-        def work(cursor: Any, _again: bool) -> bool:
-            if any(self._sql.match.first(cursor, {"digest": digest, "now": self._now()}) for digest in digests):
-                return True
-            rows = self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()})
-            return any(set(alike) & set(row.alike.split()) for row in rows)
-
-        return self.database.run(work)
-
     def named(self, identities: tuple[Identity, ...]) -> tuple[Submission, ...]:
         """The last submission that used each of these identities, in any state."""
-        kinds = _kinds(identities)
-        matches = self.database.run(lambda cursor, _: self._matches(cursor, kinds))
+        kinds = kinds_of(identities)
+        matches = self.database.run(lambda cursor, _: self._matches.of(cursor, kinds))
         return tuple({match.submission.id: match.submission for match in matches}.values())
 
     def identities_of(self, id: str) -> tuple[Identity, ...]:
@@ -286,12 +144,12 @@ class Ledger:
 
         If the request was of an order that is charged, also the one that was found to be the same.
         """
-        values = {"request_id": request_id, "digest": charge_digest(request_id), "now": self._now()}
+        values = {"request_id": request_id, "digest": charge_digest(request_id), "now": self.clocks.now()}
 
         def work(cursor: Any, _again: bool) -> tuple[Submission, ...]:
             rows = (*self._sql.requested.all(cursor, values), *self._sql.match.all(cursor, values))
             found = {row.id: submission_of(row) for row in rows if row.location == location}
-            return tuple(self._resolve_expired(cursor, each) for each in found.values())
+            return tuple(self._rows.resolve_expired(cursor, each) for each in found.values())
 
         return self.database.run(work)
 
@@ -321,94 +179,18 @@ class Ledger:
         """
         values: dict[str, Any] = {
             "term": lease // MILLISECOND,
-            "left": _trace(trace),
+            "left": trace_json(trace),
             "received": received_at and to_ms(received_at),
         }
         # Nobody else knows the id, so if the row is in its new state, the first try changed it.
         self._change("begin_sending", id, lambda _, again: again, durably=True, **values)
-
-    def restore(
-        self,
-        claim: Claimed,
-        *,
-        account: str,
-        location: str,
-        identities: tuple[Identity, ...],
-        content: tuple[str, ...],
-        lease: timedelta,
-        alike: tuple[str, ...] = (),
-        request_id: str | None = None,
-        card: bool = False,
-        received_at: datetime | None = None,
-        trace: Mapping[str, Any] | None = None,
-        also: Callable[[Any], None] | None = None,
-    ) -> None:
-        """Write a submission that is being sent once more, from its owner's knowledge: the database has lost it.
-
-        That happens if a copy of the database takes over that lacks the last changes. For the arguments see
-        :meth:`claim` and :meth:`begin_sending`. Another attempt that has sent nothing yet is deleted, under whatever
-        reference, so that it sends nothing, and its owner learns that it does not know the outcome. ``also`` is called
-        with the cursor of the transaction, also if only the mark of the submission was lost, or nothing of it.
-
-        :raises Superseded: its identities belong to another attempt by now, or it has been ruled out.
-        """
-        kinds = _kinds(identities)
-        id = claim.id
-        row: dict[str, Any] = {
-            "id": id,
-            "account": account,
-            "location": location,
-            "content": " ".join(_compared(identities, content)),
-            "alike": " ".join(alike or content),
-            "owner": f"{self._host}/{os.getpid()}",
-            "request_id": request_id,
-            "reference": claim.reference,
-            "generation": claim.generation,
-            "received_at": received_at and to_ms(received_at),
-            "previous": claim.previous,
-            "card": int(card),
-            "term": lease // MILLISECOND,
-        }
-
-        def begin(cursor: Any) -> None:
-            values = {"this": id, "term": row["term"], "left": _trace(trace), "received": row["received_at"]}
-            self._sql.changes["begin_sending"].run(cursor, {**values, **self._clock()})
-            if also is not None:
-                also(cursor)
-
-        def work(cursor: Any, _again: bool) -> None:
-            self._lock(cursor, kinds)
-            if (now := self._read(cursor, id)) is not None:
-                # Somebody else who knew it was first, or the row of its claim was kept.
-                if now.state == "not_placed":
-                    raise Superseded("restore", now)
-                begin(cursor)
-                return
-            held = [match.submission for match in self._matches(cursor, kinds) if self._holds(cursor, match)]
-            for other in held:
-                if other.state != "claimed":
-                    raise Superseded("restore", other)
-                # After both, the next generation is a new one; and what was ruled out before either has a follower.
-                row["generation"] = max(row["generation"], other.generation)
-                row["previous"] = other.previous or row["previous"]
-            self._sql.insert.run(cursor, {**row, **self._clock()})
-            for other in {other.id: other for other in held}.values():
-                self._sql.inherit.run(cursor, {"this": id, "other": other.id})
-                if not self._sql.forget.run(cursor, {"this": other.id}).rowcount:
-                    raise Superseded("restore", other)
-            self._sql.point.run_each(
-                cursor, [{"digest": digest, "kind": kind, "submission": id} for digest, kind in kinds.items()]
-            )
-            begin(cursor)
-
-        self.database.run(work)
 
     def check_sending(self, id: str) -> None:
         """Before sending again, make sure that the submission has not been settled since :meth:`begin_sending`.
 
         :raises Superseded: it has been settled; do not send.
         """
-        row = self.database.run(lambda cursor, _: self._read(cursor, id), single=True)
+        row = self.database.run(lambda cursor, _: self._rows.read(cursor, id), single=True)
         if row is None or row.state != "sending":
             raise Superseded("begin_sending", row)
 
@@ -451,7 +233,7 @@ class Ledger:
 
         def check(cursor: Any) -> None:
             self._sql.hold.first(cursor, {"this": id})
-            row = self._read(cursor, id)
+            row = self._rows.read(cursor, id)
             if was is not None and row is not None and row.state == "unknown" and row.version != was.version:
                 raise Superseded("place", row)
 
@@ -464,14 +246,14 @@ class Ledger:
         try:
             place()
         except self._integrity_error:
-            this = self.database.run(lambda cursor, _: self._read(cursor, id), single=True)
+            this = self.database.run(lambda cursor, _: self._rows.read(cursor, id), single=True)
             holder = this and self.holder(this.account, provider_order_id)
             if holder is not None and holder.id != id:
                 if holder.proven or not proven:
                     self.lose(id)
                     raise Clash(holder) from None
                 self._change("dispute", holder.id, was=holder)
-                log.error("order_disputed", extra=_facts(holder))
+                log.error("order_disputed", extra=log_facts(holder))
             place()
 
     def fail(self, id: str, ended: Ended = "unsent") -> None:
@@ -497,7 +279,7 @@ class Ledger:
 
         :raises Superseded: it has been settled in the meantime.
         """
-        self._change("lose", id, left=_trace(trace))
+        self._change("lose", id, left=trace_json(trace))
 
     def absence(self, submission: Submission, *, grace: timedelta, asked_at: int | None = None) -> timedelta:
         """How much longer the provider must be without the order until that proves that none will appear (SUB-10).
@@ -527,10 +309,10 @@ class Ledger:
 
         def work(cursor: Any, _again: bool) -> None:
             self._sql.hold.first(cursor, {"this": submission.id})
-            row = self._read(cursor, submission.id)
+            row = self._rows.read(cursor, submission.id)
             if row is None or (row.state, row.version) != ("unknown", submission.version):
                 raise Superseded("rule_out", row)
-            self.first_sight(cursor, submission.id, REPEATED + repetition)
+            self.sights.first(cursor, submission.id, REPEATED + repetition)
 
         self.database.run(work)
 
@@ -588,17 +370,17 @@ class Ledger:
             been sent again since: then its last attempt counts, which ``superseded.submission`` is.
         """
         values = {"this": submission.id, "seen_boot": submission.boot, "seen_since": submission.since}
-        later = {"account": submission.account, "after": to_ms(submission.claimed_at), "now": self._now()}
+        later = {"account": submission.account, "after": to_ms(submission.claimed_at), "now": self.clocks.now()}
         follow = self.follow and self.follow(submission)
 
         def work(cursor: Any, _again: bool) -> None:
             # Claims of its identities wait, so that none starts in the meantime.
-            self._lock(cursor, [row.digest for row in self._sql.digests.all(cursor, values)])
+            self._matches.lock(cursor, [row.digest for row in self._sql.digests.all(cursor, values)])
             follower = self._sql.followers.first(cursor, {**values, **later})
             if follower is not None and submission.state == "not_placed":
                 raise Superseded("take_back", submission_of(follower))
-            if not self._sql.changes["take_back"].run(cursor, {**values, **self._clock()}).rowcount:
-                raise Superseded("take_back", self._read(cursor, submission.id))
+            if not self._sql.changes["take_back"].run(cursor, {**values, **self.clocks.of_change()}).rowcount:
+                raise Superseded("take_back", self._rows.read(cursor, submission.id))
             self._followed(cursor, submission.id, follow)
             also(cursor)
 
@@ -609,7 +391,7 @@ class Ledger:
 
         Those of the account ``besides`` are left out.
         """
-        values = {"limit": limit, "besides": besides, "now": self._now()}
+        values = {"limit": limit, "besides": besides, "now": self.clocks.now()}
         return self._several(lambda cursor: self._sql.due.all(cursor, values))
 
     def looked_again(
@@ -636,7 +418,7 @@ class Ledger:
         }
         event = None
         if finding is not None and finding != submission.finding:
-            event = _attention(submission, finding, order_id)
+            event = attention_to(submission, finding, order_id)
 
         def work(cursor: Any, _again: bool) -> None:
             if self._sql.look_again.run(cursor, values).rowcount and event is not None:
@@ -651,8 +433,8 @@ class Ledger:
 
         def work(cursor: Any, _again: bool) -> None:
             if self._sql.note.run(cursor, {"this": id, **_found(finding, order_id, provider_order_id)}).rowcount:
-                if self.outbox.is_on and (row := self._read(cursor, id)):
-                    self.outbox.record(cursor, _attention(row, finding, order_id))
+                if self.outbox.is_on and (row := self._rows.read(cursor, id)):
+                    self.outbox.record(cursor, attention_to(row, finding, order_id))
 
         self.database.run(work)
 
@@ -665,20 +447,20 @@ class Ledger:
         found = {"order_id": order_id, "provider_order_id": provider_order_id, "remedy": REMEDIES[finding]}
         for later in self._placed_instead(cursor, id):
             if self._sql.note.run(cursor, {"this": later.id, **_found(finding, order_id, provider_order_id)}).rowcount:
-                log.error("two_orders_for_one_submission", extra={**_facts(later), **found})
+                log.error("two_orders_for_one_submission", extra={**log_facts(later), **found})
                 if self.outbox.is_on:
-                    self.outbox.record(cursor, _attention(later, finding, order_id))
+                    self.outbox.record(cursor, attention_to(later, finding, order_id))
 
     def _placed_instead(self, cursor: Any, id: str) -> Iterator[Submission]:
         """The later attempts at an order that were made while it would have counted as the same, and may stand."""
-        if (order := self._read(cursor, id)) is None or order.settled_at is None:
+        if (order := self._rows.read(cursor, id)) is None or order.settled_at is None:
             return
         after = to_ms(order.claimed_at) - RETENTION // MILLISECOND
-        values = {"account": order.account, "after": after, "this": id, "now": self._now()}
+        values = {"account": order.account, "after": after, "this": id, "now": self.clocks.now()}
         for later in map(submission_of, self._sql.followers.all(cursor, values)):
             if later.claimed_at >= order.settled_at + WINDOWS["card" if later.card else "content"]:
                 continue
-            if later.state != "not_placed" and not self._is_called_off(cursor, later.id):
+            if later.state != "not_placed" and not self._matches.is_called_off(cursor, later.id):
                 yield later
             yield from self._placed_instead(cursor, later.id)
 
@@ -689,7 +471,7 @@ class Ledger:
 
     def holder(self, account: str, provider_order_id: str) -> Submission | None:
         """The submission that has this order of an account (SUB-8)."""
-        values = {"account": account, "order": provider_order_id, "now": self._now()}
+        values = {"account": account, "order": provider_order_id, "now": self.clocks.now()}
         return next(iter(self._several(lambda cursor: self._sql.holder.all(cursor, values))), None)
 
     def followers(self, submission: Submission) -> tuple[Submission, ...]:
@@ -702,7 +484,7 @@ class Ledger:
                 "account": last.account,
                 "after": to_ms(last.claimed_at) - RETENTION // MILLISECOND,
                 "this": last.id,
-                "now": self._now(),
+                "now": self.clocks.now(),
             }
             later = self._several(partial(self._sql.followers.all, parameters=values))
             found += later
@@ -713,8 +495,8 @@ class Ledger:
         """The submission with this id."""
 
         def work(cursor: Any, _again: bool) -> Submission | None:
-            submission = self._read(cursor, id)
-            return submission and self._resolve_expired(cursor, submission)
+            submission = self._rows.read(cursor, id)
+            return submission and self._rows.resolve_expired(cursor, submission)
 
         return self.database.run(work)
 
@@ -722,8 +504,8 @@ class Ledger:
         """The submissions that are not settled, oldest first; expired leases are resolved first."""
 
         def work(cursor: Any, _again: bool) -> tuple[Submission, ...]:
-            rows = self._sql.open.all(cursor, {"limit": limit, "now": self._now()})
-            seen = [self._resolve_expired(cursor, submission_of(row)) for row in rows]
+            rows = self._sql.open.all(cursor, {"limit": limit, "now": self.clocks.now()})
+            seen = [self._rows.resolve_expired(cursor, submission_of(row)) for row in rows]
             return tuple(submission for submission in seen if submission.state not in SETTLED)
 
         return self.database.run(work)
@@ -732,7 +514,7 @@ class Ledger:
         """How many submissions are not settled, by account and state; of the first ``limit`` of them."""
 
         def work(cursor: Any, _again: bool) -> tuple[Backlog, ...]:
-            rows = self._sql.count_open.all(cursor, {"limit": limit, "now": self._now()})
+            rows = self._sql.count_open.all(cursor, {"limit": limit, "now": self.clocks.now()})
             return tuple(Backlog(row.account, row.state, row.number, max(row.age, 0) * MILLISECOND) for row in rows)
 
         return self.database.run(work, single=True)
@@ -768,7 +550,7 @@ class Ledger:
         def work(cursor: Any, _again: bool) -> Sequence[Any]:
             if self.database.is_postgresql:
                 cursor.execute(PLAIN_SEARCH)
-            return statement.all(cursor, {"now": self._now()})
+            return statement.all(cursor, {"now": self.clocks.now()})
 
         return tuple(map(submission_of, self.database.run(work)))
 
@@ -781,7 +563,7 @@ class Ledger:
             raise ValueError(f"submissions are kept for at least {SHORTEST_RETENTION.days} days")
 
         def purge_some(cursor: Any, most: int) -> int:
-            values = {"retention": retention // MILLISECOND, "now": self._now(), "most": most}
+            values = {"retention": retention // MILLISECOND, "now": self.clocks.now(), "most": most}
             return int(self._sql.purge.run(cursor, values).rowcount)
 
         return in_batches(self.database, purge_some)
@@ -811,183 +593,26 @@ class Ledger:
 
         def rehearse(cursor: Any, _again: bool) -> None:
             # In one transaction: nobody ever sees it.
-            self._sql.insert.run(cursor, {**row, **self._clock()})
+            self._sql.insert.run(cursor, {**row, **self.clocks.of_change()})
             self._sql.forget.run(cursor, {"this": id})
 
         self.database.run(rehearse)
         self.database.force()
 
-    def now(self) -> int | None:
-        """The parameter ``now`` of statements; None where they ask the database."""
-        return self._now()
-
     def close(self) -> None:
         """Close all connections."""
         self.database.close()
 
-    def _read(self, cursor: Any, id: str) -> Submission | None:
-        row = self._sql.row.first(cursor, {"this": id, "now": self._now()})
-        return submission_of(row) if row else None
-
     def _several(self, rows: Callable[[Any], Sequence[Any]]) -> tuple[Submission, ...]:
         return tuple(map(submission_of, self.database.run(lambda cursor, _: rows(cursor), single=True)))
 
-    def _clock(self) -> dict[str, Any]:
-        """The parameters for the time of a change."""
-        return {"observer": self.observer.boot, "at": self.observer.now_ms(), "now": self._now()}
-
-    def _matches(self, cursor: Any, digests: Mapping[str, Kind]) -> list[Match]:
-        """The last use of each identity.
-
-        The rows need no lock: what frees an identity (not placed, or a window that passed) never changes back, and
-        resolving an expired lease is a guarded change.
-        """
-        matches = []
-        for digest in digests:
-            row = self._sql.match.first(cursor, {"digest": digest, "now": self._now()})
-            if row:
-                matches.append(Match(digest, row.kind, self._resolve_expired(cursor, submission_of(row))))
-        return matches
-
-    def _settled_matches(self, cursor: Any, digests: Mapping[str, Kind]) -> list[Match]:
-        """The last use of each identity; until this transaction ends, no other claim follows what was not placed."""
-        matches = self._matches(cursor, digests)
-        ended = _not_placed(matches) if self.database.is_postgresql else ()
-        for submission in ended:
-            self._sql.hold.first(cursor, {"this": submission.id})
-        # A claim for another identity of theirs may just have followed them.
-        return self._matches(cursor, digests) if ended else matches
-
-    def _holds(self, cursor: Any, match: Match) -> bool:
-        """Whether an identity is still taken by its submission (SUB-3)."""
-        submission, window = match.submission, WINDOWS[match.kind]
-        if submission.state != "placed" or submission.settled_at is None:
-            return submission.state != "not_placed"
-        if window > SHORT and submission.seen_at < submission.settled_at + window:
-            return True
-        if window > SHORT and not self._is_mine(submission):
-            return False
-        if self._unchanged_for(cursor, submission) >= window:
-            return False
-        return match.kind not in DERIVED or not self._is_called_off(cursor, submission.id)
-
-    def _is_called_off(self, cursor: Any, id: str) -> bool:
-        """Whether nobody makes an order, by its last known status."""
-        status = self._sql.progress.first(cursor, {"this": id})
-        return status is not None and status.stage in CALLED_OFF
-
-    def _may_be_called_off(self, cursor: Any, id: str) -> bool:
-        """Whether somebody has begun to cancel an order, and it is not known what became of that."""
-        status = self._sql.progress.first(cursor, {"this": id})
-        return status is not None and status.canceling_at is not None and status.stage not in CALLED_OFF
-
-    def _in_doubt(self, cursor: Any, location: str, known: tuple[str, ...], lease: timedelta) -> Submission | None:
-        """The submission with one of these digests whose order may exist, if any.
-
-        It is unknown, or has been sending for longer than its owner's ``lease``: then the owner may have reported an
-        unknown outcome to the channel without being able to record it. One that has been sending for more than
-        :data:`SLOW` comes last: its owner may have done so too, or may still be working on it.
-        """
-        slow = None
-        for row in self._sql.in_doubt.all(cursor, {"location": location, "now": self._now()}):
-            if set(known) & set(row.alike.split()):
-                submission = self._resolve_expired(cursor, submission_of(row))
-                if submission.state == "unknown":
-                    return submission
-                if submission.state == "sending" and self._may_be_given_up(cursor, submission, lease):
-                    return submission
-                if submission.state == "sending" and self._unchanged_for(cursor, submission) >= SLOW:
-                    slow = submission
-        return slow
-
-    def _may_be_given_up(self, cursor: Any, submission: Submission, lease: timedelta) -> bool:
-        return not self._is_mine(submission) or self._unchanged_for(cursor, submission) >= lease
-
-    def _is_mine(self, submission: Submission) -> bool:
-        """Whether it was changed during this observer's boot; a time ahead of ours comes from another boot."""
-        return submission.boot == self.observer.boot and submission.since <= self.observer.now_ms()
-
-    def _unchanged_for(self, cursor: Any, submission: Submission) -> timedelta:
-        """For how long this observer has known the submission in its current state (SUB-13)."""
-        since = submission.since
-        if not self._is_mine(submission):
-            since = self.first_sight(cursor, submission.id, submission.version)
-        return (self.observer.now_ms() - since) * MILLISECOND
-
-    def first_sight(self, cursor: Any, id: str, change: str) -> int:
-        """When this observer first saw ``change`` of a submission; now, if it never did."""
-        boot, now = self.observer.boot, self.observer.now_ms()
-        values = {"this": id, "change": change, "boot": boot}
-        first = self._sql.sight.first(cursor, values)
-        if first is not None and first.since <= now:
-            return int(first.since)
-        self._sql.see.run(cursor, {"submission": id, "change": change, "boot": boot, "since": now})
-        return now
-
     def _wait(self, cursor: Any, submission: Submission, grace: timedelta, asked_at: int | None) -> timedelta:
         """For :meth:`absence`."""
-        asked = self.observer.now_ms() if asked_at is None else asked_at
-        last = self.first_sight(cursor, submission.id, _absence(submission))
+        asked = self.clocks.observer.now_ms() if asked_at is None else asked_at
+        last = self.sights.first(cursor, submission.id, _absence(submission))
         for sight in self._sql.sights.all(cursor, {"this": submission.id, "kind": REPEATED}):
-            last = max(last, self.first_sight(cursor, submission.id, sight.change))
+            last = max(last, self.sights.first(cursor, submission.id, sight.change))
         return grace - max(asked - last, 0) * MILLISECOND
-
-    def _lock(self, cursor: Any, digests: Iterable[str]) -> None:
-        """Make claims for a common identity wait for one another; on SQLite all claims do."""
-        if self.database.is_postgresql:
-            self._sql.lock.run(cursor, {"keys": sorted(map(_advisory_key, digests))})
-
-    def _recognized(
-        self,
-        cursor: Any,
-        held: Mapping[str, Submission],
-        identities: tuple[Identity, ...],
-        content: tuple[str, ...],
-        this: str,
-        charge: str | None,
-    ) -> Claim:
-        """The verdict for a claim whose identities are taken; its new identities are added to the submission found."""
-        same = [submission for submission in held.values() if set(content) & set(submission.content)]
-        if not same:
-            incomparable = {each.kept for each in identities if each.kept_content is None}
-            other = next((held[digest] for digest in held if digest not in incomparable), None)
-            return Reused(other) if other is not None else Incomparable(next(iter(held.values())))
-        kinds = _kinds(identities)
-        found = min(same, key=lambda submission: list(_VERDICTS).index(submission.state))
-        if charge is not None and charge != found.request_id:
-            kinds = {**kinds, charge_digest(charge): "charge"}
-        self._sql.point.run_each(
-            cursor,
-            [
-                {"digest": digest, "kind": kind, "submission": found.id}
-                for digest, kind in kinds.items()
-                if digest not in held
-            ],
-        )
-        if under_new_keys := [digest for digest in content if digest not in found.content]:
-            every = " ".join((*under_new_keys, *found.content))
-            self._sql.widen.run(cursor, {"this": found.id, "content": every})
-        # It finds its own row if the first try was committed but the connection broke.
-        if found.id == this:
-            return Claimed(this, found.reference, found.received_at, found.generation, found.previous)
-        is_derived = not set(DERIVED).isdisjoint(kinds.values())
-        if is_derived and found.state == "placed" and self._may_be_called_off(cursor, found.id):
-            return InProgress(found)
-        return _VERDICTS[found.state](found)
-
-    def _resolve_expired(self, cursor: Any, submission: Submission) -> Submission:
-        """Resolve an expired lease when a row is read."""
-        change = {"claimed": "abandon", "sending": "expire"}.get(submission.state)
-        if change is None or self._unchanged_for(cursor, submission) < submission.lease:
-            return submission
-        clock = self._clock()
-        seen = {"this": submission.id, "seen_boot": submission.boot, "seen_since": submission.since}
-        if self._sql.changes[change].run(cursor, {**seen, **clock}).rowcount:
-            return replace(
-                submission, state=TRANSITIONS[change].target, boot=clock["observer"], since=clock["at"],
-                ended="unsent" if change == "abandon" else submission.ended,
-            )  # fmt: skip
-        return self._read(cursor, submission.id) or submission
 
     def _change(
         self,
@@ -1015,13 +640,13 @@ class Ledger:
         def once(cursor: Any, again: bool) -> tuple[int, bool]:
             if check is not None:
                 check(cursor)
-            values.update(self._clock())
+            values.update(self.clocks.of_change())
             return statement.run(cursor, values).rowcount, again
 
         def with_events(cursor: Any, again: bool) -> tuple[bool, bool]:
             if check is not None:
                 check(cursor)
-            return self._report(cursor, change, id, {**values, **self._clock()}, notify, follow), again
+            return self._report(cursor, change, id, {**values, **self.clocks.of_change()}, notify, follow), again
 
         values["this"] = id
         changed, again = 0, False
@@ -1032,12 +657,12 @@ class Ledger:
             changed, again = self.database.run(with_events)
         if changed:
             return
-        row = self.database.run(lambda cursor, _: self._read(cursor, id), single=True)
+        row = self.database.run(lambda cursor, _: self._rows.read(cursor, id), single=True)
         if row is None or row.state != TRANSITIONS[change].target or not done(row, again):
             raise Superseded(change, row)
 
     def _followed(self, cursor: Any, id: str, follow: Callable[[Any, Submission], None] | None) -> None:
-        if follow is not None and (row := self._read(cursor, id)) is not None:
+        if follow is not None and (row := self._rows.read(cursor, id)) is not None:
             follow(cursor, row)
 
     def _report(
@@ -1057,11 +682,11 @@ class Ledger:
             if (notify is None and follow is None) or not rest.run(cursor, values).rowcount:
                 return False
         self._followed(cursor, id, follow)
-        if reports and (row := self._read(cursor, id)):
-            events = [*_events(row)] if is_event else []
+        if reports and (row := self._rows.read(cursor, id)):
+            events = [*events_of(row)] if is_event else []
             # Web checkout reports its charges itself.
             if notify is not None and row.account != LEDGER_ACCOUNT:
-                events.append(_attention(row, notify))
+                events.append(attention_to(row, notify))
             for event in events:
                 self.outbox.record(cursor, event)
         return True
@@ -1088,76 +713,9 @@ def _absence(submission: Submission) -> str:
     return f"{ABSENT} {submission.version}"
 
 
-def _events(row: Submission) -> Iterator[Event]:
-    """The events of a submission whose outcome was unknown, or is unknown again."""
-    if row.state in SETTLED:
-        data = {"outcome": row.state, "order_id": row.order_id, "request_id": row.request_id}
-        yield Event("submission.resolved", row.account, row.location, row.id, data)
-        if row.finding is not None and row.state == "not_placed":
-            yield _attention(row, row.finding)
-    else:
-        yield _attention(row, "order_disputed")
-
-
-def _attention(row: Submission, what: str, order_id: str | int | None = None) -> Event:
-    return attention(
-        what,
-        account=row.account,
-        location=row.location,
-        submission=row.id,
-        order_id=row.order_id if order_id is None else order_id,
-        provider_order_id=row.provider_order_id,
-        reference=row.reference,
-        request_id=row.request_id,
-        submitted_at=row.sending_at or row.claimed_at,
-    )
-
-
 def _found(finding: Finding | None, order_id: str | int | None, provider_order_id: str | None) -> dict[str, Any]:
     return {
         "what": finding,
         "new_found_order_id": None if order_id is None else json.dumps(order_id),
         "new_found_provider_order_id": provider_order_id,
     }
-
-
-def _facts(submission: Submission) -> dict[str, Any]:
-    return {"submission": submission.id, "account": submission.account, "location": submission.location}
-
-
-def _trace(trace: Mapping[str, Any] | None) -> str | None:
-    if trace is None:
-        return None
-    written = json.dumps(dict(trace))
-    if len(written) > LARGEST_TRACE:
-        words = f"the provider's ids are too long: more than {LARGEST_TRACE} characters would have to be kept"
-        raise Failure("provider_protocol_error", words)
-    return written
-
-
-def _advisory_key(digest: str) -> int:
-    return int.from_bytes(bytes.fromhex(digest[:16]), "big", signed=True)
-
-
-def _host_clock() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _kinds(identities: Iterable[Identity]) -> dict[str, Kind]:
-    """The kind of each digest."""
-    return {digest: identity.kind for identity in identities for digest in identity.all_digests}
-
-
-def _compared(identities: Iterable[Identity], content: tuple[str, ...]) -> tuple[str, ...]:
-    """The digests that compare a content with those of other submissions."""
-    return (*content, *(identity.kept_content for identity in identities if identity.kept_content is not None))
-
-
-def _not_placed(matches: Iterable[Match]) -> list[Submission]:
-    """The attempts among them that were not placed, each once, always in the same sequence."""
-    ended = {match.submission.id: match.submission for match in matches if match.submission.state == "not_placed"}
-    return [ended[id] for id in sorted(ended)]
-
-
-def _no_clock() -> None:
-    """The database reads its own."""

@@ -55,7 +55,7 @@ class MenuWatches:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._database = ledger.database
-        now = present(ledger.own_clock)
+        now = present(ledger.clocks.own_clock)
         made = insert(MENU_WATCHES, is_postgresql=self._database.is_postgresql).values(asked_at=now)
         prepare = ledger.database.prepare
         self._claim = prepare(
@@ -84,7 +84,7 @@ class MenuWatches:
         """Claim a look at a location's menu; None: the last one was less than ``every`` ago."""
         mark = uuid.uuid4().hex
         values = {"location": location, "account": account, "mark": mark}
-        more = {"every": every // _MILLISECOND, "now": self._ledger.now()}
+        more = {"every": every // _MILLISECOND, "now": self._ledger.clocks.now()}
 
         def work(cursor: Any, _again: bool) -> ClaimedLook | None:
             self._claim.run(cursor, {**values, **more})

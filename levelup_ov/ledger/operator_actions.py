@@ -45,7 +45,7 @@ class OperatorActions:
     def __init__(self, ledger: Ledger, table: Table = ACTIONS) -> None:
         self._ledger = ledger
         self._columns = ("form", table.columns.keys()[1], "operator", "request_id")
-        now = {"at": present(ledger.own_clock), "outcome": literal(None, table.c.outcome.type)}
+        now = {"at": present(ledger.clocks.own_clock), "outcome": literal(None, table.c.outcome.type)}
         self._insert = ledger.database.prepare(table.insert().values(now), *self._columns)
         done = update(table).where(table.c.form == bindparam("this"))
         self._finish = ledger.database.prepare(done, "outcome")
@@ -58,7 +58,9 @@ class OperatorActions:
         database = self._ledger.database
         values: dict[str, Any] = dict(zip(self._columns, (form, subject, operator, request_id), strict=True))
         try:
-            database.run(lambda cursor, _: self._insert.run(cursor, {**values, "now": self._ledger.now()}), single=True)
+            database.run(
+                lambda cursor, _: self._insert.run(cursor, {**values, "now": self._ledger.clocks.now()}), single=True
+            )
         except database.engine.dialect.loaded_dbapi.IntegrityError:
             raise FormUsed from None
 

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import mischarge
 from levelup_ov.domain.submission import LOOKED_AGAIN, Ended, Finding, State
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)
+LARGEST_TRACE = 4096
+"""The most characters of a trace as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +233,20 @@ def submission_of(row: Any) -> Submission:
         finding_closed_at=row.finding_closed_at and from_ms(row.finding_closed_at),
         seen_at=from_ms(row.seen_at),
     )
+
+
+def trace_json(trace: Mapping[str, Any] | None) -> str | None:
+    """A trace as it is recorded.
+
+    :raises Failure: ``provider_protocol_error``: it is too large.
+    """
+    if trace is None:
+        return None
+    written = json.dumps(dict(trace))
+    if len(written) > LARGEST_TRACE:
+        words = f"the provider's ids are too long: more than {LARGEST_TRACE} characters would have to be kept"
+        raise Failure("provider_protocol_error", words)
+    return written
 
 
 def to_ms(instant: datetime) -> int:

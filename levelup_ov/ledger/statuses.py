@@ -175,7 +175,7 @@ class Statuses:
         self._ledger = ledger
         self._database = ledger.database
         prepare = ledger.database.prepare
-        queries = _queries(is_postgresql=self._database.is_postgresql, own_clock=ledger.own_clock)
+        queries = _queries(is_postgresql=self._database.is_postgresql, own_clock=ledger.clocks.own_clock)
         self._numbered, self._one = map(prepare, (queries.numbered, queries.one))
         self._namesakes = prepare(queries.namesakes)
         self._canceling, self._open, self._counts = map(prepare, (queries.canceling, queries.open, queries.counts))
@@ -192,7 +192,7 @@ class Statuses:
     def namesakes(self, order: PlacedOrder) -> frozenset[Stage | None]:
         """The stages of other orders of the location with the same number that are open, or have ended within a day."""
         values = {
-            "location": order.location, "besides": order.submission, "now": self._ledger.now(),
+            "location": order.location, "besides": order.submission, "now": self._ledger.clocks.now(),
             **_as_stored(str(order.order_id)),
         }  # fmt: skip
         rows = self._database.run(lambda cursor, _: self._namesakes.all(cursor, values), single=True)
@@ -211,7 +211,7 @@ class Statuses:
         ``every``: only orders whose status is at least this old, by the database's clock. This limits the rate of
         calls and proves nothing.
         """
-        values = {"account": account, "every": every // _MILLISECOND, "limit": limit, "now": self._ledger.now()}
+        values = {"account": account, "every": every // _MILLISECOND, "limit": limit, "now": self._ledger.clocks.now()}
 
         def rows(statement: Statement) -> dict[str, Any]:
             found = self._database.run(lambda cursor, _: statement.all(cursor, values), single=True)
@@ -223,7 +223,7 @@ class Statuses:
 
     def counts(self) -> dict[str, int]:
         """How many open orders each account has, also accounts that are not configured any more, without charges."""
-        values = {"now": self._ledger.now()}
+        values = {"now": self._ledger.clocks.now()}
         rows = self._database.run(lambda cursor, _: self._counts.all(cursor, values), single=True)
         return {row.account: row.orders for row in rows}
 
@@ -235,7 +235,7 @@ class Statuses:
         Whatever becomes of the caller, the order is open for a day from now, so its status is not missed (STAT-7).
         Once this returns, the note and what was committed before survive a power failure.
         """
-        values = {**self._values(order), "now": self._ledger.now()}
+        values = {**self._values(order), "now": self._ledger.clocks.now()}
         row = self._database.run_durably(lambda cursor, _: self._begin_cancellation.first(cursor, values))
         if row is None:
             return None
@@ -289,7 +289,7 @@ class Statuses:
             "stage": stage,
             "word": word,
             "changed": changed_at and to_ms(changed_at),
-            "now": self._ledger.now(),
+            "now": self._ledger.clocks.now(),
         }
 
         def work(cursor: Any, _again: bool) -> bool:
@@ -305,22 +305,22 @@ class Statuses:
 
     def release(self, order: PlacedOrder) -> None:
         """End a claim without a new status."""
-        values = {**self._values(order), "now": self._ledger.now()}
+        values = {**self._values(order), "now": self._ledger.clocks.now()}
         self._database.run(lambda cursor, _: self._release.run(cursor, values), single=True)
 
     def _is_over(self, cursor: Any, order: PlacedOrder) -> bool:
         """Whether the lease of a claim has ended for this observer (SUB-13)."""
-        observer = self._ledger.observer
+        observer = self._ledger.clocks.observer
         since = order.since
         if order.boot != observer.boot or since > observer.now_ms():
             if self._one.first(cursor, {"this": order.submission}) is None:
                 # The database has lost the order, so nobody has it.
                 return True
-            since = self._ledger.first_sight(cursor, order.submission, f"asked {order.mark}")
+            since = self._ledger.sights.first(cursor, order.submission, f"asked {order.mark}")
         return observer.now_ms() - since >= order.lease
 
     def _values(self, order: PlacedOrder, lease: int = 0) -> dict[str, Any]:
-        observer = self._ledger.observer
+        observer = self._ledger.clocks.observer
         clock = {"boot": observer.boot, "since": observer.now_ms(), "lease": lease}
         return {"submission": order.submission, "seen": order.mark, "mark": uuid.uuid4().hex, **clock}
 

@@ -22,8 +22,8 @@ class Notices:
         self._ledger = ledger
         self._database = ledger.database
         self._kept = kept // _MILLISECOND
-        prepare, now = ledger.database.prepare, present(ledger.own_clock)
-        outdated = _C.seen_at < ago(ledger.own_clock, bindparam("kept", type_=BigInteger))
+        prepare, now = ledger.database.prepare, present(ledger.clocks.own_clock)
+        outdated = _C.seen_at < ago(ledger.clocks.own_clock, bindparam("kept", type_=BigInteger))
         this = _C.account == bindparam("account"), _C.notice == bindparam("notice")
         made = insert(NOTICES, is_postgresql=self._database.is_postgresql)
         self._known = prepare(select(_C.seen_at).where(*this))
@@ -37,7 +37,7 @@ class Notices:
 
     def keep(self, account: str, notice: str) -> None:
         """Keep it, and forget those that are too old to be accepted again."""
-        values = {"account": account, "notice": notice, "kept": self._kept, "now": self._ledger.now()}
+        values = {"account": account, "notice": notice, "kept": self._kept, "now": self._ledger.clocks.now()}
 
         def work(cursor: Any, _again: bool) -> None:
             self._keep.run(cursor, values)

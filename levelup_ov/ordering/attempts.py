@@ -175,9 +175,9 @@ class OwnedSubmission:
         self.ledger.begin_sending(self.claim.id, lease=self.lease, trace=self.trace, received_at=self.received_at)
 
     def restore(self, also: Callable[[Any], None] | None = None) -> None:
-        """Write the row again, as :meth:`Ledger.restore` does. :raises Superseded: it belongs to another attempt."""
+        """Write the row again, as :meth:`Restorer.restore` does. :raises Superseded: it belongs to another attempt."""
         assert self.key is not None
-        self.ledger.restore(
+        self.ledger.restorer.restore(
             self.claim,
             account=self.key.account,
             location=self.key.location,

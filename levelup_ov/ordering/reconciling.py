@@ -80,7 +80,7 @@ class Reconciler:
 
         :raises Failure: ``outcome_unknown``: the outcome could not be determined now.
         """
-        asked_at = self._ledger.observer.now_ms()
+        asked_at = self._ledger.clocks.observer.now_ms()
         if fence_order is not None:
             self._asked(submission, fence_order)
         try:
@@ -186,7 +186,7 @@ class Reconciler:
         calls: Sequence[Call] | None,
     ) -> Settlement | None:
         """Ask the provider. If it does not answer in time, an earlier "no such order" proves nothing any more."""
-        observer = self._ledger.observer
+        observer = self._ledger.clocks.observer
         began, before = observer.now_ms(), len(calls or ())
         try:
             settlement: Settlement | None = self._asked(submission, find_order)

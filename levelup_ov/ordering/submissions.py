@@ -170,11 +170,11 @@ class Submissions:
     def next_reference(self, key: SubmissionKey) -> str:
         """The reference that the next attempt at a submission has (SUB-11); ``key`` names an identity."""
         assert key.reference is not None
-        return self.ledger.next_reference(key.identities, key.content, key.alike, key.reference)
+        return self.ledger.claims.next_reference(key.identities, key.content, key.alike, key.reference)
 
     def _claim(self, key: SubmissionKey, *, claims: bool = True) -> Claim:
         with self._claim_room():
-            return self.ledger.claim(
+            return self.ledger.claims.claim(
                 account=key.account,
                 location=key.location,
                 identities=key.identities,
@@ -202,7 +202,7 @@ class Submissions:
 
     def knows(self, key: SubmissionKey) -> bool:
         """Whether the ledger has this submission, or one that it may repeat. :raises Failure: it cannot be read."""
-        return self.ledger.knows(key.location, key.identities, (*key.alike, *key.content))
+        return self.ledger.claims.knows(key.location, key.identities, (*key.alike, *key.content))
 
     @contextmanager
     def _claim_room(self) -> Iterator[None]:

@@ -531,7 +531,7 @@ def open_sessions(
     ledger, secrets = service.submissions.ledger, settings.secret_keys
     store = StoredSessions(ledger.database)
     lease = round((settings.submission_deadline + settings.reconcile_grace) * 1000)
-    leases = Leases(CheckoutStore(ledger.database), ledger.observer, lease)
+    leases = Leases(CheckoutStore(ledger.database), ledger.clocks.observer, lease)
     keys = Keys(secrets, store)
     return Sessions(
         store, service, OrderPlacer(service, checkout), leases, Sealer(secrets, "session"), keys, clock, follow

@@ -173,7 +173,7 @@ def test_a_refunded_order_frees_all_names_but_its_key(
         idempotency_key="K", order_number="N-1", order_validation_id="V",
     )  # fmt: skip
     lease = timedelta(seconds=60)
-    claim = ledger.claim(
+    claim = ledger.claims.claim(
         account="a", location="checkout/mer_1", identities=identities, content=("c",), lease=lease
     )  # fmt: skip
     assert isinstance(claim, Claimed)

@@ -14,6 +14,7 @@ import pytest
 from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.config import new_secret_key
 from levelup_ov.domain.failure import Failure
+from levelup_ov.ledger.claims import Claims
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.statuses import Statuses
@@ -441,16 +442,16 @@ def test_a_validation_that_is_not_ours_names_no_submission(
 def test_where_the_ledger_fails_nothing_is_given_up(
     site: Site, merchant: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim = Ledger.claim
+    claim = Claims.claim
 
-    def fail(ledger: Ledger, **arguments: Any) -> Any:
+    def fail(self: Claims, **arguments: Any) -> Any:
         if arguments["account"] == "sandbox":
             raise LedgerUnavailable
-        return claim(ledger, **arguments)
+        return claim(self, **arguments)
 
     body = meal(merchant, user)
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "claim", fail)
+        patch.setattr(Claims, "claim", fail)
         assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
     assert site.charged(body, "K")["state"] == "submitted"
     assert (len(site.unrefunded()), site.refunded()) == (1, [])
@@ -487,7 +488,8 @@ class Killer:
             (Session, ("call",)),
             (CheckoutStore, ("add_order", "change_order")),
             (Statuses, ("begin_cancellation", "record")),
-            (Ledger, ("claim", "begin_sending", "place", "fail", "lose")),
+            (Claims, ("claim",)),
+            (Ledger, ("begin_sending", "place", "fail", "lose")),
         ):
             for name in names:
                 monkeypatch.setattr(owner, name, self._step(getattr(owner, name)))

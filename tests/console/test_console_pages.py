@@ -128,7 +128,7 @@ def test_a_reconciliation_that_does_not_run_is_noticed(
     ledger.rule_out(row, grace=timedelta(0), fenced=True)
     assert ADVICE["late"].title not in olive.open().text
     later = time.time_ns() + 7 * 60 * 10**9
-    monkeypatch.setattr("levelup_ov.ledger.ledger.time.time_ns", lambda: later)
+    monkeypatch.setattr("levelup_ov.ledger.clocks.time.time_ns", lambda: later)
     assert "1 that were not placed are due" in olive.open().text
 
 

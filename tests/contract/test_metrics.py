@@ -133,7 +133,7 @@ def test_what_is_not_settled_is_counted_with_its_age(app: Flask, monkeypatch: py
         ledger.lose(id)
     ledger.fail(ids[2])
     later = time.time_ns() + 90 * 10**9
-    monkeypatch.setattr("levelup_ov.ledger.ledger.time.time_ns", lambda: later)
+    monkeypatch.setattr("levelup_ov.ledger.clocks.time.time_ns", lambda: later)
     found = scrape(app)
     assert found['levelup_ov_submissions{account="deli",state="unknown"}'] == 2
     assert found['levelup_ov_submissions_oldest_seconds{account="deli",state="unknown"}'] >= 90

@@ -1,4 +1,4 @@
-"""Services that break one rule each, to show that a campaign sees it: ``FAULTS_MUTATION`` names class or patch."""
+"""Services that break one rule each, to show that a campaign sees it: ``FAULTS_MUTATION`` names the patch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from levelup_ov.checkout.charged_orders import key_of
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.config import load_settings
-from levelup_ov.ledger.database import Database
-from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.claims import Claims
+from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.ledger.records import Claim
 from levelup_ov.observability import configure_logging
 from tests.simulation import mutants as patches
@@ -29,51 +29,50 @@ MUTATION = "FAULTS_MUTATION"
 STOP_FILE = "FAULTS_STOP_FILE"
 
 
-class Forgetful(Ledger):
+_claim, _place = Claims.claim, Ledger.place
+
+
+def _forgetful(self: Claims, *, identities: Any, **arguments: Any) -> Claim:
     """A claim forgets by what it may be recognized."""
-
-    def claim(self, *, identities: Any, **arguments: Any) -> Claim:
-        forgotten = tuple(replace(identity, digests=(uuid.uuid4().hex,)) for identity in identities)
-        return super().claim(identities=forgotten, **arguments)
+    forgotten = tuple(replace(identity, digests=(uuid.uuid4().hex,)) for identity in identities)
+    return _claim(self, identities=forgotten, **arguments)
 
 
-class Optimist(Ledger):
+def _optimist(self: Ledger, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
     """An unknown outcome counts as not placed."""
-
-    def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
-        self.fail(id)
+    self.fail(id)
 
 
-class Credulous(Ledger):
+def _credulous(self: Ledger, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
     """An unknown outcome counts as placed."""
-
-    def lose(self, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
-        answer = '{"order_id": 0, "expected_ready_at": null, "metadata": {}}'
-        self.place(id, answer=answer, order_id=0, provider_order_id="made up")
+    answer = '{"order_id": 0, "expected_ready_at": null, "metadata": {}}'
+    self.place(id, answer=answer, order_id=0, provider_order_id="made up")
 
 
-class Careless(Ledger):
+def _careless(self: Ledger, id: str, **arguments: Any) -> None:
     """What was placed is not recorded, but its identities are set free."""
-
-    def place(self, id: str, **arguments: Any) -> None:
-        self.fail(id)
+    self.fail(id)
 
 
-class StopsBeforeSettling(Ledger):
+def _stops_before_settling(self: Ledger, id: str, **arguments: Any) -> None:
     """No mutation: an owner that comes to a halt with its order placed and not recorded, once."""
-
-    def place(self, id: str, **arguments: Any) -> None:
-        try:
-            Path(os.environ[STOP_FILE]).touch(exist_ok=False)
-        except FileExistsError:
-            super().place(id, **arguments)
-        else:
-            time.sleep(60)
+    try:
+        Path(os.environ[STOP_FILE]).touch(exist_ok=False)
+    except FileExistsError:
+        _place(self, id, **arguments)
+    else:
+        time.sleep(60)
 
 
-MUTANTS = {each.__name__: each for each in (Forgetful, Optimist, Credulous, Careless, StopsBeforeSettling)}
+OF_LEDGER: Mapping[str, patches.Mutant] = {
+    "Forgetful": lambda: mock.patch.object(Claims, "claim", _forgetful),
+    "Optimist": lambda: mock.patch.object(Ledger, "lose", _optimist),
+    "Credulous": lambda: mock.patch.object(Ledger, "lose", _credulous),
+    "Careless": lambda: mock.patch.object(Ledger, "place", _careless),
+    "StopsBeforeSettling": lambda: mock.patch.object(Ledger, "place", _stops_before_settling),
+}
+"""The ledger's own."""
 _KEPT = ExitStack()
-_place = Ledger.place
 
 
 def _held_by_many(self: Ledger, id: str, *, provider_order_id: str, **arguments: Any) -> None:
@@ -114,11 +113,9 @@ PATCHES: Mapping[str, patches.Mutant] = {
 def _create() -> Any:
     settings, name = load_settings(), os.environ[MUTATION]
     configure_logging(settings.log_level)
-    if name in PATCHES:
-        # For as long as the process lives.
-        _KEPT.enter_context(PATCHES[name]())
-    database = Database(settings.ledger.reveal(), pool_size=settings.threads)
-    return create_app(settings, ledger=MUTANTS.get(name, Ledger)(database))
+    # For as long as the process lives.
+    _KEPT.enter_context({**OF_LEDGER, **PATCHES}[name]())
+    return create_app(settings, ledger=open_ledger(settings.ledger.reveal(), pool_size=settings.threads))
 
 
 if MUTATION in os.environ:

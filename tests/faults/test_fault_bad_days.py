@@ -47,7 +47,7 @@ def ledger_at(path: Path) -> Ledger:
 
 def claimed(ledger: Ledger, number: int, account: str = "diner") -> str:
     identity = Identity("idempotency_key", (f"{number:064x}",))
-    claim = ledger.claim(
+    claim = ledger.claims.claim(
         account=account, location=f"{account}.one", identities=(identity,), content=(f"{number:064x}",),
         lease=timedelta(seconds=60),
     )  # fmt: skip

@@ -49,7 +49,7 @@ def claim(
         LOCATION, content=content, keys=keys, **(names or {"idempotency_key": "key-1"})
     )
     digests = content_digests(LOCATION, content, keys)
-    return ledger.claim(
+    return ledger.claims.claim(
         account=account, location=LOCATION, identities=found, content=digests, lease=LEASE, request_id=request_id,
         is_paid=is_paid,
     )  # fmt: skip

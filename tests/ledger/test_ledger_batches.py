@@ -66,7 +66,7 @@ def test_a_purge_finds_what_is_outdated_by_its_index(url: str) -> None:
             cursor.execute("SET LOCAL enable_seqscan = off")
         statement = copy(ledger._sql.purge)
         statement._form = statement._form._replace(sql=plan + statement._form.sql)
-        found = statement.run(cursor, {"retention": 1, "most": 10, "now": ledger.now()})
+        found = statement.run(cursor, {"retention": 1, "most": 10, "now": ledger.clocks.now()})
         return "\n".join(str(row[-1]) for row in found.fetchall())
 
     explained = ledger.database.run(explain)

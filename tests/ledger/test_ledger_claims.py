@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from levelup_ov.domain.secret import Secret
-from levelup_ov.ledger.ledger import SLOW, Ledger
+from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.matches import SLOW
 from levelup_ov.ledger.records import AlreadyPlaced, Claimed, InProgress, Reused, Unknown
 from tests.ledger.helpers import ANSWER, LEASE, Clock, begin, claim, claimed, place, shown
 
@@ -201,7 +202,7 @@ def test_content_is_taken_once_its_owner_may_have_given_up(ledger: Ledger, clock
 
 def test_a_claim_needs_an_identity_and_content(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="identity"):
-        ledger.claim(account="a", location="l", identities=(), content=("00",), lease=LEASE)
+        ledger.claims.claim(account="a", location="l", identities=(), content=("00",), lease=LEASE)
 
 
 def test_ids_are_uuids_that_come_in_the_order_of_their_time(ledger: Ledger) -> None:

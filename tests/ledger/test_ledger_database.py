@@ -513,7 +513,7 @@ def test_a_transaction_after_a_read_is_undone(url: str) -> None:
 
 def test_a_bug_of_the_caller_is_not_taken_for_a_failing_database(ledger: Ledger) -> None:
     with pytest.raises(Exception, match="(?i)null") as failed:
-        ledger.claim(
+        ledger.claims.claim(
             account=None,  # type: ignore[arg-type]
             location=LOCATION,
             identities=identities(LOCATION, content=b"c", keys=KEYS),
@@ -549,7 +549,7 @@ def test_nothing_personal_and_no_secret_is_in_the_database(url: str) -> None:
         identities(LOCATION, content=what, keys=KEYS, card_number=Secret(card), **names),
     ):
         digests = content_digests(LOCATION, what, KEYS)
-        got = ledger.claim(account="deli", location=LOCATION, identities=identity, content=digests, lease=LEASE)
+        got = ledger.claims.claim(account="deli", location=LOCATION, identities=identity, content=digests, lease=LEASE)
         begin(ledger, claimed(got))
         place(ledger, claimed(got))
     written = stored(url)

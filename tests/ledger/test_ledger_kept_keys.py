@@ -25,7 +25,7 @@ def claim(
     """Claim as the service does; not ``kept``: as the release before does."""
     given: dict[Any, Any] = names or {"idempotency_key": "k-1"}
     found = identities(LOCATION, content=what, keys=keys, **given)
-    return ledger.claim(
+    return ledger.claims.claim(
         account="deli",
         location=LOCATION,
         identities=with_kept(found, LOCATION, KEPT, given, what) if kept else found,
@@ -98,7 +98,7 @@ def test_releases_find_each_others_submissions(ledger: Ledger) -> None:
 @pytest.mark.rule("SUB-4")
 def test_an_outcome_is_returned_without_a_claim(ledger: Ledger) -> None:
     def recall() -> Any:
-        return ledger.claim(
+        return ledger.claims.claim(
             account="deli", location=LOCATION, identities=identities(LOCATION, content=b"", keys=OLD, order_number="1"),
             content=content_digests(LOCATION, b"a burger", OLD), lease=LEASE, claims=False,
         )  # fmt: skip

@@ -290,7 +290,7 @@ def test_a_ledger_opened_before_a_fork_serves_all_processes(url: str) -> None:
 def test_a_host_with_a_wrong_clock_goes_by_that_of_the_database(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("levelup_ov.ledger.ledger._host_clock", lambda: datetime(2000, 1, 1, tzinfo=timezone.utc))
+    monkeypatch.setattr("levelup_ov.ledger.clocks._host_clock", lambda: datetime(2000, 1, 1, tzinfo=timezone.utc))
     ledger = open_ledger(postgresql_url)
     id = claimed(claim(ledger))
     begin(ledger, id)

@@ -16,11 +16,11 @@ from sqlalchemy import text
 
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.submission import LOOKED_AGAIN
-from levelup_ov.ledger import ledger as ledger_module
 from levelup_ov.ledger.engine import open_engine, upgrade
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
 from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.ledger.records import AlreadyPlaced, Claimed, Clash, InProgress, Reused, Superseded, Unknown
+from levelup_ov.ledger.statements import Statement
 from tests.ledger.helpers import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 
 REFERENCES = b"the key of references..........."
@@ -30,7 +30,7 @@ NOON = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 def named(ledger: Ledger, what: bytes = b"a burger", *, key: bytes = REFERENCES, **names: str) -> Any:
     """Claim as the service does, with a reference of the identities."""
     names = names or {"idempotency_key": "key-1"}
-    return ledger.claim(
+    return ledger.claims.claim(
         account="deli",
         location=LOCATION,
         identities=identities(LOCATION, content=what, keys=KEYS, **names),  # type: ignore[arg-type]
@@ -196,7 +196,7 @@ def test_an_order_claimed_by_two_stays_with_the_proven_one(ledger: Ledger) -> No
 @pytest.mark.rule("SUB-8")
 def test_an_order_is_held_once_in_its_account_only(ledger: Ledger) -> None:
     for account in ("deli", "diner"):
-        got = ledger.claim(
+        got = ledger.claims.claim(
             account=account,
             location=f"{account}.1",
             identities=identities(account, content=b"c", keys=KEYS, idempotency_key="k"),
@@ -232,7 +232,7 @@ def test_an_unknown_content_is_taken_under_any_identity(ledger: Ledger, clock: C
 @pytest.mark.rule("SUB-3", "SUB-8")
 def test_two_people_of_one_address_are_not_taken_for_one_another(ledger: Ledger) -> None:
     def by(name: bytes, key: str) -> Any:
-        return ledger.claim(
+        return ledger.claims.claim(
             account="deli",
             location=LOCATION,
             identities=identities(LOCATION, content=b"c", keys=KEYS, idempotency_key=key),
@@ -299,13 +299,13 @@ def test_an_unknown_content_is_recognized_while_keys_change(ledger: Ledger) -> N
 def test_a_new_submission_reads_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     claimed(claim(ledger, b"warm", idempotency_key="warm"))
     run: list[str] = []
-    original = ledger_module.Statement.run
+    original = Statement.run
 
     def counted(self: Any, cursor: Any, parameters: Any) -> Any:
         run.append(self._form.sql.split()[0])
         return original(self, cursor, parameters)
 
-    monkeypatch.setattr(ledger_module.Statement, "run", counted)
+    monkeypatch.setattr(Statement, "run", counted)
     claimed(claim(ledger))
     assert run in (["INSERT"], ["SELECT", "INSERT"])
 

@@ -193,7 +193,7 @@ def test_absence_is_proven_only_by_a_look_after_the_grace(ledger: Ledger, clock:
     with pytest.raises(TooEarly) as refused:
         ledger.rule_out(asked, grace=GRACE)
     assert refused.value.wait == GRACE
-    asked_at = ledger.observer.now_ms()
+    asked_at = ledger.clocks.observer.now_ms()
     clock.advance(GRACE)
     with pytest.raises(TooEarly):
         ledger.rule_out(asked, grace=GRACE, asked_at=asked_at)

@@ -669,14 +669,14 @@ def test_a_ledger_that_lost_what_is_found_gets_it_back(
 ) -> None:
     lose_and_find = _found_late(world, _lose_rows)
     (attempt,) = world.sent
-    restore = world.ledger.restore
+    restore = world.ledger.restorer.restore
 
     def with_another(*arguments: Any, **more: Any) -> None:
         # Two that found it at once: each writes the row.
         for _ in range(times):
             restore(*arguments, **more)
 
-    monkeypatch.setattr(world.ledger, "restore", with_another)
+    monkeypatch.setattr(world.ledger.restorer, "restore", with_another)
     world.find_order = lose_and_find  # type: ignore[method-assign]
     assert world.submit() == "p-1"
     assert world.submit() == "p-1"

@@ -18,6 +18,7 @@ from levelup_ov.domain.ready_time import Ready
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard
 from levelup_ov.errors import timed_out
+from levelup_ov.ledger.claims import Claims
 from levelup_ov.ledger.corrections import Corrections
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
@@ -64,7 +65,7 @@ def test_completed_at_once_by_many_is_one_order(front: Front) -> None:
 
 KILLS: dict[str, tuple[Any, str, int]] = {
     "session is taken": (StoredSessions, "change", 1),
-    "claim": (Ledger, "claim", 1),
+    "claim": (Claims, "claim", 1),
     "mark": (Ledger, "begin_sending", 1),
     "last look": (StoredSessions, "find", 2),
     "placing": (SandboxAdapter, "submit_order", 1),

@@ -13,9 +13,13 @@ from unittest import mock
 from adapters import fftp, sandbox
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.ledger import identity, ledger, references
+from levelup_ov.ledger import identity, ledger, matches, references
 from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.matches import Matches
 from levelup_ov.ledger.records import Claimed, Submission, Superseded
+from levelup_ov.ledger.restoring import Restorer
+from levelup_ov.ledger.rows import Rows
+from levelup_ov.ledger.sights import Sights
 from levelup_ov.ordering import metadata, reconciling, reported_orders
 from levelup_ov.ordering.outcomes import OutcomeRecorder
 from levelup_ov.ordering.reconciling import Reconciler
@@ -321,12 +325,12 @@ def refusal_after_silence() -> AbstractContextManager[object]:
 
 def sending_is_not_in_doubt() -> AbstractContextManager[object]:
     """Another identity is not compared with an order that is being sent, however long."""
-    return _all(patch(Ledger, "_may_be_given_up", lambda *_: False), slow_is_not_in_doubt())
+    return _all(patch(Matches, "may_be_given_up", lambda *_: False), slow_is_not_in_doubt())
 
 
 def slow_is_not_in_doubt() -> AbstractContextManager[object]:
     """Another identity is compared with an order that is being sent from the deadline after the mark on only."""
-    return patch(ledger, "SLOW", timedelta(days=1))
+    return patch(matches, "SLOW", timedelta(days=1))
 
 
 def absence_is_kept() -> AbstractContextManager[object]:
@@ -341,7 +345,7 @@ def one_generation() -> AbstractContextManager[object]:
 
 def lost_rows_stay_lost() -> AbstractContextManager[object]:
     """The process that places an order does not write its row once more."""
-    return patch(Ledger, "restore", _nothing)
+    return patch(Restorer, "restore", _nothing)
 
 
 def lost_marks_stay_lost() -> AbstractContextManager[object]:
@@ -361,20 +365,20 @@ _MARKED: set[str] = set()
 
 def expired_is_not_placed() -> AbstractContextManager[object]:
     """When the lease of an order that was being sent is over, it counts as not placed."""
-    return patch(Ledger, "_resolve_expired", _expired)
+    return patch(Rows, "resolve_expired", _expired)
 
 
-_resolve_expired = Ledger._resolve_expired
+_resolve_expired = Rows.resolve_expired
 
 
-def _expired(self: Ledger, cursor: Any, submission: Submission) -> Submission:
+def _expired(self: Rows, cursor: Any, submission: Submission) -> Submission:
     found = _resolve_expired(self, cursor, submission)
     return replace(found, state="not_placed", ended="unsent") if found.state == "unknown" else found
 
 
 def any_boots_clock() -> AbstractContextManager[object]:
     """Times of another boot are compared with one's own."""
-    return patch(Ledger, "_is_mine", lambda *_: True)
+    return patch(Sights, "is_mine", lambda *_: True)
 
 
 def placing_is_repeated() -> AbstractContextManager[object]:
@@ -437,16 +441,16 @@ def fence_of_nothing() -> AbstractContextManager[object]:
                  _fence_order(self, location, str(uuid.uuid4()), trace, session))  # fmt: skip
 
 
-def _holds(self: Ledger, cursor: Any, match: references.Match) -> bool:
+def _is_held(self: Matches, cursor: Any, match: references.Match) -> bool:
     found = match.submission
     if found.state != "placed" or found.settled_at is None:
         return found.state != "not_placed"
-    return found.seen_at < found.settled_at + ledger.WINDOWS[match.kind]
+    return found.seen_at < found.settled_at + matches.WINDOWS[match.kind]
 
 
 def windows_by_the_wall_clock() -> AbstractContextManager[object]:
     """The wall clock says when an equal order is another one."""
-    return patch(Ledger, "_holds", _holds)
+    return patch(Matches, "is_held", _is_held)
 
 
 def _any_order(self: Any, location: Any, reference: str, trace: Any, session: Session) -> Any:
@@ -480,18 +484,20 @@ def each_attempt_its_reference() -> AbstractContextManager[object]:
     return patch(references, "_is_over", lambda *_: True)
 
 
-_restore = Ledger.restore
+_restore = Restorer.restore
 
 
-def _restore_alone(self: Ledger, claim: Claimed, **row: Any) -> None:
-    if any(other.id != claim.id and other.state == "claimed" for other in self.named(row["identities"])):
+def _restore_alone(self: Restorer, claim: Claimed, **row: Any) -> None:
+    kinds = identity.kinds_of(row["identities"])
+    found = self._database.run(lambda cursor, _: self._matches.of(cursor, kinds))
+    if any(other.submission.id != claim.id and other.submission.state == "claimed" for other in found):
         raise Superseded("restore", None)
     _restore(self, claim, **row)
 
 
 def unsent_attempts_stay() -> AbstractContextManager[object]:
     """Who has lost its row writes it again only if nobody has claimed the submission since."""
-    return patch(Ledger, "restore", _restore_alone)
+    return patch(Restorer, "restore", _restore_alone)
 
 
 def found_means_found_late() -> AbstractContextManager[object]:
@@ -517,12 +523,12 @@ def every_refusal_rules_out() -> AbstractContextManager[object]:
 
 def called_off_is_placed() -> AbstractContextManager[object]:
     """The content of an order stays taken although nobody makes it any more."""
-    return patch(Ledger, "_is_called_off", _never)
+    return patch(Matches, "is_called_off", _never)
 
 
 def canceling_is_placed() -> AbstractContextManager[object]:
     """An order counts as placed while it may have been canceled."""
-    return patch(Ledger, "_may_be_called_off", _never)
+    return patch(Matches, "may_be_called_off", _never)
 
 
 def _never(*_: object) -> bool:

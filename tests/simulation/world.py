@@ -774,7 +774,7 @@ class World:
             transport = session.Transport(pool_size=2)
             self.transports.append(transport)
             ledger = self.things.ledgers[name]
-            ledger.observer = self.observer(name)
+            ledger.clocks.observer = self.observer(name)
             service = Service(self.things.settings, transport, ledger, _wall_time)
             if self.is_warm:
                 # The locations were read a while ago.
