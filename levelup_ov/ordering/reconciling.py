@@ -137,6 +137,13 @@ class Reconciler:
         self._ledger.end_repeating(submission, repetition)
         return None
 
+    def keep(self, submission: Submission, key: SubmissionKey) -> None:
+        """Write an unknown submission again that the ledger has lost.
+
+        :raises Superseded: it was settled, or another attempt has taken its place.
+        """
+        self._owned(submission, key).settle(lambda: self._ledger.lose(submission.id))
+
     def settle(
         self, submission: Submission, placed: str | None, by: str, *, provider_order_id: str | None = None
     ) -> None:
@@ -236,13 +243,7 @@ class Reconciler:
             self._outcomes.record(submission.id, settlement, submission)
 
         try:
-            claim = Claimed(
-                submission.id, submission.reference, submission.received_at, submission.generation, submission.previous
-            )
-            owned = OwnedSubmission(
-                self._ledger, claim, key, submission.received_at, self._lease, submission.trace, is_marked=True
-            )
-            owned.settle(record)
+            self._owned(submission, key).settle(record)
         except Superseded as superseded:
             current = superseded.submission
             if is_placed(current):
@@ -257,6 +258,14 @@ class Reconciler:
             log.info("submission_reconciled_placed", extra=facts)
         self._outcomes.check_order(submission.id, settlement.placed, facts)
         return Settlement(settlement.placed, settlement.answer, replayed=True)
+
+    def _owned(self, submission: Submission, key: SubmissionKey | None) -> OwnedSubmission:
+        claim = Claimed(
+            submission.id, submission.reference, submission.received_at, submission.generation, submission.previous
+        )
+        return OwnedSubmission(
+            self._ledger, claim, key, submission.received_at, self._lease, submission.trace, is_marked=True
+        )
 
     def _rule_out(self, submission: Submission, asked_at: int, *, fenced: bool) -> Settlement | None:
         try:

@@ -117,7 +117,7 @@ class Submissions:
                             # An earlier request has sent it.
                             raise outcome_unknown("what was found cannot be recorded") from None
                         except Failure:
-                            if (settlement := self._recorded_since(submission)) is None:
+                            if (settlement := self._recorded_since(submission, key)) is None:
                                 raise
                         if settlement is not None:
                             return settlement
@@ -190,14 +190,17 @@ class Submissions:
                 claims=claims,
             )
 
-    def _recorded_since(self, submission: Submission) -> Settlement | None:
+    def _recorded_since(self, submission: Submission, key: SubmissionKey) -> Settlement | None:
         """The order of an unknown submission, if somebody else has found it while this request looked for it.
 
         Who is told that it is unknown may order again under another key, which is another order once this one is known.
+        Its row is written again if the ledger has lost it, or its mark, as the order may have been sent again by now.
         """
-        with suppress(LedgerUnavailable), limits.extended(self.settling_time):
+        with suppress(LedgerUnavailable, Superseded), limits.extended(self.settling_time):
             if is_placed(found := self.ledger.show(submission.id)):
                 return replay(found)
+            if found is None or found.state == "claimed":
+                self.reconciler.keep(submission, key)
         return None
 
     def knows(self, key: SubmissionKey) -> bool:

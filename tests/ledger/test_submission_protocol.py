@@ -648,6 +648,23 @@ def test_a_ledger_that_lost_the_mark_of_what_is_found(world: World, by: str) -> 
     assert (world.states(), len(world.sent)) == ([("placed", None)], 1)
 
 
+@pytest.mark.rule("SUB-2", "SUB-5")
+@pytest.mark.parametrize("loses", ["row", "mark"])
+def test_a_ledger_that_lost_what_is_not_found_gets_it_back(world: World, loses: str) -> None:
+    """To learn the outcome, it may have been sent again."""
+    lose_and_find = _found_late(world, _lose_rows if loses == "row" else _lose_mark)
+
+    def lose_and_hang(submission: Submission) -> Settlement | None:
+        lose_and_find(submission)
+        raise Unanswered("provider_timeout", "no answer", sent=True)
+
+    world.find_order, finds = lose_and_hang, world.find_order  # type: ignore[method-assign]
+    assert world.submit() == "outcome_unknown"
+    assert world.states() == [("unknown", None)]
+    world.find_order = finds  # type: ignore[method-assign]
+    assert (world.submit(), len(world.sent)) == ("p-1", 1)
+
+
 @pytest.mark.rule("SUB-5", "SUB-11")
 def test_a_row_that_is_written_again_has_its_trace(world: World) -> None:
     def place_order(attempt: Attempt) -> Settlement:
