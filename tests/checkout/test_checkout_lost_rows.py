@@ -24,6 +24,12 @@ EVERYTHING = ("checkout_orders", "identities", "submissions")
 NOTHING = (0, "0 finished, 0 still unfinished\n")
 
 
+@pytest.fixture(autouse=True)
+def _same_time(site: Site, clock: Clock) -> None:
+    """LevelUp has the same time as the service."""
+    site.levelup.now = clock.now
+
+
 def change(site: Site, *statements: str) -> None:
     with closing(sqlite3.connect(ledger_of(site))) as connection, connection:
         for statement in statements:
