@@ -311,18 +311,14 @@ class Refunds:
             return stuck, refund_impossible(replace(order, **stuck))
         # An earlier attempt that was not answered may still arrive and refund the charge.
         may_arrive = asked_before and not self._leases.has_ended(before.sent)
-        if isinstance(failure, _ForGood):
-            return (
-                ({"held": None}, pending(failure.message))
-                if may_arrive
-                else (_as_before(order), _as_of_refund(failure))
-            )
+        if isinstance(failure, _ForGood) and not may_arrive:
+            return _as_before(order), _as_of_refund(failure)
         is_unknown = isinstance(failure, (Unanswered, _Unclear, LedgerUnavailable)) and getattr(failure, "sent", True)
         # Nothing of an attempt that was refused, or not sent, may arrive: only of an earlier one.
         values: dict[str, Any] = {"held": None} if is_unknown else {"held": None, "sent": before.sent}
         if no_meal or asked_before or is_unknown:
             values |= self._overdue(order, failure)
-        is_told = "operator_case" in values and KINDS[failure.code].retryable
+        is_told = "operator_case" in values and (isinstance(failure, _ForGood) or KINDS[failure.code].retryable)
         is_final = not asked_before or failure.code == "manager_confirmation_required" and not may_arrive
         order = replace(order, **values)
         if is_owed or is_unknown or not is_final:

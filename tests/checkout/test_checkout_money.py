@@ -607,6 +607,43 @@ def test_a_site_learns_that_its_refund_is_refused(site: Site, merchant: str, use
     assert site.get(f"/orders/{uuid}")["order"]["state"] == "charged"
 
 
+@pytest.mark.rule("WEB-3")
+@pytest.mark.parametrize("by", ["site", "command"])
+def test_a_refund_is_not_pending_for_as_long_as_it_is_asked_for(
+    site: Site, merchant: str, user: str, clock: Clock, by: str
+) -> None:
+    """One call had no answer. All that followed were refused, so nothing arrives after its lease."""
+    uuid = site.charged(order(merchant, user))["uuid"]
+    site.line.faults["/refund"] = ["unreached", *[refusal(422, "order", "base")] * 20]
+    assert site.refund(uuid, "K").error["code"] == "refund_pending"
+    codes = []
+    for _ in range(10):
+        clock.now += timedelta(seconds=8)
+        answered = site.refund(uuid, "K").error["code"] if by == "site" else site.reconcile()[0]
+        codes.append(answered)
+    last = {"site": "refund_refused", "command": 0}[by]
+    assert codes[0] != last and codes[-1] == last
+    assert (site.reconcile()[0], site.command("cases")[0]) == (0, 0)
+    assert site.refund(uuid, "L").error["code"] == "refund_refused"
+
+
+@pytest.mark.rule("WEB-3")
+def test_a_refund_refused_a_day_after_one_without_answer_is_a_persons(
+    site: Site, merchant: str, user: str, clock: Clock
+) -> None:
+    uuid = site.charged(order(merchant, user))["uuid"]
+    site.line.faults["/refund"] = ["unreached"]
+    assert site.refund(uuid, "K").error["code"] == "refund_pending"
+    clock.now += timedelta(days=2)
+    site.line.faults["/refund"] = ["unreached", *[refusal(422, "order", "base")] * 9]
+    assert site.refund(uuid, "K").error["code"] == "refund_impossible"
+    clock.now += timedelta(seconds=5)
+    answer = site.refund(uuid, "K")
+    assert answer.error["code"] in ("refund_impossible", "refund_pending")
+    clock.now += timedelta(hours=1)
+    assert site.refund(uuid, "K").error["code"] == "refund_refused"
+
+
 @pytest.mark.rule("WEB-2", "SUB-4")
 def test_a_key_charges_once_though_the_merchant_connects_again(site: Site, merchant: str, user: str) -> None:
     site.line.faults["/completed_orders"] = ["lost"] * 3
