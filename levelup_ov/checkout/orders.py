@@ -371,6 +371,8 @@ class Orders:
         :raises Failure: why it is still unfinished, or that a person must settle it.
         """
         try:
+            if self._is_looked_for(order):
+                raise in_progress("another request is looking for this charge")
             order = self._finish(order, context)
         except Failure as failure:
             order = self._overdue(self.show(order.id), failure)
@@ -400,6 +402,8 @@ class Orders:
             raise closed(order)
         if order.problem is not None:
             raise refunded(order)
+        if order.submitted is None and order.state != "refunded":
+            raise outcome_unknown("it is not known whether this order was charged, or submitted")
         return order
 
     def _finish(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
@@ -440,9 +444,15 @@ class Orders:
 
         def is_processed(order: StoredOrder) -> bool:
             is_canceled = order.state == "submitted" and self._canceler.is_under_way(order)
-            return not order.open_cases and (is_canceled or not self._leases.has_ended(order.held))
+            is_held = not self._leases.has_ended(order.held) and not self._is_looked_for(order)
+            return not order.open_cases and (is_canceled or is_held)
 
         return [order for order in found if not is_processed(order)]
+
+    def _is_looked_for(self, order: StoredOrder) -> bool:
+        """Whether a request is looking for a charge of unknown outcome, as others may have done all the time before."""
+        is_first = to_ms(self._clock()) - order.created_at < self._leases.lease
+        return order.state == "charging" and not is_first and not self._leases.has_ended(order.held)
 
     def tried(self, order: StoredOrder) -> None:
         """Move this order behind the others in the next run."""

@@ -13,7 +13,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.event_settings import EVENTS
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
-from tests.checkout.site import Site
+from tests.checkout.site import PAYMENT, Site
 from tests.ucp.agent import AGENTS, BUYER, Agent, amounts, dish, item, messages, pays_by_card
 from tests.ucp.agent_platform import HOOK, Platform, new_key, served, watch
 
@@ -87,6 +87,24 @@ def test_a_refused_basket_is_charged_once_at_most(paying: Site, merchant: str, u
     mended = {"line_items": [dish("cookie")], "fulfillment": {"methods": [{"notes": ""}]}}
     assert agent.act(session, "update", mended).json["status"] == "ready_for_complete"
     assert agent.act(session, "complete", pays_by_levelup(merchant, user)).json["status"] == "completed"
+
+
+@pytest.mark.rule("UCP-13", "WEB-4")
+@pytest.mark.parametrize("answer", ["lost", (422, [{"error": {"object": "user", "property": "email"}}])], ids=str)
+def test_a_charge_that_is_not_known_is_not_told_as_refunded(
+    paying: Site, merchant: str, clock: Clock, answer: Any
+) -> None:
+    agent, user = Agent(paying.app), paying.connect_user(permissions=PAYMENT)
+    session = agent.session()
+    paying.line.faults["/completed_orders"] = ["lost"] * 3
+    read = agent.act(session, "complete", pays_by_levelup(merchant, user))
+    for pause in (timedelta(minutes=2), timedelta(days=1), timedelta(seconds=5), timedelta(seconds=5)):
+        assert read.json["status"] == "complete_in_progress" and "refunded" not in str(messages(read))
+        clock.now += pause
+        paying.line.faults["/completed_orders"] = [answer] * 3
+        paying.reconcile()
+        read = agent.act(session, "get")
+    assert len(paying.unrefunded()) == 1 and paying.command("cases")[0] == 1
 
 
 @pytest.mark.rule("UCP-13", "META-7", "WEB-1")
