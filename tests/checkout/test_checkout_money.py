@@ -644,6 +644,23 @@ def test_a_refund_refused_a_day_after_one_without_answer_is_a_persons(
     assert site.refund(uuid, "K").error["code"] == "refund_refused"
 
 
+@pytest.mark.rule("WEB-2", "SUB-5")
+def test_who_keeps_asking_hides_no_charge_from_the_operator(site: Site, merchant: str, clock: Clock) -> None:
+    """Each repetition looks for the charge, and no answer of LevelUp's proves anything."""
+    body = order(merchant, site.connect_user(permissions=PAYMENT))
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    assert site.reconcile() == (0, "0 finished, 0 still unfinished\n")
+    for at in ("2030-06-03T16:01Z", "2030-06-03T16:02Z", "2030-06-04T16:02Z"):
+        clock.set(at)
+        site.line.faults["/completed_orders"] = ["lost"] * 3
+        assert site.charge(body, "K").error["code"] == "outcome_unknown"
+        sent = site.line.count("/completed_orders")
+        status, said = site.reconcile()
+        assert (status, site.line.count("/completed_orders")) == (1, sent)
+    assert site.command("cases")[0] == 1
+
+
 @pytest.mark.rule("WEB-2", "SUB-4")
 def test_a_key_charges_once_though_the_merchant_connects_again(site: Site, merchant: str, user: str) -> None:
     site.line.faults["/completed_orders"] = ["lost"] * 3
