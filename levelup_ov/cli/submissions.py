@@ -135,11 +135,10 @@ def reconcile(limit: int, seconds: float) -> None:
     for line in of_gone_accounts([each for each in unknown if each.account not in accounts]):
         click.echo(line, err=True)
     unknown = in_turns((each for each in unknown if each.account in accounts), limit)
-    due = shown(lambda: ledger.due_again(besides=LEDGER_ACCOUNT, limit=limit))
-    again = [each for each in due if _is_asked(each)]
-    for each in due:
-        if each not in again:
-            ledger.looked_again(each)
+    due = shown(lambda: ledger.due_again(besides=LEDGER_ACCOUNT, limit=_MOST_OPEN))
+    for each in [each for each in due if not _is_asked(each)][:limit]:
+        ledger.looked_again(each)
+    again = in_turns(filter(_is_asked, due), limit)
     waiting, tried = unknown + again, set[str]()
     left, later, findings = everything - len(unknown), 0, 0
     for position, submission in enumerate(run.due(waiting), start=1):

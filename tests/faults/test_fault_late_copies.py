@@ -107,3 +107,24 @@ def test_a_refused_order_that_cannot_be_looked_up_is_not_unknown(
         for _ in range(7):
             reconcile(one)
         assert reconcile(one) == (0, "0 resolved, 0 still unknown\n")
+
+
+@pytest.mark.rule("SUB-12")
+def test_an_account_without_answers_delays_no_look_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its refused orders are due again in each run, for a day."""
+    find_order = SandboxAdapter.find_order
+
+    def fails(adapter: SandboxAdapter, *order: Any) -> Any:
+        if adapter.account.name == "diner":
+            raise Unanswered("provider_timeout", "no answer", sent=True)
+        return find_order(adapter, *order)
+
+    with scripted_service(tmp_path, accounts=("diner", "grill")) as one:
+        for location in (*["diner.congress"] * 3, "grill.congress"):
+            refuse_first(one)
+            assert one.submit(location, key=f"{one.clock.now}").code == "item_unavailable"
+            one.clock.advance(seconds=1)
+        monkeypatch.setattr(SandboxAdapter, "find_order", fails)
+        one.clock.advance(seconds=61)
+        result = one.app.test_cli_runner().invoke(args=["submissions", "reconcile", "--limit", "2"])
+        assert (result.exit_code, "grill.congress: still not placed" in result.output) == (0, True)
