@@ -29,7 +29,7 @@ class Transition:
 
 
 TRANSITIONS: Mapping[str, Transition] = {
-    "begin_sending": Transition(("claimed",), "sending", "The owner is about to place the order."),
+    "begin_sending": Transition(("claimed",), "sending", "The owner is about to place the order, or has found it."),
     "place": Transition(("sending", "unknown"), "placed", "The provider confirmed the order, at once or when asked."),
     "fail": Transition(
         ("claimed", "sending"), "not_placed", "The owner has proof: nothing was sent, or it was refused."

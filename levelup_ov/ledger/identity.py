@@ -183,6 +183,11 @@ def with_kept(
     return tuple(map(kept, found))
 
 
+def window_of(identities: Iterable[Identity]) -> timedelta:
+    """The longest of the windows of ``identities``."""
+    return max(WINDOWS[each.kind] for each in identities)
+
+
 def charge_digest(id: str) -> str:
     """The digest by which a submission is found that turned out to be the order of a charge with this id (WEB-5).
 

@@ -67,6 +67,8 @@ from levelup_ov.ledger.tables import IS_MISCHARGED, SUBMISSIONS, Statements
 RETENTION = PERIOD
 """After this time an identity has different references (SUB-11), and settled submissions may be deleted."""
 SHORTEST_RETENTION = max(WINDOWS.values()) + timedelta(days=1)
+MOST_ATTEMPTS = 50
+"""How many attempts at an order are looked through for one that was refused."""
 REFERENCES = "references"
 """The name of the key that references are made with."""
 ABSENT = "absent"
@@ -168,11 +170,13 @@ class Ledger:
         lease: timedelta,
         trace: Mapping[str, Any] | None = None,
         received_at: datetime | None = None,
+        found_as: str | None = None,
     ) -> None:
         """Mark that the order is about to be placed. It may be sent only after this has returned.
 
         ``lease`` must cover the sending and the settling. ``trace`` is a small object by which the adapter
-        can find the order later; nothing personal. ``received_at``: the time that is sent.
+        can find the order later; nothing personal. ``received_at``: the time that is sent. ``found_as``: the reference
+        of an earlier attempt, whose order was found; nothing is sent then.
 
         :raises Superseded: the claim was lost; do not send.
         :raises Failure: ``provider_protocol_error``: the trace is too large; do not send.
@@ -182,8 +186,15 @@ class Ledger:
             "left": trace_json(trace),
             "received": received_at and to_ms(received_at),
         }
+
+        def rename(cursor: Any) -> None:
+            self._sql.rename.run(cursor, {"this": id, "reference": found_as})
+
         # Nobody else knows the id, so if the row is in its new state, the first try changed it.
-        self._change("begin_sending", id, lambda _, again: again, durably=True, **values)
+        self._change(
+            "begin_sending", id, lambda _, again: again,
+            durably=not found_as, check=rename if found_as else None, **values,
+        )  # fmt: skip
 
     def check_sending(self, id: str) -> None:
         """Before sending again, make sure that the submission has not been settled since :meth:`begin_sending`.
@@ -490,6 +501,30 @@ class Ledger:
             found += later
             waiting += later
         return tuple(found)
+
+    def refused_before(self, id: str, window: timedelta) -> Submission | None:
+        """The last attempt before this one that its provider refused, if it was the same order, within ``window``.
+
+        Not if a person has dealt with what was found of it since. Attempts in between that sent nothing do not count.
+        """
+
+        def work(cursor: Any, _again: bool) -> Submission | None:
+            this = before = self._rows.read(cursor, id)
+            for _ in range(MOST_ATTEMPTS):
+                before = self._rows.read(cursor, before.previous) if before and before.previous else None
+                if before is None or before.state != "not_placed" or before.ended == "refused":
+                    break
+            if this is None or before is None or before.ended != "refused":
+                return None
+            is_over = before.settled_at is not None and before.seen_at - before.settled_at >= window
+            is_same = not set(this.content).isdisjoint(before.content)
+            return before if is_same and not is_over and before.finding_closed_at is None else None
+
+        return self.database.run(work)
+
+    def withdraw(self, id: str) -> None:
+        """Close the finding about an order that was found again and told, if there is one: nobody need look at it."""
+        self.database.run(lambda cursor, _: self._sql.withdraw.run(cursor, {"this": id, "now": self.clocks.now()}))
 
     def show(self, id: str) -> Submission | None:
         """The submission with this id."""

@@ -423,6 +423,9 @@ class Statements:
         self.reported = {name: prepare(changes[name].where(said), *_SET_BY.get(name, ())) for name, said in reported}
         self.purge = prepare(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(bindparam("most", type_=BigInteger)))))
         self.forget = prepare(delete(SUBMISSIONS).where(this, _C.state == "claimed"))
+        self.rename = prepare(update(SUBMISSIONS).where(this, _C.state == "claimed"), "reference")
+        is_open = _C.finding.is_not(None), _C.finding_closed_at.is_(None)
+        self.withdraw = prepare(update(SUBMISSIONS).where(this, *is_open).values(finding_closed_at=now))
 
     def compile_frequent(self, digests: int) -> None:
         """Compile those that a new submission and a repetition run; for ``digests`` see the insertion."""

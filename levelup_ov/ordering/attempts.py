@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.ledger import Ledger
-from levelup_ov.ledger.records import Claimed, Superseded
+from levelup_ov.ledger.records import Claimed, Submission, Superseded
 from levelup_ov.ordering.addresses import stored_trace
 from levelup_ov.transport.placement import LastLook, Placement
 
@@ -130,7 +130,8 @@ class OwnedSubmission:
     """A submission that this process is sending or has found, with the content of its row.
 
     ``key``: None if there is too little to write the row again. ``trace``: what the adapter finds the order by.
-    ``is_marked``: it was sent, and the ledger has acknowledged that, or could not.
+    ``is_marked``: it was sent, and the ledger has acknowledged that, or could not. ``is_found``: nothing is sent,
+    because the order of an earlier attempt was found, whose reference ``claim`` has.
     """
 
     ledger: Ledger
@@ -140,6 +141,7 @@ class OwnedSubmission:
     lease: timedelta
     trace: Mapping[str, Any] | None = None
     is_marked: bool = False
+    is_found: bool = False
 
     def mark(self, trace: Mapping[str, Any] | None) -> None:
         """Record that it is about to be sent. :raises Superseded: the claim was lost; do not send."""
@@ -151,6 +153,15 @@ class OwnedSubmission:
         """The same for one that was sent without the mark. :raises Superseded: the claim was lost."""
         self.trace, self.is_marked = trace, True
         self._mark()
+
+    def take_over(self, refused: Submission) -> None:
+        """Mark it as what an earlier attempt has sent, whose order was found.
+
+        :raises Superseded: the claim was lost.
+        """
+        self.claim, self.received_at = replace(self.claim, reference=refused.reference), refused.received_at
+        self.is_found = True
+        self.mark_late(refused.trace)
 
     def settle(self, settle: Callable[[], None]) -> None:
         """Record the outcome of what was sent, even in a ledger that has lost the submission, or its mark.
@@ -172,7 +183,10 @@ class OwnedSubmission:
             settle()
 
     def _mark(self) -> None:
-        self.ledger.begin_sending(self.claim.id, lease=self.lease, trace=self.trace, received_at=self.received_at)
+        found_as = self.claim.reference if self.is_found else None
+        self.ledger.begin_sending(
+            self.claim.id, lease=self.lease, trace=self.trace, received_at=self.received_at, found_as=found_as
+        )
 
     def restore(self, also: Callable[[Any], None] | None = None) -> None:
         """Write the row again, as :meth:`Restorer.restore` does. :raises Superseded: it belongs to another attempt."""

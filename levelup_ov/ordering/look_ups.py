@@ -9,6 +9,7 @@ from levelup_ov.adapter import Adapter
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.request import OrderRequest
 from levelup_ov.domain.submission import Finding
+from levelup_ov.errors import Refused, broken_protocol
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.addresses import moved, own_trace
 from levelup_ov.ordering.metadata import MetadataKeeper
@@ -57,6 +58,25 @@ class LookUps:
             return self._find_here(found, context) if found.is_last_look else self.find_order(found, context)
 
         return self._reconciler.look_again(submission, find_order)
+
+    @staticmethod
+    def may_come_late(adapter: Adapter) -> bool:
+        """Whether a late copy of a call that was refused may have been accepted since, and can be looked for."""
+        return adapter.recovery == "look_up" and not adapter.fences
+
+    def find_refused(
+        self, refused: Submission, context: RequestContext, request: OrderRequest | None = None
+    ) -> Settlement | None:
+        """The order of a submission that was refused, if its provider has accepted a late copy of the call since.
+
+        Wherever the account is now: what it does not show was refused before, and still is, as far as known.
+
+        :raises Failure: the provider gives no answer, so that another order may be a second one.
+        """
+        try:
+            return self._find_here(refused, context, request)
+        except Refused as refusal:
+            raise broken_protocol(f"the provider refuses to look up an order: {refusal.message}") from None
 
     def fence_of(self, adapter: Adapter, context: RequestContext) -> Callable[[Submission], None] | None:
         """Makes the provider refuse a late order of a submission (SUB-10); None if it cannot do that."""

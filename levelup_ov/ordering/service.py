@@ -202,6 +202,9 @@ class Service:
 
             return self.submissions.reconciler.repeat(submission, place_again)
 
+        def find_refused(refused: Submission) -> Settlement | None:
+            return self.look_ups.find_refused(refused, context, request.order)
+
         with self.routing.bulkhead.room(adapter.account.name), limits.within(context.deadline.remaining()):
             # First, because what a submission is called depends on where its location is in the list.
             not_found = self._find_location(location_id, context, adapter)
@@ -211,8 +214,9 @@ class Service:
                 raise not_found
             fence_order = self.look_ups.fence_of(adapter, context)
             settlement = self.submissions.submit(
-                key, place_order, find_order, deadline=context.deadline, fence_order=fence_order
-            )
+                key, place_order, find_order, deadline=context.deadline, fence_order=fence_order,
+                find_refused=find_refused if self.look_ups.may_come_late(adapter) else None,
+            )  # fmt: skip
         return _answered(settlement, context)
 
     def _find_location(self, location_id: str, context: RequestContext, adapter: Adapter) -> Failure | None:

@@ -21,6 +21,7 @@ from levelup_ov.domain.submission import Ended
 from levelup_ov.errors import ReferenceFenced, Refused
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
+from levelup_ov.ledger.identity import window_of
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import (
     AlreadyPlaced,
@@ -87,10 +88,12 @@ class Submissions:
         fence_order: Callable[[Submission], None] | None = None,
         give_up: Callable[[Submission], None] | None = None,
         calls: Sequence[Call] | None = None,
+        find_refused: Callable[[Submission], Settlement | None] | None = None,
     ) -> Settlement:
         """Place the order; if it was placed before, return the recorded answer (SUB-4).
 
-        The ledger takes no longer than ``deadline``. For the rest see :meth:`Reconciler.reconcile`.
+        The ledger takes no longer than ``deadline``. ``find_refused`` looks up an order that was refused before this
+        try, where a late copy of its call may have been accepted. For the rest see :meth:`Reconciler.reconcile`.
 
         :raises Failure: ``submission_in_progress``, ``idempotency_key_reused``, ``outcome_unknown``,
             ``ledger_unavailable``, or why the order was not placed.
@@ -101,7 +104,7 @@ class Submissions:
                 match claim := self._claim(key):
                     case Claimed():
                         try:
-                            return self._place(claim, key, place_order)
+                            return self._place(claim, key, place_order, find_refused)
                         except ReferenceFenced:
                             # The ledger may have lost the attempt that was ruled out, or it was ruled out just now.
                             fenced += 1
@@ -220,7 +223,13 @@ class Submissions:
         finally:
             self._claiming.release()
 
-    def _place(self, claim: Claimed, key: SubmissionKey, place_order: Callable[[Attempt], Settlement]) -> Settlement:
+    def _place(
+        self,
+        claim: Claimed,
+        key: SubmissionKey,
+        place_order: Callable[[Attempt], Settlement],
+        find_refused: Callable[[Submission], Settlement | None] | None,
+    ) -> Settlement:
         id, received_at = claim.id, claim.received_at or key.now
         owned = OwnedSubmission(self.ledger, claim, key, received_at, self._lease)
         attempt = Attempt(
@@ -240,10 +249,18 @@ class Submissions:
             "request_id": key.request_id,
         }
         try:
-            settlement = place_order(attempt)
+            late = find_refused and self._come_late(claim, key, find_refused)
+            if late:
+                refused, settlement = late
+                attempt.placement.begin()
+                self._outcomes.quietly(lambda: owned.take_over(refused))
+                facts["reference"] = refused.reference
+                log.warning("refused_order_was_placed", extra={**facts, "cause": "it came after its refusal"})
+            else:
+                settlement = place_order(attempt)
         except Exception as error:
-            refused = isinstance(error, Refused) and error.proof and not attempt.placement.is_unanswered
-            if not attempt.order_may_stand or refused:
+            is_refused = isinstance(error, Refused) and error.proof and not attempt.placement.is_unanswered
+            if not attempt.order_may_stand or is_refused:
                 ended = _ended(error, attempt)
                 if self._outcomes.quietly(lambda: self.ledger.fail(id, ended)):
                     raise
@@ -273,8 +290,24 @@ class Submissions:
             # The order exists, whatever the ledger says: report it to the channel now; the ledger is reconciled later.
             log.error("placed_but_not_recorded", extra={**facts, **order_facts(settlement.placed)})
             settlement = replace(settlement, is_recorded=False)
+        else:
+            if late:
+                self._outcomes.quietly(lambda: self.ledger.withdraw(refused.id))
         self._outcomes.check_order(id, settlement.placed, facts)
         return settlement
+
+    def _come_late(
+        self, claim: Claimed, key: SubmissionKey, find_refused: Callable[[Submission], Settlement | None]
+    ) -> tuple[Submission, Settlement] | None:
+        """An attempt at this order that was refused before, with the order of it that the provider has all the same.
+
+        :raises Failure: the provider, or the ledger, gives no answer.
+        """
+        if claim.previous is None:
+            return None
+        refused = self.ledger.refused_before(claim.id, window_of(key.identities))
+        found = refused and find_refused(refused)
+        return (refused, replace(found, replayed=True)) if refused and found else None
 
     def restore(
         self,

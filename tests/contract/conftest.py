@@ -12,6 +12,7 @@ import pytest
 
 from levelup_ov.app import create_app
 from levelup_ov.config import load_settings
+from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.standins.sandbox import DEVELOPMENT_KEY, create_sandbox
 from tests.channel import Channel, Clock
 from tests.contract.fakes import FakeAdapter
@@ -42,12 +43,12 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Channel:
 def fake(tmp_path: Path, environ: dict[str, str], clock: Clock) -> MakeFake:
     """A service whose accounts ``fake`` and ``other`` are served by :class:`FakeAdapter`.
 
-    Called with further environment variables; gives the adapter of ``account`` and a channel.
+    Called with further environment variables; gives the adapter of ``account`` and a channel. ``ledger``: an open one.
     """
     accounts = tmp_path / "accounts.toml"
     accounts.write_text(ACCOUNTS)
 
-    def make(account: str = "fake", **variables: str) -> tuple[FakeAdapter, Channel]:
+    def make(account: str = "fake", ledger: Ledger | None = None, **variables: str) -> tuple[FakeAdapter, Channel]:
         settings = load_settings(
             {
                 **environ,
@@ -59,7 +60,7 @@ def fake(tmp_path: Path, environ: dict[str, str], clock: Clock) -> MakeFake:
         )
         adapter = settings.accounts[account]
         assert isinstance(adapter, FakeAdapter)
-        return adapter, Channel(create_app(settings, clock=clock))
+        return adapter, Channel(create_app(settings, clock=clock, ledger=ledger))
 
     return make
 

@@ -211,27 +211,43 @@ class CookingAdapter(ReportingAdapter):
 
 
 class DoublingAdapter(FakeAdapter):
-    """Refuses each placing call with ``refusal``. ``makes``: the first delivery of the call has made the order before.
+    """Refuses each placing call with ``refusal``, unless that is None.
 
-    ``look_up`` is raised by look-ups, if anything; ``traces`` are those that it was asked with.
+    ``makes``: the first delivery of the call has made the order before. ``look_up`` is raised by look-ups, if anything;
+    ``traces`` are those that it was asked with. ``late`` are the orders whose calls were refused without that:
+    :meth:`deliver` accepts a late copy of them.
     """
 
-    refusal: ClassVar[Refused] = Refused("item_unavailable", "sold out")
+    refusal: Refused | None = Refused("item_unavailable", "sold out")
 
     def __init__(self, account: Account) -> None:
         super().__init__(account)
         self.makes = True
         self.look_up: Exception | None = None
         self.made: dict[str, Placed] = {}
+        self.late: list[str] = []
         self.traces: list[Mapping[str, Any]] = []
 
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         session.placement.look({"cart": "c-1"})
         session.placement.begin()
-        if self.makes:
-            number = f"A-{len(self.made) + 1}"
-            self.made[order.reference or ""] = Placed(number, number, reference=order.reference)
-        raise self.refusal
+        reference = order.reference or ""
+        if self.makes or self.refusal is None:
+            self._make(reference)
+        else:
+            self.late.append(reference)
+        if self.refusal is not None:
+            raise self.refusal
+        return self.made[reference]
+
+    def deliver(self) -> None:
+        """Make the orders that were refused."""
+        for reference in self.late:
+            self._make(reference)
+
+    def _make(self, reference: str) -> None:
+        number = f"A-{len(self.made) + 1}"
+        self.made[reference] = Placed(number, number, reference=reference)
 
     def find_order(
         self, location: Location, reference: str, trace: Mapping[str, Any], session: Session

@@ -38,6 +38,9 @@ class Setting(Protocol):
     def note_copy(self, request: Request) -> None:
         """A placing call comes again, after its first delivery was refused."""
 
+    def note_copied(self, request: Request) -> None:
+        """The provider has answered that one."""
+
     def lose_row(self, request: Request) -> None:
         """Have the ledger lose the row of a placing call, or its mark, before its outcome is recorded."""
 
@@ -232,6 +235,7 @@ def _refused_first(it: Exchange) -> None:
     it.pause(*LATE)
     it.world.note_copy(it.request)
     it.forward()
+    it.world.note_copied(it.request)
 
 
 def _doubled(it: Exchange) -> None:

@@ -479,6 +479,11 @@ def no_looks_after_a_refusal() -> AbstractContextManager[object]:
     return patch(Ledger, "fail", _fail_for_good)
 
 
+def no_look_before_a_retry() -> AbstractContextManager[object]:
+    """What is sent again after a refusal is placed, whatever became of a copy of the refused call."""
+    return patch(Ledger, "refused_before", _nothing)
+
+
 def each_attempt_its_reference() -> AbstractContextManager[object]:
     """What is sent again after it was ruled out has another reference."""
     return patch(references, "_is_over", lambda *_: True)
@@ -547,7 +552,7 @@ MUTANTS: Mapping[str, Mutant] = {
         lost_rows_stay_lost, lost_marks_stay_lost, expired_is_not_placed, any_boots_clock, placing_is_repeated,
         fence_after_the_look,
         mark_after_send, fence_of_nothing, windows_by_the_wall_clock, foreign_reference, no_later_looks,
-        no_looks_after_a_refusal,
+        no_looks_after_a_refusal, no_look_before_a_retry,
         called_off_is_placed, canceling_is_placed,
         each_attempt_its_reference, unsent_attempts_stay, found_means_found_late, every_refusal_rules_out,
     )

@@ -323,6 +323,8 @@ class World:
         """Whether a host waited for the answer to that call."""
         self.placing_calls: dict[str | None, float] = {}
         """When the last placing call of a guest came to the provider."""
+        self.last_references: dict[str | None, str] = {}
+        """The reference that it had."""
         self.kept_from_writing: dict[str | None, float] = {}
         """When a host that was placing an order as rows were lost could not write it again.
 
@@ -339,6 +341,8 @@ class World:
         """Whose call a host was about to send when it was frozen, after its mark, at a provider without a fence."""
         self.late_copies: set[str] = set()
         """The references of what came again after it was refused, and that the provider was not made to refuse."""
+        self.early_copies: set[str] = set()
+        """Those of them that the next try of the guest must find: it began after the provider had taken them."""
         self.freezes_provider: tuple[float, int] | None = None
         """Seconds, and how many placing calls reach it before."""
         self.frozen_provider = 0.0
@@ -602,6 +606,19 @@ class World:
         if not self.provider.is_fenced(reference):
             self.late_copies.add(reference)
 
+    def note_copied(self, request: Request) -> None:
+        """The provider has answered that call."""
+        reference = self.provider.reference_of(request)
+        story = next(story for story in self.stories if story.guest == request.guest)
+        is_tried = any(task.guest == request.guest and not task.dead for task in self._calls())
+        if (
+            reference in self.late_copies
+            and story.keeps_its_name
+            and not is_tried
+            and self.last_references[request.guest] == reference
+        ):
+            self.early_copies.add(reference)
+
     def lose_row(self, request: Request) -> None:
         """Have the ledger lose the row of a placing call, or its mark, before its outcome is recorded.
 
@@ -740,6 +757,7 @@ class World:
         request.guest = request.guest or connection.client.guest
         if request.kind == "order":
             self.placing_calls[request.guest] = self.kernel.now
+            self.last_references[request.guest] = self.provider.reference_of(request)
         name = ""
         for position, (kind, fault, skip) in enumerate(self.planned):
             if kind == request.kind:
