@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select
 
+from levelup_ov.domain.submission import LOOKED_AGAIN
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.database import Database
 from levelup_ov.ledger.ledger import Ledger
@@ -128,9 +129,16 @@ class Browser:
         return tuple(Backlog(row.account, row.state, row.number, max(row.age, 0) * _MILLISECOND) for row in rows)
 
     def overdue(self, age: timedelta) -> int:
-        """How many submissions were due to be looked up again longer than ``age`` ago (SUB-12), up to 1000."""
-        latest = present(self._ledger.clocks.own_clock) - age // _MILLISECOND
-        due = select(_C.id).where(_C.look_again_at < latest).limit(1000).subquery()
+        """How many submissions were due to be looked up again longer than ``age`` ago (SUB-12), up to 1000.
+
+        A look at a refused one that cannot be made is made by a later run, for a day.
+        """
+        now = present(self._ledger.clocks.own_clock)
+        is_late = _C.look_again_at < now - age // _MILLISECOND
+        counts = or_(
+            _C.ended.is_distinct_from("refused"), _C.look_again_at < now - (age + LOOKED_AGAIN[-1]) // _MILLISECOND
+        )
+        due = select(_C.id).where(is_late, counts).limit(1000).subquery()
         [row] = self._reading.rows(select(func.count().label("number")).select_from(due), now=self._ledger.clocks.now())
         return int(row.number)
 

@@ -132,6 +132,20 @@ def test_a_reconciliation_that_does_not_run_is_noticed(
     assert "1 that were not placed are due" in olive.open().text
 
 
+def test_a_refused_order_that_cannot_be_looked_up_needs_nobody(
+    console: Flask, olive: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command tries again for a day, and exits with 0."""
+    ledger = ledger_of(console)
+    begin(ledger, id := claimed(claim(ledger, idempotency_key="a")))
+    ledger.fail(id, "refused")
+    now = time.time_ns()
+    for hours, needs_somebody in ((23, False), (25, True)):
+        later = now + hours * 3600 * 10**9
+        monkeypatch.setattr("levelup_ov.ledger.clocks.time.time_ns", lambda later=later: later)
+        assert (ADVICE["late"].title in olive.open().text) == needs_somebody
+
+
 def test_events_that_are_not_delivered_are_named(
     console: Flask, olive: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
