@@ -49,6 +49,7 @@ class World:
     fenced: set[str] = field(default_factory=set)
     sent: list[Attempt] = field(default_factory=list)
     fences: bool = False
+    find_refused: Callable[[Submission], Settlement | None] | None = None
 
     def pass_by(self, seconds: float) -> None:
         self.up[0] += int(seconds * 1000)
@@ -78,7 +79,10 @@ class World:
         found = self.key(key, content, card)
         try:
             fence = self._fence if self.fences else None
-            return self.submissions.submit(found, place_order, self.find_order, fence_order=fence).answer["order_id"]
+            settlement = self.submissions.submit(
+                found, place_order, self.find_order, fence_order=fence, find_refused=self.find_refused
+            )
+            return settlement.answer["order_id"]
         except Failure as failure:
             return failure.code
 
@@ -452,6 +456,77 @@ def test_what_another_host_has_found_meanwhile_is_told(world: World, monkeypatch
 
     monkeypatch.setattr(world, "find_order", hang)
     assert world.submit() == "p-late"
+
+
+SOLD_OUT = Refused("item_unavailable", "sold out")
+
+
+def come_late(world: World) -> None:
+    """An order is refused, and a copy of its call is accepted later."""
+    assert world.submit(answer=SOLD_OUT) == "item_unavailable"
+    world.orders[world.sent[0].reference] = "p-late"
+    world.find_refused = world.find_order
+
+
+@pytest.mark.rule("SUB-8", "SUB-12")
+def test_a_retry_gets_the_order_that_was_refused(world: World) -> None:
+    come_late(world)
+    assert world.submit() == world.submit() == "p-late"
+    assert len(world.sent) == 1
+    assert {row.reference for row in world.ledger.find()} == {world.sent[0].reference}
+    world.pass_by(61)
+    assert world.look_again() == [None]
+
+
+@pytest.mark.rule("SUB-8", "SUB-11")
+@pytest.mark.parametrize("lost", ["UPDATE submissions SET state = 'claimed'", "DELETE FROM submissions"])
+def test_what_a_retry_has_found_is_written_again(world: World, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
+    come_late(world)
+    place = world.ledger.place
+
+    def lose(id: str, **answer: Any) -> None:
+        monkeypatch.undo()
+        with world.ledger.database.connection() as connection:
+            connection.execute(text(f"{lost} WHERE id = :id"), {"id": id})
+        place(id, **answer)
+
+    monkeypatch.setattr(world.ledger, "place", lose)
+    assert world.submit() == world.submit() == "p-late"
+    assert len(world.sent) == 1
+    assert {row.reference for row in world.ledger.find()} == {world.sent[0].reference}
+
+
+@pytest.mark.rule("SUB-5", "SUB-8")
+def test_what_a_retry_has_found_is_found_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its host ended before it could record the order."""
+    come_late(world)
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(world.ledger, "place", die)
+    with pytest.raises(KeyboardInterrupt):
+        world.submit()
+    monkeypatch.undo()
+    world.pass_by(DEADLINE + GRACE + 1)
+    assert world.submit() == "p-late" and len(world.sent) == 1
+
+
+@pytest.mark.rule("SUB-8")
+def test_two_refusals_are_both_looked_for_in_turn(world: World) -> None:
+    assert world.submit(answer=SOLD_OUT) == "item_unavailable"
+    looked: list[str] = []
+
+    def find_refused(refused: Submission) -> Settlement | None:
+        looked.append(refused.reference)
+        return world.find_order(refused)
+
+    world.find_refused = find_refused
+    world.looks = [Unanswered("provider_timeout", "no answer", sent=True)]
+    assert world.submit() == "provider_timeout"
+    assert world.submit(answer=SOLD_OUT) == "item_unavailable"
+    assert world.submit() == "p-1"
+    assert looked == [world.sent[0].reference, world.sent[0].reference, world.sent[1].reference]
 
 
 @pytest.mark.rule("SUB-12")
