@@ -523,8 +523,10 @@ class Ledger:
         return self.database.run(work)
 
     def withdraw(self, id: str) -> None:
-        """Close the finding about an order that was found again and told, if there is one: nobody need look at it."""
-        self.database.run(lambda cursor, _: self._sql.withdraw.run(cursor, {"this": id, "now": self.clocks.now()}))
+        """Close the finding that an order exists, if there is one: a later attempt was answered with this order."""
+        finding: Finding = "order_exists_but_ruled_out"
+        values = {"this": id, "what": finding, "now": self.clocks.now()}
+        self.database.run(lambda cursor, _: self._sql.withdraw.run(cursor, values), single=True)
 
     def show(self, id: str) -> Submission | None:
         """The submission with this id."""

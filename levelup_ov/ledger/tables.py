@@ -424,7 +424,7 @@ class Statements:
         self.purge = prepare(delete(SUBMISSIONS).where(_C.id.in_(outdated.limit(bindparam("most", type_=BigInteger)))))
         self.forget = prepare(delete(SUBMISSIONS).where(this, _C.state == "claimed"))
         self.rename = prepare(update(SUBMISSIONS).where(this, _C.state == "claimed"), "reference")
-        is_open = _C.finding.is_not(None), _C.finding_closed_at.is_(None)
+        is_open = _C.finding == bindparam("what", type_=Text), _C.finding_closed_at.is_(None)
         self.withdraw = prepare(update(SUBMISSIONS).where(this, *is_open).values(finding_closed_at=now))
 
     def compile_frequent(self, digests: int) -> None:

@@ -112,6 +112,9 @@ class Reconciler:
         self._ledger.looked_again(submission, finding, placed and placed.order_id, placed and placed.provider_order_id)
         if finding is not None and settlement is not None:
             report(finding, {**facts_of(submission), **order_facts(settlement.placed)})
+        elif settlement is not None:
+            # Whoever found it first could not know that.
+            self._ledger.withdraw(submission.id)
         return finding
 
     def repeat(self, submission: Submission, place_order: Callable[[Attempt], Settlement]) -> Settlement | None:

@@ -512,6 +512,25 @@ def test_what_a_retry_has_found_is_found_again(world: World, monkeypatch: pytest
     assert world.submit() == "p-late" and len(world.sent) == 1
 
 
+@pytest.mark.rule("SUB-12")
+def test_a_finding_about_an_order_that_was_told_is_closed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command has found it a moment before the retry."""
+    come_late(world)
+    looked_again = world.ledger.looked_again
+
+    def late(*found: Any) -> None:
+        monkeypatch.undo()
+        assert world.submit() == "p-late"
+        looked_again(*found)
+
+    monkeypatch.setattr(world.ledger, "looked_again", late)
+    world.pass_by(61)
+    assert world.look_again() == ["order_exists_but_ruled_out"]
+    world.pass_by(600)
+    assert world.look_again() == [None]
+    assert not any(row.open_finding for row in world.ledger.find())
+
+
 @pytest.mark.rule("SUB-8")
 def test_two_refusals_are_both_looked_for_in_turn(world: World) -> None:
     assert world.submit(answer=SOLD_OUT) == "item_unavailable"
