@@ -157,6 +157,7 @@ class SandboxAdapter(Adapter):
     creates_customer_accounts = True
     schedules = True
     fences = True
+    voids_cards = True
     order_status = {
         "taken": "placed",
         "confirmed": "accepted",

@@ -177,6 +177,10 @@ def _contradiction(adapter: type[Adapter]) -> str:
         return "fences must be True or False"
     if not isinstance(adapter.needs_trace, bool):
         return "needs_trace must be True or False"
+    if not isinstance(adapter.voids_cards, bool):
+        return "voids_cards must be True or False"
+    if adapter.voids_cards and not fences:
+        return "voids_cards says what a fence proves, so it needs fences = True"
     if fences != (adapter.fence_order is not Adapter.fence_order):
         return "fences = True and fence_order() go together: declare both or neither"
     words = adapter.order_status

@@ -55,9 +55,10 @@ class Adapter(ReportsBetweenMenus, ABC):
     """Whether None of :meth:`find_order` proves nothing without what the placing call recorded (SUB-5)."""
     fences: ClassVar[bool] = False
     """Whether :meth:`fence_order` is implemented (SUB-10)."""
+    voids_cards: ClassVar[bool] = False
+    """Whether it also proves that the single-use card of an order that does not exist was not charged (SUB-12)."""
     order_status: ClassVar[Mapping[str, Stage]] = {}
-    """The provider's words for the status of an order, each with its stage; :meth:`show_status` is implemented then.
-    A word that is not in it is passed on as it is and never guessed (STAT-2)."""
+    """The stage of each word that :meth:`show_status` may give. Others are passed on, never guessed (STAT-2)."""
     cancels: ClassVar[bool] = False
     """Whether :meth:`cancel_order` is implemented; it needs :attr:`order_status`, which proves the result (STAT-6)."""
     settings: ClassVar[Mapping[str, Setting]] = {}

@@ -329,7 +329,7 @@ def _look(submission: Submission) -> tuple[str, bool]:
         return (f"{finding}: {REMEDIES[finding]}" if finding else "still not placed"), finding is not None
     if (settlement := service.look_ups.reconcile(submission, context)) is not None:
         return f"placed, order {settlement.placed.order_id}", False
-    if submission.card and not _fences(submission):
+    if submission.card and not _voids_card(submission):
         return f"not placed; card_may_be_charged: {REMEDIES['card_may_be_charged']}", True
     return "not placed", False
 
@@ -340,9 +340,9 @@ def _is_asked(submission: Submission) -> bool:
     return adapter is not None and adapter.recovery == "look_up"
 
 
-def _fences(submission: Submission) -> bool:
+def _voids_card(submission: Submission) -> bool:
     adapter = the_settings().accounts.get(submission.account)
-    return adapter is not None and adapter.fences
+    return adapter is not None and adapter.voids_cards
 
 
 def _moved(submission: Submission) -> str:

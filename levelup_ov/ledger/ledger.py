@@ -339,12 +339,13 @@ class Ledger:
         grace: timedelta,
         asked_at: int | None = None,
         fenced: bool = False,
+        card_is_void: bool = False,
         settled_by: str | None = None,
     ) -> None:
         """Settle an unknown submission: asked *after* ``submission`` was read here, the provider has no such order.
 
-        ``fenced``: it refuses late ones. ``settled_by``: the person who says that there is none. For the rest see
-        :meth:`absence`.
+        ``fenced``: it refuses late ones. ``card_is_void``: nor was its single-use card charged. ``settled_by``: the
+        person who says that there is none. For the rest see :meth:`absence`.
 
         :raises TooEarly: it is not fenced, and has not been without an order for ``grace``.
         :raises Superseded: it was settled differently.
@@ -366,7 +367,7 @@ class Ledger:
             check=check if looks else None,
             ended="fenced" if fenced else "told" if settled_by else "absent",
             settled_by=settled_by,
-            finding="card_may_be_charged" if submission.card and not fenced else None,
+            finding="card_may_be_charged" if submission.card and not card_is_void else None,
             pause=_FIRST_PAUSE,
             seen_boot=submission.boot,
             seen_since=submission.since,

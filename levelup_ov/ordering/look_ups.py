@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.failure import Failure
@@ -14,7 +13,7 @@ from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.addresses import moved, own_trace
 from levelup_ov.ordering.metadata import MetadataKeeper
 from levelup_ov.ordering.outcomes import Settlement, outcome_unknown
-from levelup_ov.ordering.reconciling import Reconciler
+from levelup_ov.ordering.reconciling import Fence, Reconciler
 from levelup_ov.ordering.reported_orders import placed_order
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.responses import settlement_of
@@ -43,7 +42,7 @@ class LookUps:
             submission,
             lambda unknown: self.find_order(unknown, context),
             deadline=context.deadline,
-            fence_order=self.fence_of(self._adapter_of(submission), context),
+            fence=self.fence_of(self._adapter_of(submission), context),
         )
 
     def look_again(self, submission: Submission, context: RequestContext) -> Finding | None:
@@ -78,8 +77,8 @@ class LookUps:
         except Refused as refusal:
             raise broken_protocol(f"the provider refuses to look up an order: {refusal.message}") from None
 
-    def fence_of(self, adapter: Adapter, context: RequestContext) -> Callable[[Submission], None] | None:
-        """Makes the provider refuse a late order of a submission (SUB-10); None if it cannot do that."""
+    def fence_of(self, adapter: Adapter, context: RequestContext) -> Fence | None:
+        """How the provider is made to refuse a late order of a submission (SUB-10); None if it cannot do that."""
         if not adapter.fences:
             return None
 
@@ -91,7 +90,7 @@ class LookUps:
             with self._routing.session(routed.adapter, context, own=True, personal=personal) as session:
                 routed.adapter.fence_order(routed.location, submission.reference, own_trace(submission), session)
 
-        return fence_order
+        return Fence(fence_order, adapter.voids_cards)
 
     def find_order(
         self, submission: Submission, context: RequestContext, request: OrderRequest | None = None

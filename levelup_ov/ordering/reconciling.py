@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -41,6 +42,17 @@ A provider that has just woken up first processes what was waiting.
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """How a provider is made to refuse late requests: ``order`` fences the order of a submission.
+
+    ``voids_cards``: that also proves that the card of an order that does not exist was not charged.
+    """
+
+    order: Callable[[Submission], None]
+    voids_cards: bool = False
+
+
 class Disproved(Exception):
     """Raised by ``find_order``: a refusal of the placing call is on record elsewhere, so nothing was placed."""
 
@@ -62,14 +74,14 @@ class Reconciler:
         find_order: Callable[[Submission], Settlement | None],
         *,
         deadline: Deadline | None = None,
-        fence_order: Callable[[Submission], None] | None = None,
+        fence: Fence | None = None,
         give_up: Callable[[Submission], None] | None = None,
         calls: Sequence[Call] | None = None,
         key: SubmissionKey | None = None,
     ) -> Settlement | None:
         """Reconcile an unknown submission (SUB-5, SUB-10); None: it is proven that no order exists.
 
-        ``fence_order`` makes the provider refuse late requests; None if it cannot do that. Then the provider must be
+        ``fence`` makes the provider refuse late requests; None if it cannot do that. Then the provider must be
         without the order for the grace period, while awake. ``give_up`` is called when that is proven, before it is
         recorded; it raises a failure if it is not so any more. ``calls``: those of ``find_order``, each of which must
         be answered promptly; otherwise all of it must end promptly.
@@ -81,11 +93,11 @@ class Reconciler:
         :raises Failure: ``outcome_unknown``: the outcome could not be determined now.
         """
         asked_at = self._ledger.clocks.observer.now_ms()
-        if fence_order is not None:
-            self._asked(submission, fence_order)
+        if fence is not None:
+            self._asked(submission, fence.order)
         try:
             settlement = self._look(submission, find_order, calls)
-            if settlement is None and fence_order is None:
+            if settlement is None and fence is None:
                 settlement = self._look_twice(submission, find_order, calls, asked_at, deadline)
         except Disproved:
             with suppress(Superseded):
@@ -94,7 +106,7 @@ class Reconciler:
         if settlement is None:
             if give_up is not None:
                 give_up(submission)
-            return self._rule_out(submission, asked_at, fenced=fence_order is not None)
+            return self._rule_out(submission, asked_at, fence)
         return self._found(submission, settlement, key)
 
     def look_again(
@@ -270,9 +282,12 @@ class Reconciler:
             self._ledger, claim, key, submission.received_at, self._lease, submission.trace, is_marked=True
         )
 
-    def _rule_out(self, submission: Submission, asked_at: int, *, fenced: bool) -> Settlement | None:
+    def _rule_out(self, submission: Submission, asked_at: int, fence: Fence | None) -> Settlement | None:
+        is_void = fence is not None and fence.voids_cards
         try:
-            self._ledger.rule_out(submission, grace=self._grace, asked_at=asked_at, fenced=fenced)
+            self._ledger.rule_out(
+                submission, grace=self._grace, asked_at=asked_at, fenced=fence is not None, card_is_void=is_void
+            )
         except TooEarly as early:
             raise _too_early(early.wait) from None
         except Superseded as superseded:
@@ -283,7 +298,7 @@ class Reconciler:
                 raise outcome_unknown("the submission has changed in the meantime") from None
             return None
         log.info("submission_reconciled_not_placed", extra=facts_of(submission))
-        if submission.card and not fenced:
+        if submission.card and not is_void:
             report("card_may_be_charged", facts_of(submission))
         return None
 

@@ -212,9 +212,9 @@ class Service:
             if not_found is not None and not self.submissions.knows(key):
                 # Ids that are not in a list of locations stay out of the ledger, unless they are in it already.
                 raise not_found
-            fence_order = self.look_ups.fence_of(adapter, context)
+            fence = self.look_ups.fence_of(adapter, context)
             settlement = self.submissions.submit(
-                key, place_order, find_order, deadline=context.deadline, fence_order=fence_order,
+                key, place_order, find_order, deadline=context.deadline, fence=fence,
                 find_refused=find_refused if self.look_ups.may_come_late(adapter) else None,
             )  # fmt: skip
         return _answered(settlement, context)

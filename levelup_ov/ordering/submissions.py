@@ -47,7 +47,7 @@ from levelup_ov.ordering.outcomes import (
     outcome_unknown,
     replay,
 )
-from levelup_ov.ordering.reconciling import Reconciler
+from levelup_ov.ordering.reconciling import Fence, Reconciler
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.session import Call
 
@@ -85,7 +85,7 @@ class Submissions:
         find_order: Callable[[Submission], Settlement | None],
         *,
         deadline: Deadline | None = None,
-        fence_order: Callable[[Submission], None] | None = None,
+        fence: Fence | None = None,
         give_up: Callable[[Submission], None] | None = None,
         calls: Sequence[Call] | None = None,
         find_refused: Callable[[Submission], Settlement | None] | None = None,
@@ -113,7 +113,7 @@ class Submissions:
                     case Unknown(submission=submission):
                         try:
                             settlement = self.reconciler.reconcile(
-                                submission, find_order, deadline=deadline, fence_order=fence_order, give_up=give_up,
+                                submission, find_order, deadline=deadline, fence=fence, give_up=give_up,
                                 calls=calls, key=key,
                             )  # fmt: skip
                         except LedgerUnavailable:

@@ -628,7 +628,7 @@ def test_a_refund_is_not_pending_for_as_long_as_it_is_asked_for(
 
 
 @pytest.mark.rule("WEB-3")
-def test_a_refund_refused_a_day_after_one_without_answer_is_a_persons(
+def test_a_refund_refused_a_day_after_a_silent_one_is_a_persons(
     site: Site, merchant: str, user: str, clock: Clock
 ) -> None:
     uuid = site.charged(order(merchant, user))["uuid"]

@@ -22,7 +22,7 @@ from levelup_ov.ledger.rows import Rows
 from levelup_ov.ledger.sights import Sights
 from levelup_ov.ordering import metadata, reconciling, reported_orders
 from levelup_ov.ordering.outcomes import OutcomeRecorder
-from levelup_ov.ordering.reconciling import Reconciler
+from levelup_ov.ordering.reconciling import Fence, Reconciler
 from levelup_ov.transport import connections, session
 from levelup_ov.transport.connections import SendState
 from levelup_ov.transport.json_object import JSONObject
@@ -401,17 +401,15 @@ def fence_after_the_look() -> AbstractContextManager[object]:
 _reconcile = Reconciler.reconcile
 
 
-def _fenced_late(
-    self: Reconciler, submission: Submission, find_order: Any, *, fence_order: Any = None, **how: Any
-) -> Any:
+def _fenced_late(self: Reconciler, submission: Submission, find_order: Any, *, fence: Any = None, **how: Any) -> Any:
     found: list[Any] = []
 
     def look_first(asked: Submission) -> None:
         found.append(find_order(asked))
-        fence_order(asked)
+        fence.order(asked)
 
-    look = (lambda asked: found.pop()) if fence_order else find_order
-    return _reconcile(self, submission, look, fence_order=look_first if fence_order else None, **how)
+    look = (lambda asked: found.pop()) if fence else find_order
+    return _reconcile(self, submission, look, fence=Fence(look_first) if fence else None, **how)
 
 
 _begin_sending, _place, _lose = Ledger.begin_sending, Ledger.place, Ledger.lose
