@@ -87,10 +87,12 @@ class Sending:
         self.row: StoredOrder | None = None
         self.trace: Mapping[str, Any] = {}
         self.is_kept = False
+        self.tries = 0
 
     def __call__(self, trace: Mapping[str, Any] | None) -> None:
         """:raises Failure: the charge was ruled out; nothing is sent."""
         assert self.row is not None
+        self.tries += 1
         before, now = self.row.held, self._leases.new()
         self.row = replace(self.row, held=now, sent=now)
         if not self.is_kept:
@@ -155,7 +157,7 @@ class Charges:
                 sending.row, body = self._new(order, delivery, attempt.id, proposal.uuid, discount)
                 sending.trace = {"proposed_order_uuid": proposal.uuid, **outline(sending.row)}
                 charge = self._complete(calls, merchant, user, sending, body)
-            return self._believe(sending.row, charge, key=key)
+            made, settled = self._believe(sending.row, charge, key=key)
         except Exception as error:
             if sending.is_kept and sending.row is not None and attempt.order_may_stand:
                 # A ledger that hangs has used up the time: the charge is then unknown, whatever LevelUp answered.
@@ -164,6 +166,9 @@ class Charges:
             if isinstance(error, Failure):
                 self._connections.token_refused(error, merchant, user, order.location_id, context)
             raise
+        if sending.tries > 1:
+            self._look_for_twins(made, user, RequestContext(deadline, context.request_id, calls=context.calls))
+        return made, settled
 
     def find(
         self,
@@ -200,7 +205,12 @@ class Charges:
             raise outcome_unknown("the user's orders are read later", max(self._leases.left(order.sent), 1))
         try:
             charge = self._complete_again(order, merchant, user, context)
-        except LevelUpRefused:
+        except LevelUpRefused as refusal:
+            if alike := self._alike(order, history or []):
+                words = f"LevelUp refuses to charge it ({refusal.message}), and shows {', '.join(alike)}"
+                what = case("charge_unproven", f"it is unknown whether this was charged: {words}", found=alike)
+                self._store.change_order(order.id, ("charging",), values={"operator_case": what})
+                raise outcome_unknown("LevelUp shows a charge that may be this one") from None
             # This attempt was answered, so its mark is gone.
             return Absence(replace(order, held=None), history or [])
         except Failure as failure:
@@ -210,7 +220,9 @@ class Charges:
                 self._store.change_order(order.id, ("charging",), values={"operator_case": what})
             self._connections.token_refused(failure, merchant, user, order.location_id, context)
             raise
-        return self._believe(order, charge, keep_for)[1]
+        made, settled = self._believe(order, charge, keep_for)
+        self._report_twins(made, history or [])
+        return settled
 
     def void(self, order: StoredOrder, held: str | EllipsisType | None = ..., *, is_refused: bool = False) -> bool:
         """Record that nothing was charged, if that is finally proven.
@@ -314,6 +326,32 @@ class Charges:
                 if any(isinstance(each, PastOrder) and each.created_at < since for each in found):
                     break  # they are newest first
         return copies
+
+    def _look_for_twins(self, order: StoredOrder, user: Access, context: RequestContext) -> None:
+        """Look in the user's orders for a charge by an earlier try, which we assume to be the same; see below."""
+        if not _may_read_orders(user):
+            return
+        try:
+            self._report_twins(order, self._read_copies(order, user, context))
+        except Failure as failure:
+            log.info("charge_not_looked_for_twice", extra={"order": order.id, "cause": failure.code})
+
+    def _report_twins(self, order: StoredOrder, history: History) -> None:
+        """Notify the operator if LevelUp shows another charge that may be of the same order.
+
+        That completing an order again returns the same charge is assumed: LevelUp's pages do not say so.
+        """
+        others = [uuid for uuid in self._alike(order, history) if uuid != order.uuid]
+        if others and not self._store.is_another_charging(order):
+            facts = {"order": order.id, "uuid": order.uuid, "others": others}
+            log.error("two_charges_for_one_order", extra=facts)
+            self._store.report(order, "two_charges_for_one_order")
+
+    def _alike(self, order: StoredOrder, history: History) -> list[str]:
+        """The UUIDs of a history that are no other order's of ours, and may be this charge by all that is shown."""
+        since, until = from_ms(order.created_at) - CLOCKS_APART, self._clock() + CLOCKS_APART
+        found = may_be_a_copy(history, order.location_id, order.spend, order.tip, since, until)
+        return [each.uuid for each in self._unknown_of(order, list(found)) or []]
 
     def _stray(self, order: StoredOrder, found: Sequence[PastOrder | UnreadOrder], what: str) -> StoredOrder:
         """Leave to a person what a look has found."""

@@ -117,6 +117,76 @@ def test_what_is_no_copy_is_no_case(site: Site, merchant: str, user: str, clock:
     assert status == 1 and "at-the-counter" in said
 
 
+TWICE = "two_charges_for_one_order"
+
+
+def twin(**members: Any) -> Any:
+    """Another charge of the same amounts in the user's history."""
+    alike = past({"uuid": "twin", "spend_amount": 1070, "total_amount": 1070})
+    return {"order": {**alike["order"], "created_at": "2030-06-03T16:00:00Z", **members}}
+
+
+@pytest.mark.rule("WEB-2", "WEB-4")
+@pytest.mark.parametrize("when", ["in the request", "later"])
+@pytest.mark.parametrize(
+    ("other", "is_told"), [({}, True), ({"location_id": 12}, False), ({"created_at": "2030-06-02T16:00:00Z"}, False)]
+)
+def test_a_charge_that_was_made_twice_is_told(
+    site: Site, merchant: str, user: str, caplog: pytest.LogCaptureFixture, clock: Clock, when: str, other: Any,
+    is_told: bool,
+) -> None:  # fmt: skip
+    """LevelUp does not promise to return the same order when it is completed again."""
+    asked = order(merchant, user, discount_amount=0)
+    if when == "in the request":
+        site.line.faults[COMPLETED] = ["lost"]
+    else:
+        site.line.faults[COMPLETED] = ["lost"] * 3
+        assert site.charge(asked, "K").error["code"] == "outcome_unknown"
+        clock.now += timedelta(minutes=2)
+    site.line.faults[HISTORY] = [(200, [twin(**other)]), (204, b"")]
+    paid = site.charged(asked, "K")["uuid"]
+    assert site.unrefunded() == [paid]
+    assert (TWICE in caplog.messages) is is_told
+
+
+@pytest.mark.rule("WEB-2", "WEB-4")
+def test_a_charge_that_was_made_once_is_not_told_as_two(
+    site: Site, merchant: str, user: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for answer in ([], ["unreached"], ["lost"], ["lost"]):
+        site.line.faults[COMPLETED] = answer
+        site.charged(order(merchant, user, discount_amount=0), f"K{len(site.unrefunded())}")
+    site.line.faults[COMPLETED] = ["lost"]
+    # That they cannot be read changes nothing.
+    site.line.faults[HISTORY] = [(503, b"")] * 9
+    site.charged(order(merchant, user, discount_amount=0), "L")
+    assert TWICE not in caplog.messages and len(site.unrefunded()) == 5
+
+
+@pytest.mark.rule("WEB-2", "WEB-4")
+@pytest.mark.parametrize("by", ["site", "command"])
+def test_a_refusal_of_what_the_history_shows_is_a_persons(
+    site: Site, merchant: str, user: str, clock: Clock, by: str
+) -> None:
+    """LevelUp declines the card, and shows a charge of the same amount: one of the two is not true."""
+    asked = order(merchant, user, discount_amount=0)
+    site.line.faults[COMPLETED] = ["lost"] * 3
+    assert site.charge(asked, "K").error["code"] == "outcome_unknown"
+    (paid,) = site.unrefunded()
+    for _ in range(3):
+        clock.now += timedelta(minutes=2)
+        site.line.faults[COMPLETED] = [DECLINED] * 9
+        if by == "site":
+            assert site.charge(asked, "K").error["code"] == "outcome_unknown"
+        status, said = site.reconcile()
+        assert status == 1 and paid in said
+    (line,) = (line for line in site.command("cases")[1].splitlines() if "charge_unproven" in line)
+    assert paid in line and site.unrefunded() == [paid]
+    clock.now += timedelta(minutes=10)
+    assert site.command("settle", line.split()[0], "--by", "Olive", "--why", "it is this", "--uuid", paid)[0] == 0
+    assert (site.reconcile()[0], site.command("cases")[0], site.refunded()) == (0, 0, [paid])
+
+
 @pytest.mark.rule("WEB-4", "WEB-2")
 def test_a_retry_of_unknown_outcome_is_no_copy(site: Site, merchant: str, user: str, clock: Clock) -> None:
     asked = order(merchant, user, discount_amount=0)
