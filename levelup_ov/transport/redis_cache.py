@@ -16,15 +16,16 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from redis import Redis
+from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from levelup_ov.transport.response_cache import CLAIMED_FOR, KEPT_FOR, Kept
 
 TIME_LIMIT = 0.2
-"""Seconds to connect to Redis, and to wait for each answer."""
+"""Seconds to connect to Redis, and to wait for each part of an answer."""
+ANSWER_LIMIT = 1.0
+"""Seconds for a whole answer."""
 PAUSE = 30.0
 """Seconds for which Redis is not used after a failure."""
 
@@ -49,7 +50,7 @@ class RedisStore:
 
     def __init__(self, url: str, secret: bytes) -> None:
         self._secret = secret
-        self._redis = Redis.from_url(
+        pool = ConnectionPool.from_url(
             url,
             socket_timeout=TIME_LIMIT,
             socket_connect_timeout=TIME_LIMIT,
@@ -58,6 +59,8 @@ class RedisStore:
             # With protocol 3 the server may announce maintenance, and the library then waits much longer.
             protocol=2,
         )
+        pool.connection_class = type("BoundedConnection", (_Bounded, pool.connection_class), {})
+        self._redis = Redis(connection_pool=pool)
         self._asked_again_at = 0.0
         self._lock = threading.Lock()
 
@@ -89,7 +92,7 @@ class RedisStore:
             return otherwise
         try:
             return command()
-        except (RedisError, OSError) as error:
+        except Exception as error:  # on an answer that is none, the library fails with whatever its parser raises
             with self._lock:
                 first = time.monotonic() >= self._asked_again_at
                 self._asked_again_at = time.monotonic() + PAUSE
@@ -98,6 +101,32 @@ class RedisStore:
                 extra = {"failure": type(error).__name__, "pause_seconds": PAUSE}
                 log.warning("redis_unavailable", extra=extra)
             return otherwise
+
+
+class _Bounded:
+    """A connection that limits whole answers to :data:`ANSWER_LIMIT`. The library limits each part alone."""
+
+    def _connect(self) -> _BoundedSocket:
+        return _BoundedSocket(super()._connect())  # type: ignore[misc]
+
+
+class _BoundedSocket:
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+        self._until = 0.0
+
+    def sendall(self, request: bytes) -> None:
+        self._until = time.monotonic() + ANSWER_LIMIT
+        self._socket.sendall(request)
+
+    def recv(self, size: int) -> bytes:
+        if time.monotonic() >= self._until:
+            raise TimeoutError("Redis takes too long to answer")
+        data: bytes = self._socket.recv(size)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
 
 
 def _pack(kept: Kept) -> bytes:

@@ -213,8 +213,9 @@ class ResponseCache:
 
     @contextmanager
     def _claim(self, key: str, deadline: Deadline) -> Iterator[None]:
-        """Only one process at a time has the claim for a key."""
-        while not self._store.claim(key):
+        """Only one process at a time has the claim for a key, unless it keeps it for longer than it may."""
+        began = net.now()
+        while not self._store.claim(key) and net.now() - began < CLAIMED_FOR:
             if deadline.remaining() <= _CLAIM_PAUSE:
                 raise timed_out(sent=False)
             net.sleep(_CLAIM_PAUSE)

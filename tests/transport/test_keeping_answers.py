@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import socketserver
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -15,8 +18,9 @@ import pytest
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Unanswered
 from levelup_ov.transport import redis_cache as redis_store
+from levelup_ov.transport import response_cache
 from levelup_ov.transport.json_object import JSONObject
-from levelup_ov.transport.redis_cache import TIME_LIMIT, RedisStore
+from levelup_ov.transport.redis_cache import ANSWER_LIMIT, TIME_LIMIT, RedisStore
 from levelup_ov.transport.response_cache import KEPT_FOR, Kept, MemoryStore
 from levelup_ov.transport.session import Transport
 from tests.channel import CARD, USER, Channel
@@ -302,6 +306,15 @@ def test_who_waits_for_another_process_keeps_its_own_deadline(redis: RedisServer
         assert len(provider.requests) == 1
 
 
+def test_a_claim_that_never_ends_is_not_awaited(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(response_cache, "CLAIMED_FOR", 0.2)
+    with peer(answering(reply(MENU), reply(NEW_MENU))) as provider:
+        menu(provider.url, process(redis), cache_for=0)
+        (key,) = redis.content()
+        redis.client.set(key + b":claimed", b"")
+        assert menu(provider.url, process(redis), seconds=10) == NEW_MENU
+
+
 def test_deployments_that_share_a_redis_share_nothing_else(redis: RedisServer) -> None:
     with peer(answering(reply(MENU), reply(NEW_MENU))) as provider:
         assert menu(provider.url, process(redis)) == MENU
@@ -364,6 +377,44 @@ def test_an_unreachable_redis_takes_little_of_the_deadline() -> None:
         with within(TIME_LIMIT):
             assert [menu(provider.url, transport, seconds=2) for _ in range(5)] == [MENU] * 5
     assert TIME_LIMIT + TOLERANCE < 2
+
+
+@contextmanager
+def odd_redis(answer: bytes, pause: float = 0.0) -> Iterator[str]:
+    """The address of what answers each command with ``answer``, byte by byte if there is a ``pause``."""
+
+    class Talk(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                while self.request.recv(65536):
+                    for part in (answer[n : n + 1] for n in range(len(answer))) if pause else (answer,):
+                        self.request.sendall(part)
+                        time.sleep(pause)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Talk) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        try:
+            yield f"redis://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.rule("SUB-6")
+def test_a_redis_that_answers_slowly_takes_little_of_the_deadline(caplog: pytest.LogCaptureFixture) -> None:
+    with peer(answering(reply(MENU))) as provider, odd_redis(b"$400\r\n" + b"x" * 400, pause=0.1) as url:
+        transport = Transport(pool_size=4, store=RedisStore(url, SECRET))
+        with within(ANSWER_LIMIT + TIME_LIMIT):
+            assert [menu(provider.url, transport, seconds=9) for _ in range(3)] == [MENU] * 3
+    assert fails(caplog) == 1
+
+
+@pytest.mark.rule("SUB-6")
+@pytest.mark.parametrize("answer", [b"$many\r\n", b"*1\r\n" * 3000, b"?\r\n", b":1\r\n", b"+OK\r\n", b"\r\n"], ids=str)
+def test_a_redis_that_answers_nonsense_is_as_good_as_none(answer: bytes) -> None:
+    with peer(answering(reply(MENU))) as provider, odd_redis(answer) as url:
+        transport = Transport(pool_size=4, store=RedisStore(url, SECRET))
+        assert [menu(provider.url, transport, seconds=9) for _ in range(3)] == [MENU] * 3
 
 
 @pytest.mark.parametrize(
