@@ -55,8 +55,6 @@ MOST_PAGES = 20
 """The most pages of a user's orders read for one look."""
 CLOCKS_APART = timedelta(hours=1)
 """By how much LevelUp's clock and ours may differ where a look for a copy compares times."""
-MADE_BEFORE = timedelta(days=1)
-"""How much older than a charge an order of the user's is that cannot be this charge, whatever the clocks say."""
 MOST_EXPECTED = 50
 """Of how many charges of a user, the newest, it is checked that they are in the user's orders."""
 
@@ -274,7 +272,7 @@ class Charges:
             # A similar order may be that one, which is settled first.
             return self._next_look(order, order.looks)
         # Another order's UUID may have become known in between. One of years ago may not have been readable before.
-        found = found and may_be_since(found, from_ms(order.created_at) - MADE_BEFORE)
+        found = found and may_be_since(found, from_ms(order.created_at))
         if found := self._unknown_of(order, found):
             return self._stray(order, found, "an order that was ruled out may have been charged")
         if found is None:

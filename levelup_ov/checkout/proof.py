@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from levelup_ov.domain.money import Cents
@@ -18,6 +18,8 @@ from levelup_ov.domain.money import Cents
 UUID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 """The form of LevelUp's UUIDs, which become part of URLs."""
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
+MADE_BEFORE = timedelta(days=1)
+"""How much older than a charge an order of the user's is that cannot be this charge, whatever the clocks say."""
 CURRENCY = "USD"
 """LevelUp's amounts name no currency; the platform charges only in the United States."""
 
@@ -160,7 +162,7 @@ def may_be_ours(history: Iterable[PastOrder | UnreadOrder], *, location_id: int)
 
 def may_be_since(history: Iterable[PastOrder | UnreadOrder], since: datetime) -> list[PastOrder | UnreadOrder]:
     """The orders of a history that may have been made since then."""
-    return [each for each in history if each.created_at is None or each.created_at >= since]
+    return [each for each in history if each.created_at is None or each.created_at >= since - MADE_BEFORE]
 
 
 def may_be_a_copy(

@@ -37,7 +37,7 @@ from levelup_ov.checkout.failed_orders import (
 )
 from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.lost_rows import LostRows
-from levelup_ov.checkout.proof import PastOrder, refund_refusal
+from levelup_ov.checkout.proof import PastOrder, may_be_since, refund_refusal
 from levelup_ov.checkout.refusals import LevelUpRefused
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.checkout import CaseKind, OrderState
@@ -45,7 +45,7 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import KINDS, Unanswered
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.records import to_ms
+from levelup_ov.ledger.records import from_ms, to_ms
 from levelup_ov.ordering.attempts import SubmissionKey
 from levelup_ov.ordering.request_context import RequestContext
 
@@ -161,8 +161,13 @@ class Refunds:
         differs = []
         if reported.location_id not in (order.location_id, None):
             differs.append(f"is at location {reported.location_id}, this order at {order.location_id}")
-        if order.doubt is None and (charged := reported.spend + reported.tip) != order.gross:
+        doubt = json.loads(order.doubt or "{}")
+        charged = reported.spend + reported.tip
+        # LevelUp may once have reported another amount, even of this charge.
+        if charged not in (order.gross, doubt.get("total")) and uuid != doubt.get("uuid"):
             differs.append(f"is of {charged} cents, this order of {order.gross}")
+        if not may_be_since([reported], from_ms(order.created_at)):
+            differs.append("was made more than a day before this order")
         if differs:
             raise Failure("invalid_member", f"{uuid} is another charge: it {', and '.join(differs)}")
 

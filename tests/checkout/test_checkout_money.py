@@ -536,7 +536,8 @@ def test_a_person_cannot_settle_with_the_charge_of_another(site: Site, merchant:
 @pytest.mark.parametrize(("told", "words"), [
     ({"location_id": 77}, "is at location 77, this order at"),
     ({"spend_amount": 900, "total_amount": 900, "tip_amount": 0}, "is of 900 cents, this order of"),
-], ids=["another place", "another amount"])  # fmt: skip
+    ({"created_at": "2030-06-01T16:00:00Z"}, "was made more than a day before this order"),
+], ids=["another place", "another amount", "another day"])  # fmt: skip
 def test_a_person_settles_with_no_charge_that_differs(
     site: Site, merchant: str, user: str, clock: Clock, told: Any, words: str
 ) -> None:
@@ -555,6 +556,27 @@ def test_a_person_settles_with_no_charge_that_differs(
     # The case is still there, and the charge as LevelUp has it is taken.
     assert site.command("cases")[0] == 1 and site.unrefunded() == [stray]
     assert site.command(*settle)[0] == 0 and site.reconcile()[0] == 0 and site.refunded() == [stray]
+
+
+@pytest.mark.rule("WEB-4")
+@pytest.mark.parametrize(("amount", "is_taken"), [(4900, False), (500, True), (1070, True)])
+def test_a_doubtful_amount_is_no_leave_to_settle_with_any(
+    site: Site, merchant: str, user: str, clock: Clock, amount: int, is_taken: bool
+) -> None:
+    """LevelUp has once reported another amount than it was asked for."""
+    site.line.changes["/completed_orders"] = [{"spend_amount": 500, "total_amount": 500}]
+    body = order(merchant, user, discount_amount=0)
+    assert site.charge(body, "K").error["code"] == "outcome_unknown"
+    clock.set("2030-06-03T16:05Z")
+    site.line.faults["/completed_orders"] = [refusal(422, "user", "email")] * 9
+    site.reconcile()
+    id = site.command("cases")[1].split()[0]
+    other = past({"uuid": "other", "spend_amount": amount, "total_amount": amount})
+    other["order"]["created_at"] = "2030-06-03T16:00:00Z"
+    site.line.faults["/orders/other"] = [(200, other)]
+    clock.set("2030-06-03T16:15Z")
+    status, said = site.command("settle", id, "--by", "Olive", "--why", "found", "--uuid", "other")
+    assert (status == 0) is is_taken and ("is of 4900 cents" in said) is not is_taken
 
 
 @pytest.mark.rule("WEB-3")
