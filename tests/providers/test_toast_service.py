@@ -193,6 +193,19 @@ def test_a_refused_order_is_not_placed(channel: Channel, toast: ToastServer) -> 
     assert submit(channel, order_number="A-6").order["order_id"] == "1"
 
 
+@pytest.mark.rule("SUB-2", "SUB-8")
+def test_a_copy_that_comes_after_its_refusal_is_told_to_the_next_try(channel: Channel, toast: ToastServer) -> None:
+    toast.fault(ORDERS, 400)
+    assert submit(channel, order_number="A-6").refusal[:2] == (422, "order_refused")
+    [refused] = [body["externalId"] for path, body in toast.bodies if path == ORDERS]
+    assert submit(channel, order_number="A-7").order["order_id"] == "1"
+    _, made = toast.orders.popitem()
+    toast.orders[refused] = {**made, "externalId": refused, "guid": "of-the-copy"}
+
+    assert submit(channel, order_number="A-6").order["order_id"] == "1"
+    assert toast.calls[f"POST {ORDERS}"] == 2
+
+
 @pytest.mark.rule("SUB-2", "SUB-10")
 @pytest.mark.parametrize("name, value", [("naming_authority", "OTHER"), ("client_id", "client-2")])
 def test_another_name_proves_no_absence(
