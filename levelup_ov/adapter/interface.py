@@ -101,7 +101,8 @@ class Adapter(ReportsBetweenMenus, ABC):
         """Place the order, paid with ``tender`` (EP-5).
 
         The one call that commits the provider to the order says ``places_order=True``. Where that is ``Refused``,
-        :meth:`find_order` is asked once. If a later call contradicts its answer, raise that as unknown (SUB-8).
+        :meth:`find_order` is asked once, and before the next try once more unless the provider :attr:`fences`. If a
+        later call contradicts the answer, raise that as unknown (SUB-8).
         """
 
     def find_order(
