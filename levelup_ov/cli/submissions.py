@@ -6,7 +6,6 @@ import getpass
 import json
 import logging
 import time
-from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, get_args
 
@@ -20,7 +19,6 @@ from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import State
 from levelup_ov.domain.words import counted, one_line
 from levelup_ov.ledger.corrections import Corrections
-from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.operator_actions import actions_of
 from levelup_ov.ledger.records import Submission, Superseded
@@ -154,9 +152,6 @@ def reconcile(limit: int, seconds: float) -> None:
             if submission.ended == "refused":
                 # It was told as refused, so nobody waits for this look.
                 later += 1
-                if submission.is_last_look:
-                    with suppress(LedgerUnavailable):
-                        ledger.looked_again(submission)
                 outcome = f"refused, and not looked up now: {failure.message}{move}"
             else:
                 left += 1

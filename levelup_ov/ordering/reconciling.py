@@ -13,6 +13,7 @@ from typing import Any
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import Finding
 from levelup_ov.errors import Refused
+from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Claimed, Clash, Submission, Superseded, TooEarly, new_id
 from levelup_ov.ordering.attempts import Attempt, OwnedSubmission, SubmissionKey
@@ -116,7 +117,14 @@ class Reconciler:
 
         :raises Failure: ``outcome_unknown``: the provider could not be asked, or another attempt is in progress.
         """
-        settlement = self._asked(submission, find_order, _not_known)
+        try:
+            settlement = self._asked(submission, find_order, _not_known)
+        except Failure:
+            if submission.ended == "refused" and submission.is_last_look:
+                # It counts as made: nothing is known to be wrong, and it would never end.
+                with suppress(LedgerUnavailable):
+                    self._ledger.looked_again(submission)
+            raise
         finding: Finding | None = None
         if settlement is not None:
             finding = self._outcomes.finding(submission, settlement.placed)

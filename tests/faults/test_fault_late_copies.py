@@ -110,6 +110,38 @@ def test_a_refused_order_that_cannot_be_looked_up_is_not_unknown(
 
 
 @pytest.mark.rule("SUB-12")
+def test_an_order_that_is_found_while_its_next_try_is_unknown_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that takes: which of the two the guest gets is known only then."""
+    find_order, unknown = SandboxAdapter.find_order, list[str]()
+
+    def unanswered(adapter: SandboxAdapter, *order: Any) -> Any:
+        if not unknown or order[1] in unknown:
+            raise Unanswered("provider_timeout", "no answer", sent=True)
+        return find_order(adapter, *order)
+
+    monkeypatch.setattr(SandboxAdapter, "fence_order", unanswered)
+    with scripted_service(tmp_path) as one:
+        late = refuse_first(one)
+        assert one.submit(key="a").code == "item_unavailable"
+        assert late[0].forward()[0] == 201
+        monkeypatch.setattr(SandboxAdapter, "find_order", unanswered)
+        one.script.add("order", "answer lost")
+        assert one.submit(key="a").code == "outcome_unknown"
+        unknown.append(one.rows()[1].reference)
+        for _ in range(6):
+            one.clock.advance(hours=24)
+            assert reconcile(one)[0] == 1
+        monkeypatch.setattr(SandboxAdapter, "find_order", find_order)
+        monkeypatch.setattr(SandboxAdapter, "fence_order", lambda *_: None)
+        one.clock.advance(hours=24)
+        # The unknown one is settled first.
+        assert "two_orders_for_one_submission" in reconcile(one)[1]
+        assert [row.finding for row in one.rows()] == ["two_orders_for_one_submission", None]
+
+
+@pytest.mark.rule("SUB-12")
 def test_an_account_without_answers_delays_no_look_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its refused orders are due again in each run, for a day."""
     find_order = SandboxAdapter.find_order
