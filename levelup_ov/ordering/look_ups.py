@@ -7,6 +7,7 @@ import logging
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.request import OrderRequest
+from levelup_ov.domain.status import CALLED_OFF
 from levelup_ov.domain.submission import Finding
 from levelup_ov.errors import Refused, broken_protocol
 from levelup_ov.ledger.records import Submission
@@ -14,7 +15,7 @@ from levelup_ov.ordering.addresses import moved, own_trace
 from levelup_ov.ordering.metadata import MetadataKeeper
 from levelup_ov.ordering.outcomes import Settlement, outcome_unknown
 from levelup_ov.ordering.reconciling import Fence, Reconciler
-from levelup_ov.ordering.reported_orders import placed_order
+from levelup_ov.ordering.reported_orders import is_whole, order_status, placed_order
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.responses import settlement_of
 from levelup_ov.ordering.routing import Routing
@@ -68,12 +69,14 @@ class LookUps:
     ) -> Settlement | None:
         """The order of a submission that was refused, if its provider has accepted a late copy of the call since.
 
-        Wherever the account is now: what it does not show was refused before, and still is, as far as known.
+        Wherever the account is now: what it does not show was refused before, and still is, as far as known. An order
+        that nobody makes any more is none.
 
         :raises Failure: the provider gives no answer, so that another order may be a second one.
         """
         try:
-            return self._find_here(refused, context, request)
+            found = self._find_here(refused, context, request)
+            return None if found is None or self._is_called_off(refused, found, context) else found
         except Refused as refusal:
             raise broken_protocol(f"the provider refuses to look up an order: {refusal.message}") from None
 
@@ -155,6 +158,17 @@ class LookUps:
                 if len(session.calls) > before:
                     raise Failure("outcome_unknown", "the provider's answer was not understood") from None
         return False
+
+    def _is_called_off(self, submission: Submission, found: Settlement, context: RequestContext) -> bool:
+        """Whether nobody makes the order of a submission, by its provider's word."""
+        routed, known = self._routing.location(submission.location, context), found.placed.provider_order_id
+        adapter, reference = routed.adapter, submission.reference
+        if not adapter.order_status or not is_whole(known):
+            return False
+        with self._routing.session(adapter, context, own=True, personal=unknown_words(adapter)) as session:
+            reported = adapter.show_status(routed.location, known, reference, session)
+            status = order_status(reported, reference, adapter, session)
+        return adapter.order_status.get(status.word) in CALLED_OFF
 
     def _find_here(
         self, submission: Submission, context: RequestContext, request: OrderRequest | None = None

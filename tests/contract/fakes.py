@@ -258,6 +258,16 @@ class DoublingAdapter(FakeAdapter):
         return self.made.get(reference)
 
 
+class DoublingReporter(DoublingAdapter):
+    """As above. ``word`` is what becomes of every order."""
+
+    order_status: ClassVar[Mapping[str, Stage]] = {"on the grill": "preparing", "binned": "cancelled"}
+    word = "on the grill"
+
+    def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
+        return OrderStatus(self.word, reference=reference)
+
+
 class DoublingFence(DoublingAdapter):
     refusal = ReferenceFenced()
 

@@ -16,7 +16,7 @@ from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.ledger.records import Submission
 from tests.channel import CARD, Answer, Channel, Clock, item
 from tests.contract.conftest import MakeFake
-from tests.contract.fakes import DoublingAdapter
+from tests.contract.fakes import DoublingAdapter, DoublingReporter
 
 Both = tuple[DoublingAdapter, Channel]
 
@@ -159,6 +159,17 @@ def test_what_a_person_has_dealt_with_is_not_told(both: Both, clock: Clock) -> N
     assert channel.app.test_cli_runner().invoke(args=close).exit_code == 0
     provider.refusal = None
     assert submit(channel).order["order_id"] == "A-2"
+
+
+@pytest.mark.rule("SUB-8", "STAT-2")
+@pytest.mark.parametrize("fresh", ["DoublingReporter"], indirect=True)
+@pytest.mark.parametrize(("word", "number"), [("on the grill", "A-1"), ("in the oven", "A-1"), ("binned", "A-2")])
+def test_an_order_that_nobody_makes_is_not_told(both: Both, word: str, number: str) -> None:
+    provider, channel = both
+    assert isinstance(provider, DoublingReporter)
+    provider.deliver()
+    provider.word, provider.refusal = word, None
+    assert submit(channel).order["order_id"] == number
 
 
 @pytest.mark.rule("SUB-8")
