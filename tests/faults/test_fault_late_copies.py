@@ -110,7 +110,7 @@ def test_a_refused_order_that_cannot_be_looked_up_is_not_unknown(
 
 
 @pytest.mark.rule("SUB-12")
-def test_an_order_that_is_found_while_its_next_try_is_unknown_is_reported(
+def test_what_is_found_while_the_next_try_is_unknown_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long that takes: which of the two the guest gets is known only then."""

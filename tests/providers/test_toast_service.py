@@ -194,7 +194,7 @@ def test_a_refused_order_is_not_placed(channel: Channel, toast: ToastServer) -> 
 
 
 @pytest.mark.rule("SUB-2", "SUB-8")
-def test_a_copy_that_comes_after_its_refusal_is_told_to_the_next_try(channel: Channel, toast: ToastServer) -> None:
+def test_a_late_copy_of_a_refused_call_is_told_to_the_next_try(channel: Channel, toast: ToastServer) -> None:
     toast.fault(ORDERS, 400)
     assert submit(channel, order_number="A-6").refusal[:2] == (422, "order_refused")
     [refused] = [body["externalId"] for path, body in toast.bodies if path == ORDERS]

@@ -401,7 +401,7 @@ def odd_redis(answer: bytes, pause: float = 0.0) -> Iterator[str]:
 
 
 @pytest.mark.rule("SUB-6")
-def test_a_redis_that_answers_slowly_takes_little_of_the_deadline(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_redis_that_answers_slowly_takes_little_of_the_time(caplog: pytest.LogCaptureFixture) -> None:
     with peer(answering(reply(MENU))) as provider, odd_redis(b"$400\r\n" + b"x" * 400, pause=0.1) as url:
         transport = Transport(pool_size=4, store=RedisStore(url, SECRET))
         with within(ANSWER_LIMIT + TIME_LIMIT):
