@@ -10,9 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -23,19 +21,27 @@ from flask import Flask
 from adapters.vendure import VendureAdapter
 from levelup_ov.adapter import Account
 from levelup_ov.domain.location import Location
-from levelup_ov.domain.order import Item, Order, User
-from levelup_ov.domain.outcome import Placed, Quote
 from levelup_ov.domain.secret import Secret
 from levelup_ov.domain.tender import CreditCard, LevelUp
 from levelup_ov.errors import Refused
 from levelup_ov.transport.deadline import Deadline
-from levelup_ov.transport.session import Session, Transport
+from levelup_ov.transport.session import Session
 from tests.channel import Channel, item
-from tests.providers.vendure_service import service
+from tests.providers.vendure_service import (
+    TRANSPORT,
+    adapter,
+    fence,
+    find,
+    only_the_first,
+    order,
+    service,
+    session,
+    submit,
+    validate,
+)
 from tests.servers.vendure_server import PLUGIN, VendureServer, _operation, install
 
 CONGRESS, CLUB = "boston.congress", "club.congress"
-TRANSPORT = Transport(pool_size=2)
 DECLINED = CreditCard(Secret("4000000000000002"), Secret("917"), "01", "2035", "02114", "Robin Example")
 
 
@@ -81,50 +87,6 @@ def placed(shop: VendureServer) -> Callable[[], list[dict[str, Any]]]:
 def kept(answer: Any) -> dict[str, Any]:
     """The members that the channel keeps with the user (META-1)."""
     return {name: value for name, value in answer.order["metadata"].items() if name.startswith("user_")}
-
-
-def adapter(shop: VendureServer) -> VendureAdapter:
-    settings = {
-        "base_url": shop.base_url, "channels": "congress", "tender_key": Secret(shop.tender_key), "checkout": "guest",
-    }  # fmt: skip
-    return VendureAdapter(Account("boston", "vendure", "Boston Burgers", settings))
-
-
-@contextmanager
-def session(vendure: VendureAdapter) -> Iterator[Session]:
-    """Calls of one order."""
-    with Session(
-        TRANSPORT, "boston", base_url=vendure.base_url, headers=vendure.headers(), error_from=vendure.error_from,
-        deadline=Deadline(10), own=True,
-    ) as calls:  # fmt: skip
-        yield calls
-
-
-def validate(vendure: VendureAdapter, wanted: Order) -> Quote:
-    with session(vendure) as calls:
-        return vendure.validate_order(replace(wanted, reference=None), calls)
-
-
-def submit(vendure: VendureAdapter, wanted: Order) -> Placed:
-    with session(vendure) as calls:
-        return vendure.submit_order(wanted, LevelUp(), calls)
-
-
-def find(vendure: VendureAdapter, wanted: Order) -> Placed | None:
-    with session(vendure) as calls:
-        return vendure.find_order(wanted.location, wanted.reference or "", {}, calls)
-
-
-def fence(vendure: VendureAdapter, wanted: Order) -> None:
-    with session(vendure) as calls:
-        vendure.fence_order(wanted.location, wanted.reference or "", {}, calls)
-
-
-def order(shop: VendureServer, user: dict[str, str]) -> Order:
-    soda = Item(shop.items["Soda"], 2)
-    guest = User("Robin", "Example", user["phone"], user["email"])
-    now = datetime.now(timezone.utc)
-    return Order(Location("congress", "Congress Street"), (soda,), guest, now, tip=100, reference=uuid4().hex)
 
 
 def test_the_plugins_own_tests() -> None:
@@ -292,16 +254,6 @@ def test_what_arrives_after_a_fence_is_refused(
     found = find(vendure, wanted)
     assert [each["code"] for each in placed()] == [done.order_id]
     assert found is not None and (found.order_id, found.reference) == (done.order_id, wanted.reference)
-
-
-def only_the_first(call: Callable[..., Any]) -> Callable[..., Any]:
-    """A line that breaks after the placing call's own answer."""
-    calls = iter([call])
-
-    def once(*arguments: Any, **how: Any) -> Any:
-        return next(calls)(*arguments, **how)
-
-    return once
 
 
 @pytest.mark.rule("SUB-10")

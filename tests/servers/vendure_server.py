@@ -66,6 +66,7 @@ class VendureServer(Server):
 
     ``tender_key`` is what the payment method ``levelup`` asks for. ``items`` and ``options`` give the ids
     of what the menu calls by name; those of options as ``group:option``. ``page``: rows of a list at most.
+    ``database``: the address of an empty one of PostgreSQL, which the shop has instead of its own.
 
     :raises SystemMissing: it does not start.
     """
@@ -74,9 +75,10 @@ class VendureServer(Server):
     ready_path = "/health"
     starting_time = 60.0
 
-    def __init__(self, modules: Path, page: int = 100) -> None:
+    def __init__(self, modules: Path, page: int = 100, database: str = "") -> None:
         super().__init__()
         self._page = page
+        self._database = database
         self.items: dict[str, str] = {}
         self.options: dict[str, str] = {}
         self.tender_key = secrets.token_urlsafe(16)
@@ -96,6 +98,7 @@ class VendureServer(Server):
             "PORT": str(self.port),
             "ADMIN_PASSWORD": self._password,
             "PAGE": str(self._page),
+            "DATABASE": self._database,
             "VENDURE_DISABLE_TELEMETRY": "true",
         }
 

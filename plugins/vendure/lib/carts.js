@@ -13,9 +13,10 @@ const { Customers } = require('./customers');
 const { Deliveries } = require('./delivery');
 const { discountsOf, sourcesAmong } = require('./discount');
 const { firstMissing, keptChoices } = require('./lines');
-const { isCurrent, lock, LOCKS, lookUp, markFor, own } = require('./references');
+const { isCurrent, lock, lookUp, markFor, own } = require('./references');
 const { Refusal } = require('./refusal');
 const { isTip, TIP } = require('./tips');
+const { locked } = require('./transactions');
 
 const CANCELABLE = ['PaymentAuthorized', 'PaymentSettled'];
 const GONE = 'what was ordered is not sold any more';
@@ -52,10 +53,12 @@ class Carts {
         return { token, order, merchantDiscount: merchant, providerDiscount: provider };
     }
 
-    async place(ctx, input) {
+    /** `payment` is one object for one call, however often its transaction runs. */
+    async place(ctx, input, payment) {
         const { token, code, reference, amount } = input;
-        const id = await this.find(ctx, token, code);
+        // The reference first, then the order, as all calls do: so none waits for one that waits for it.
         const row = await lock(ctx, this.connection, reference);
+        const id = await this.find(ctx, token, code);
         if (row.owner !== null) throw new Refusal('ReferenceTaken', 'an order is placed under this reference already');
         const { customFields } = await this.orders.findOne(ctx, id);
         if (!isCurrent(row, customFields.levelupFence)) throw new Refusal('CartGone', 'the cart is gone');
@@ -69,8 +72,7 @@ class Carts {
         if (totalWithTax !== amount) {
             throw new Refusal('PriceChanged', `the order costs ${totalWithTax}, not ${amount}`);
         }
-        const payment = { method: input.method, metadata: { ...input.payment, amount } };
-        const paid = await this.orders.addPaymentToOrder(ctx, id, payment);
+        const paid = await this.orders.addPaymentToOrder(ctx, id, { method: input.method, metadata: payment });
         if (!isGraphQlErrorResult(paid)) {
             if (!paid.orderPlacedAt) throw new Error('the payment did not place the order');
             await own(ctx, this.connection, row, String(id));
@@ -83,7 +85,8 @@ class Carts {
     }
 
     async cancel(ctx, reference) {
-        await lock(ctx, this.connection, reference);
+        const row = await lock(ctx, this.connection, reference);
+        if (row.owner !== null) await this.hold(ctx, row.owner);
         const { order } = await lookUp(ctx, this.connection, reference);
         if (!order) throw new Refusal('CancellationRefused', 'no order is placed under this reference');
         if (order.state === 'Cancelled') return {};
@@ -93,6 +96,12 @@ class Carts {
         const canceled = await this.orders.cancelOrder(ctx, { orderId: order.id });
         if (isGraphQlErrorResult(canceled)) throw Refusal.of(ctx, canceled);
         return {};
+    }
+
+    /** Wait for staff who is changing an order now. */
+    async hold(ctx, id) {
+        const orders = this.connection.getRepository(ctx, Order).createQueryBuilder('held');
+        await locked(this.connection, orders.where('held.id = :id', { id })).getOne();
     }
 
     async customerOf(ctx, id, guest, customer) {
@@ -139,19 +148,20 @@ class Carts {
             : this.orders.applyPriceAdjustments(ctx, await this.orders.findOne(ctx, id), []);
     }
 
+    /** The id of an open cart of this channel; its row is locked. */
     async find(ctx, token, code) {
-        const query = this.connection
-            .getRepository(ctx, Order)
-            .createQueryBuilder('order')
-            .innerJoin('order.channels', 'channel', 'channel.id = :channel', { channel: ctx.channelId })
-            .where('order.code = :code', { code })
-            .andWhere('order.customFields.levelupCart = :token', { token });
-        const locks = LOCKS.includes(this.connection.rawConnection.options.type);
-        const order = await (locks ? query.setLock('pessimistic_write', undefined, ['order']) : query).getOne();
-        if (!order || order.orderPlacedAt || order.state === 'Cancelled') {
+        const repository = this.connection.getRepository(ctx, Order);
+        // Without a join: TypeORM cannot lock one table of two in MySQL, nor one called order in PostgreSQL (2026-12).
+        const query = repository
+            .createQueryBuilder('cart')
+            .where('cart.code = :code', { code })
+            .andWhere('cart.customFields.levelupCart = :token', { token });
+        const cart = await locked(this.connection, query).getOne();
+        const isOpen = cart && !cart.orderPlacedAt && cart.state !== 'Cancelled';
+        if (!isOpen || !(await repository.existsBy({ id: cart.id, channels: { id: ctx.channelId } }))) {
             throw new Refusal('CartGone', 'the cart is gone');
         }
-        return order.id;
+        return cart.id;
     }
 
     /** That staff took nothing off the menu since it was put into the cart: Vendure asks that of no draft (2026-11). */

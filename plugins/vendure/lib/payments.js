@@ -4,7 +4,10 @@
 'use strict';
 
 const { timingSafeEqual } = require('node:crypto');
-const { LanguageCode, PaymentMethod, PaymentMethodHandler } = require('@vendure/core');
+const {
+    LanguageCode, PaymentMethod, PaymentMethodHandler, StockLevel, TransactionalConnection,
+} = require('@vendure/core');
+const { locked } = require('./transactions');
 
 const LEVELUP = 'levelup';
 const KEY_REFUSED = 'the key of the tender LevelUp is wrong';
@@ -16,16 +19,52 @@ const KEY_REFUSED = 'the key of the tender LevelUp is wrong';
  * the payment. What it returns is stored: never the card.
  */
 function paymentHandler(code, description, args, authorise) {
+    let connection;
     return new PaymentMethodHandler({
         code,
         description: [{ languageCode: LanguageCode.en, value: description }],
         args,
-        createPayment: async (ctx, order, amount, args, metadata) =>
-            metadata.amount === amount
-                ? { amount, transactionId: order.customFields.levelupReference, ...(await authorise(metadata, args)) }
-                : { amount, state: 'Declined', errorMessage: `the order costs ${amount}, not ${metadata.amount}` },
+        init(injector) {
+            connection = injector.get(TransactionalConnection);
+        },
+        createPayment: async (ctx, order, amount, args, metadata) => {
+            if (metadata.amount !== amount) {
+                return { amount, state: 'Declined', errorMessage: `the order costs ${amount}, not ${metadata.amount}` };
+            }
+            const authorised = await once(metadata, () => authorise(metadata, args));
+            await holdStock(ctx, connection, order);
+            return { amount, transactionId: order.customFields.levelupReference, ...authorised };
+        },
         settlePayment: () => ({ success: true }),
     });
+}
+
+// What was answered for a payment. A transaction that the database drops runs again, but nobody is charged again.
+const answers = new WeakMap();
+
+/** The payment, which is authorised once, however often it is tried. */
+function onceFor(payment) {
+    answers.set(payment, null);
+    return payment;
+}
+
+function once(payment, authorise) {
+    if (!answers.has(payment)) return authorise();
+    if (answers.get(payment) === null) answers.set(payment, authorise());
+    return answers.get(payment);
+}
+
+/**
+ * Lock the stock of an order, in the order of its ids.
+ *
+ * 2026-12: Vendure takes it in the order of the lines: two orders of the same items could wait for each other.
+ */
+async function holdStock(ctx, connection, { lines }) {
+    const ids = [...new Set(lines.map(line => line.productVariantId))].sort((a, b) => (a < b ? -1 : 1));
+    for (const id of ids) {
+        const levels = connection.getRepository(ctx, StockLevel).createQueryBuilder('level');
+        await locked(connection, levels.where('level.productVariantId = :id', { id }).orderBy('level.id')).getMany();
+    }
 }
 
 // The shop API is open to everybody: without a key, anybody could call an order paid.
@@ -49,4 +88,4 @@ function sameText(one, other) {
     return a.length === b.length && a.length > 0 && timingSafeEqual(a, b);
 }
 
-module.exports = { isKey, KEY_REFUSED, levelupTender, paymentHandler };
+module.exports = { isKey, KEY_REFUSED, levelupTender, onceFor, paymentHandler };

@@ -5,8 +5,7 @@
 
 const { Order } = require('@vendure/core');
 const { Column, Entity, PrimaryColumn } = require('typeorm');
-
-const LOCKS = ['mariadb', 'mysql', 'postgres'];
+const { locked } = require('./transactions');
 
 /**
  * `owner`: the id of the order that is placed under the reference, null before. `fences`: how often it was fenced.
@@ -25,10 +24,11 @@ const rowsOf = (ctx, connection) => connection.getRepository(ctx, LevelUpReferen
 /** The row of a reference, made if there is none, locked: a transaction that holds it is waited for. */
 async function lock(ctx, connection, reference) {
     const rows = rowsOf(ctx, connection);
-    await rows.createQueryBuilder().insert().values({ reference, owner: null, fences: 0 }).orIgnore().execute();
-    const query = rows.createQueryBuilder('row').where('row.reference = :reference', { reference });
-    const locks = LOCKS.includes(connection.rawConnection.options.type);
-    return (locks ? query.setLock('pessimistic_write') : query).getOneOrFail();
+    const row = { reference, owner: null, fences: 0 };
+    // Not orIgnore: in MySQL, two that find the row would share it, and neither could lock it.
+    await rows.createQueryBuilder().insert().values(row).orUpdate(['reference'], ['reference']).execute();
+    const query = rows.createQueryBuilder('kept').where('kept.reference = :reference', { reference });
+    return locked(connection, query).getOneOrFail();
 }
 
 /** What a cart is marked with that is opened for a reference now. */
@@ -55,26 +55,26 @@ async function lookUp(ctx, connection, reference) {
     const row = await rowsOf(ctx, connection).findOneBy({ reference });
     const orders = await connection
         .getRepository(ctx, Order)
-        .createQueryBuilder('order')
-        .where('order.customFields.levelupReference = :reference', { reference })
-        .andWhere('order.orderPlacedAt IS NOT NULL')
-        .orderBy('order.id', 'ASC')
+        .createQueryBuilder('placed')
+        .where('placed.customFields.levelupReference = :reference', { reference })
+        .andWhere('placed.orderPlacedAt IS NOT NULL')
+        .orderBy('placed.id', 'ASC')
         .getMany();
     const [order, ...others] = orders.map(({ id, code, state, customFields }) => ({
-        id, code, state, pickupAt: customFields.pickupAt, stateSince: () => since(ctx, connection, id, state),
+        id, code, state, pickupAt: customFields.pickupAt, stateSince: () => since(connection, id, state),
         fulfillment: customFields.levelupDelivery ? 'delivery' : 'pickup',
     }));
     return { reference, fences: row?.fences ?? 0, order, others: others.map(each => each.id) };
 }
 
-/** When an order came to its state, by the shop's history; null where that does not say. */
-async function since(ctx, connection, id, state) {
+/** When an order came to its state, by the shop's history; null where that does not say. In no transaction. */
+async function since(connection, id, state) {
     // By its name: Vendure does not export the entity (2026-11).
-    const moved = await connection.getRepository(ctx, 'OrderHistoryEntry').findOne({
+    const moved = await connection.getRepository('OrderHistoryEntry').findOne({
         where: { order: { id }, type: 'ORDER_STATE_TRANSITION' },
         order: { id: 'DESC' },
     });
     return moved?.data.to === state ? moved.createdAt : null;
 }
 
-module.exports = { fence, isCurrent, LevelUpReference, lock, LOCKS, lookUp, markFor, own };
+module.exports = { fence, isCurrent, LevelUpReference, lock, lookUp, markFor, own };

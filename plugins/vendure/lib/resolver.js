@@ -8,12 +8,11 @@ const { Args, Mutation, Query, Resolver } = require('@nestjs/graphql');
 const { Allow, Ctx, I18nError, Permission, TransactionalConnection } = require('@vendure/core');
 const { version } = require('../package.json');
 const { Carts } = require('./carts');
-const { isKey, KEY_REFUSED } = require('./payments');
+const { isKey, KEY_REFUSED, onceFor } = require('./payments');
 const { fence, lookUp } = require('./references');
 const { Refusal } = require('./refusal');
 const { schema } = require('./schema');
-
-const ONE_AT_A_TIME = ['better-sqlite3', 'sqlite', 'sqljs'];
+const { Transactions } = require('./transactions');
 
 class KeyRefused extends I18nError {
     constructor() {
@@ -23,20 +22,21 @@ class KeyRefused extends I18nError {
 
 class LevelUpResolver {
     constructor(connection, carts) {
-        Object.assign(this, { connection, carts, last: Promise.resolve() });
+        Object.assign(this, { connection, carts, transactions: new Transactions(connection) });
     }
 
     levelUp() {
         return { version };
     }
 
+    /** In a transaction, as a read outside of one may be of a copy of the database that is behind. */
     levelUpFind(ctx, { reference }) {
-        return lookUp(ctx, this.connection, reference);
+        return this.transactions.run(ctx, tx => lookUp(tx, this.connection, reference));
     }
 
-    levelUpFence(ctx, { reference, key }) {
-        return this.transaction(ctx, async tx => {
-            if (!(await isKey(tx, this.connection, key))) throw new KeyRefused();
+    async levelUpFence(ctx, { reference, key }) {
+        if (!(await isKey(ctx, this.connection, key))) throw new KeyRefused();
+        return this.transactions.run(ctx, async tx => {
             await fence(tx, this.connection, reference);
             return lookUp(tx, this.connection, reference);
         });
@@ -47,7 +47,8 @@ class LevelUpResolver {
     }
 
     levelUpPlace(ctx, { input }) {
-        return this.answer(ctx, input, tx => this.carts.place(tx, input));
+        const payment = onceFor({ ...input.payment, amount: input.amount });
+        return this.answer(ctx, input, tx => this.carts.place(tx, input, payment));
     }
 
     levelUpCancel(ctx, { reference, key }) {
@@ -57,23 +58,12 @@ class LevelUpResolver {
     /** What `work` gives; a refusal that it throws undoes all that it did. */
     async answer(ctx, { key }, work) {
         try {
-            return await this.transaction(ctx, async tx => {
-                if (!(await isKey(tx, this.connection, key))) throw new Refusal('KeyRefused', KEY_REFUSED);
-                return work(tx);
-            });
+            if (!(await isKey(ctx, this.connection, key))) throw new Refusal('KeyRefused', KEY_REFUSED);
+            return await this.transactions.run(ctx, work);
         } catch (error) {
             if (error instanceof Refusal) return { refusal: error.asResult() };
             throw error;
         }
-    }
-
-    /** 2026-11: databases in the process have one connection, whose transactions do not wait for one another. */
-    transaction(ctx, work) {
-        const run = () => this.connection.withTransaction(ctx, work);
-        if (!ONE_AT_A_TIME.includes(this.connection.rawConnection.options.type)) return run();
-        const result = this.last.then(run);
-        this.last = result.catch(() => undefined);
-        return result;
     }
 }
 

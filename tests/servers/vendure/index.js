@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //
-// A shop that exists as long as this process: its database is in memory. PORT, ADMIN_PASSWORD, PAGE: environment.
+// A shop. PORT, ADMIN_PASSWORD, PAGE: environment. DATABASE: the address of an empty one of PostgreSQL; without it, the
+// database is in memory, and ends with this process.
 'use strict';
 
 const { BcryptPasswordHashingStrategy, bootstrap, DefaultLogger, dummyPaymentHandler, JobQueueService, LogLevel } =
@@ -16,6 +17,8 @@ class QuickHashing extends BcryptPasswordHashingStrategy {
     }
 }
 
+const database = process.env.DATABASE ? { type: 'postgres', url: process.env.DATABASE } : { type: 'sqljs' };
+
 bootstrap({
     apiOptions: {
         hostname: '127.0.0.1', port: Number(process.env.PORT), adminApiPath: 'admin-api', shopApiPath: 'shop-api',
@@ -29,7 +32,7 @@ bootstrap({
         passwordHashingStrategy: new QuickHashing(),
         superadminCredentials: { identifier: 'superadmin', password: process.env.ADMIN_PASSWORD },
     },
-    dbConnectionOptions: { type: 'sqljs', synchronize: true, logging: false },
+    dbConnectionOptions: { ...database, synchronize: true, logging: false },
     logger: new DefaultLogger({ level: LogLevel.Warn }),
     customFields: {},
     paymentOptions: { paymentMethodHandlers: [card, dummyPaymentHandler] },
