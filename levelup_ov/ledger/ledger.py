@@ -504,22 +504,21 @@ class Ledger:
         return tuple(found)
 
     def refused_before(self, id: str, window: timedelta) -> Submission | None:
-        """The last attempt before this one that its provider refused, if it was the same order, within ``window``.
+        """The last attempt at the same order before this one that its provider refused, within ``window``.
 
-        Not if a person has dealt with what was found of it since. Attempts in between that sent nothing do not count.
+        Not if a person has dealt with what was found of it since. There may be others in between, but no placed one.
         """
 
         def work(cursor: Any, _again: bool) -> Submission | None:
             this = before = self._rows.read(cursor, id)
             for _ in range(MOST_ATTEMPTS):
                 before = self._rows.read(cursor, before.previous) if before and before.previous else None
-                if before is None or before.state != "not_placed" or before.ended == "refused":
-                    break
-            if this is None or before is None or before.ended != "refused":
-                return None
-            is_over = before.settled_at is not None and before.seen_at - before.settled_at >= window
-            is_same = not set(this.content).isdisjoint(before.content)
-            return before if is_same and not is_over and before.finding_closed_at is None else None
+                if this is None or before is None or before.state != "not_placed":
+                    return None
+                if before.ended == "refused" and not set(this.content).isdisjoint(before.content):
+                    is_over = before.settled_at is not None and before.seen_at - before.settled_at >= window
+                    return None if is_over or before.finding_closed_at is not None else before
+            return None
 
         return self.database.run(work)
 

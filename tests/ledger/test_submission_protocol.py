@@ -513,6 +513,14 @@ def test_what_a_retry_has_found_is_found_again(world: World, monkeypatch: pytest
     assert world.submit() == "p-late" and len(world.sent) == 1
 
 
+@pytest.mark.rule("SUB-8")
+def test_a_guest_who_returns_to_the_refused_order_gets_it(world: World) -> None:
+    come_late(world)
+    assert world.submit(content=b"a salad", answer=SOLD_OUT) == "item_unavailable"
+    assert world.submit(content=b"a salad", answer=SOLD_OUT) == "item_unavailable"
+    assert world.submit() == "p-late" and len(world.sent) == 3
+
+
 @pytest.mark.rule("SUB-12")
 def test_a_finding_about_an_order_that_was_told_is_closed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command has found it a moment before the retry."""
