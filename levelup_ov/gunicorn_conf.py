@@ -111,6 +111,16 @@ def on_starting(server: Any) -> None:
         _refuse(ConfigError([f"environment, PORT: {_settings.port} {wrong}; {remedy}"]))
 
 
+def pre_exec(server: Any) -> None:
+    """Start the second server of an upgrade (USR2) by gunicorn's name, as the first one was.
+
+    gunicorn 27.0.1 starts its file, whose folder has packages that then hide the standard library's.
+    """
+    python, file, *options = server.START_CTX["args"]
+    if os.path.basename(file) == "__main__.py":
+        server.START_CTX["args"] = [python, "-m", "gunicorn", *options]
+
+
 def pre_fork(server: Any, worker: Any) -> None:
     """Give the worker the lowest number that no other has."""
     taken = {other.part for other in server.WORKERS.values()}

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
 import pytest
+import requests
 
 from bench.checkout import variables
 from tests.faults.stack import API_KEY, SECRET_KEY
+from tests.servers.process import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 LOADED = "import sys; from levelup_ov.app import create_app; create_app(); print(*sorted(sys.modules))"
@@ -102,6 +109,41 @@ def test_run_is_gunicorn_in_the_working_directory(tmp_path: Path) -> None:
     ran = subprocess.run(arguments, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "gunicorn_worker.Worker" in ran.stdout
+
+
+def test_run_can_be_upgraded_while_it_serves(tmp_path: Path) -> None:
+    """USR2 starts a second server beside the first, which then ends."""
+    environ = environment(tmp_path, "fftp", REMOTE, PORT=str(free_port()))
+    command = [sys.executable, "-m", "levelup_ov"]
+    subprocess.run([*command, "ledger", "upgrade"], env=environ, cwd=tmp_path, check=True, timeout=60)
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        first = subprocess.Popen([*command, "run"], env=environ, cwd=tmp_path, stderr=output)
+    started: list[int] = []
+
+    def servers() -> list[int]:
+        found = re.findall(r"Booting worker with pid: (\d+)", log.read_text())
+        started[:] = [int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in found]
+        return started
+
+    def await_servers(number: int) -> None:
+        until = time.monotonic() + 30
+        while len(servers()) < number:
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.05)
+
+    try:
+        await_servers(1)
+        first.send_signal(signal.SIGUSR2)
+        await_servers(2)
+        first.terminate()
+        assert first.wait(30) == 0
+        address = f"http://127.0.0.1:{environ['PORT']}/health"
+        assert requests.get(address, timeout=10).status_code == 200
+    finally:
+        for pid in {first.pid, *started}:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
 
 def test_production_loads_no_page(tmp_path: Path) -> None:
