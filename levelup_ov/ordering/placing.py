@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 from levelup_ov.adapter import Adapter
-from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.order import Order
 from levelup_ov.domain.outcome import Placed
 from levelup_ov.domain.tender import Tender
@@ -35,7 +32,7 @@ def place_order(adapter: Adapter, order: Order, tender: Tender, session: Session
             raise
         facts = {"account": adapter.account.name, "reference": order.reference, "cause": refusal.code}
         if adapter.fences and not isinstance(refusal, ReferenceFenced):
-            _fence_order(adapter, order, session, facts)
+            _fence_order(adapter, order, session)
         placed = _find_order(adapter, order, session)
         if placed is None:
             raise
@@ -43,13 +40,13 @@ def place_order(adapter: Adapter, order: Order, tender: Tender, session: Session
         return placed
 
 
-def _fence_order(adapter: Adapter, order: Order, session: Session, facts: Mapping[str, Any]) -> None:
-    """Have the provider refuse another delivery (SUB-10). If that fails, the later looks remain (SUB-12)."""
+def _fence_order(adapter: Adapter, order: Order, session: Session) -> None:
+    """Have the provider refuse another delivery (SUB-10). Without that, the refusal does not count."""
     hurried = session.within(session.deadline.remaining() / 2, "fence")
     try:
         adapter.fence_order(order.location, order.reference or "", session.placement.trace or {}, hurried)
-    except Failure as failure:
-        log.info("refused_order_not_fenced", extra={**facts, "why": failure.code})
+    except Refused as refusal:
+        raise broken_protocol(f"the provider refuses to fence an order that it refused: {refusal.message}") from None
 
 
 def _find_order(adapter: Adapter, order: Order, session: Session) -> Placed | None:
