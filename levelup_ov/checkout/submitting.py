@@ -305,7 +305,10 @@ class Submitter:
                 return submissions.suspect(key)
         if is_new:
             return None
-        raise Unprovable("outcome_unknown", "its provider cannot prove that it does not have this order")
+        why = "its provider cannot prove that it does not have this order"
+        if not look_ups.can_ask(place):
+            why = "its account is not configured here, or its provider cannot be asked for an order"
+        raise Unprovable("outcome_unknown", why)
 
     def _submitted(
         self, order: StoredOrder, answer: Mapping[str, Any], key: SubmissionKey | None, expected: Cents | None = None

@@ -199,7 +199,9 @@ def settle(
     if provider_id is not None and placed is None:
         raise click.UsageError("--provider-id needs --placed NUMBER")
     submission = _existing(submission_id)
-    if submission.state != "unknown" or submission.account == LEDGER_ACCOUNT:
+    if submission.account == LEDGER_ACCOUNT:
+        raise click.ClickException("this is a charge: `levelup-ov checkout settle` settles it, once it is a case")
+    if submission.state != "unknown":
         raise click.ClickException(f"it is {submission.state}: only an unknown order is settled by hand")
     click.echo(_line(submission), err=True)
     said = f"placed under the number {placed}" if placed is not None else "not placed"
