@@ -152,7 +152,7 @@ def reconcile(limit: int, seconds: float) -> None:
             if submission.ended == "refused":
                 # It was told as refused, so nobody waits for this look.
                 later += 1
-                outcome = f"refused, and not looked up now: {failure.message}{move}"
+                outcome = f"refused, and not looked up now: {failure.message}"
             else:
                 left += 1
                 outcome = f"still unknown: {failure.message}{move}"

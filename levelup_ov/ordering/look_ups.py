@@ -196,6 +196,7 @@ def check_not_moved(submission: Submission, adapter: Adapter) -> None:
             "submission": submission.id, "reference": submission.reference, "account": submission.account,
             "sent_to": move.sent_to, "address": move.address, "changed": list(move.changed),
         }  # fmt: skip
-        log.error("provider_address_changed", extra={**facts, "remedy": move.remedy})
+        if submission.ended != "refused":  # the channel was told of that one, so nobody has to set anything back
+            log.error("provider_address_changed", extra={**facts, "remedy": move.remedy})
         words = f"it was sent with another {' and '.join(move.changed)} than the account has now"
         raise Failure("outcome_unknown", words)

@@ -167,6 +167,13 @@ class MovingAdapter(FakeAdapter):
         return Placed(number, number, reference=reference) if number else None
 
 
+class RefusingAdapter(MovingAdapter):
+    def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
+        session.placement.look({"cart": "c-1"})
+        session.placement.begin()
+        raise Refused("item_unavailable", "sold out")
+
+
 class FencingAdapter(MovingAdapter):
     fences = True
 

@@ -226,6 +226,26 @@ def test_later_looks_at_another_address_end(host: Host, environ: dict[str, str])
     assert (result.exit_code, "still not placed" in result.stdout) == (0, True), result.output
 
 
+@pytest.mark.rule("SUB-12")
+@pytest.mark.parametrize("host", ["RefusingAdapter"], indirect=True)
+def test_refused_orders_of_before_a_move_wake_nobody(
+    host: Host, environ: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their channel was told, so no setting has to be set back for them."""
+    assert tell(host(OLD)) == "item_unavailable"
+    execute(environ, "UPDATE submissions SET look_again_at = 1")
+    runner = host(NEW).app.test_cli_runner()
+    for _ in range(2):
+        result = runner.invoke(args=["submissions", "reconcile"])
+        assert (result.exit_code, "not looked up now" in result.stdout) == (0, True), result.output
+        assert "settle it" not in result.stdout
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    # A late copy at the new address is still found: the server may have moved with its orders.
+    ((reference,),) = execute(environ, "SELECT reference FROM submissions")
+    MovingAdapter.servers[NEW] = {reference: "a late one"}
+    assert "order_exists_but_ruled_out" in runner.invoke(args=["submissions", "reconcile"]).stdout
+
+
 def _wait_for(channel: Channel, times: int = 10) -> str:
     """What is told at last, as soon as it is no failure."""
     for _ in range(times):
@@ -235,6 +255,6 @@ def _wait_for(channel: Channel, times: int = 10) -> str:
     return told
 
 
-def execute(environ: dict[str, str], statement: str) -> None:
+def execute(environ: dict[str, str], statement: str) -> list[tuple[str, ...]]:
     with closing(sqlite3.connect(Path(environ["LEVELUP_OV_DATA_DIR"]) / "ledger.db")) as ledger, ledger:
-        ledger.execute(statement)
+        return ledger.execute(statement).fetchall()
