@@ -243,8 +243,8 @@ def _place(app: Any, number: int) -> None:
         account="bench", location="bench.main", identities=(identity,), content=(f"{number:064x}",), lease=_MINUTE
     )
     assert isinstance(claim, Claimed)
-    ledger.begin_sending(claim.id, lease=_MINUTE)
-    ledger.place(claim.id, answer="{}", order_id=number, provider_order_id=f"p-{number}", proven=True)
+    ledger.transitions.begin_sending(claim.id, lease=_MINUTE)
+    ledger.transitions.place(claim.id, answer="{}", order_id=number, provider_order_id=f"p-{number}", proven=True)
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ def _write(url: str, started: Any, stopped: Any, found: Any) -> None:
             )
             assert isinstance(claim, Claimed)
             claimed = time.perf_counter()
-            ledger.fail(claim.id)
+            ledger.transitions.fail(claim.id)
             waits += [claimed - began, time.perf_counter() - claimed]
             started.set()
             time.sleep(0.002)

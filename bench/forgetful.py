@@ -19,15 +19,8 @@ class ForgetfulClaims:
         return Claimed(str(uuid.uuid4()), reference(0))
 
 
-class ForgetfulLedger(Ledger):
+class ForgetfulTransitions:
     """Writes nothing."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self.claims = ForgetfulClaims()  # type: ignore[assignment]
-
-    def reference_key(self, first: bytes) -> bytes:
-        return first
 
     def begin_sending(self, *_: Any, **__: Any) -> None:
         pass
@@ -36,4 +29,16 @@ class ForgetfulLedger(Ledger):
         pass
 
 
-app = create_app(ledger=ForgetfulLedger(Database("sqlite:///forgotten.db", pool_size=1)))
+class ForgetfulLedger(Ledger):
+    """Has no database."""
+
+    def __init__(self) -> None:
+        super().__init__(Database("sqlite:///forgotten.db", pool_size=1))
+        self.claims = ForgetfulClaims()  # type: ignore[assignment]
+        self.transitions = ForgetfulTransitions()  # type: ignore[assignment]
+
+    def reference_key(self, first: bytes) -> bytes:
+        return first
+
+
+app = create_app(ledger=ForgetfulLedger())

@@ -14,7 +14,8 @@ from levelup_ov.blueprints import http, orders, status
 from levelup_ov.cli import Commands
 from levelup_ov.config import Settings, load_settings, prepare_ledger
 from levelup_ov.event_settings import EVENTS
-from levelup_ov.ledger.ledger import Follow, Ledger, open_ledger
+from levelup_ov.ledger.changes import Follow
+from levelup_ov.ledger.ledger import Ledger, open_ledger
 from levelup_ov.ledger.records import Submission
 from levelup_ov.metrics import METRICS, Metrics
 from levelup_ov.metrics.in_use import failed_reads, in_use
@@ -99,7 +100,7 @@ def create_app(
 
         app.register_blueprint(screens.blueprint())
     service.tracking.paid_orders = _charged_orders(ledger, clock)
-    ledger.follow = _follow(ledger, service)
+    ledger.changes.follow = _follow(ledger, service)
     app.extensions["levelup_ov.checkout"] = charges = None
     if settings.checkout is not None:
         # Only who charges through LevelUp loads what that needs.
@@ -161,7 +162,7 @@ def _follow(ledger: Ledger, service: Service) -> Follow:
 def _check(ledger: Ledger, deliveries: EventDeliveries | None) -> status.InLedger:
     """Whether submissions can be taken; gives what is not settled, and what is not delivered."""
     ledger.ready()
-    return ledger.count_open(), () if deliveries is None else deliveries.backlog()
+    return ledger.reader.count_open(), () if deliveries is None else deliveries.backlog()
 
 
 def _store(settings: Settings) -> CacheStore | None:

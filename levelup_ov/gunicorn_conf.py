@@ -39,7 +39,7 @@ def _refuse(mistake: ConfigError) -> NoReturn:
 def _name_gone_accounts(ledger: Ledger) -> None:
     """Warn about orders of an account that is no longer in the accounts file: they are not looked up."""
     with suppress(LedgerUnavailable):
-        found = ledger.open_submissions(limit=20_000)
+        found = ledger.reader.open_submissions(limit=20_000)
         known = {*_settings.accounts, LEDGER_ACCOUNT}
         for line in of_gone_accounts(each for each in found if each.account not in known):
             print(f"warning: {line}", file=sys.stderr)

@@ -31,7 +31,8 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
     "ledger": (
         "identity", "driver_errors", "disk", "limits", "postgresql", "boot_clock", "statements", "engine", "database",
         "batches", "tables", "records", "searches", "outbox", "references", "clocks", "sights", "rows",
-        "submission_events", "matches", "claims", "restoring", "ledger", "statuses", "menu_watches",
+        "submission_events", "matches", "claims", "restoring", "reading", "changes", "transitions", "absences",
+        "findings", "ledger", "statuses", "menu_watches",
         "sessions", "event_deliveries", "webhooks", "operator_actions", "corrections", "browsing", "backup",
         "migrations",
     ),

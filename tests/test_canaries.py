@@ -215,10 +215,10 @@ def test_an_order_id_that_holds_the_card_is_not_recorded(fake: MakeFake, log: io
     number = CARD_MEMBERS["number"]
     adapter.placed = Placed("A-1", f"order-{number}", reference=None)  # type: ignore[attr-defined]
     assert channel.submit("fake.one", credit_card=CARD_MEMBERS).status == 200
-    [recorded] = channel.app.extensions["levelup_ov"].submissions.ledger.find()
+    [recorded] = channel.app.extensions["levelup_ov"].submissions.ledger.reader.find()
     assert recorded.provider_order_id.startswith(MASK) and number not in log.getvalue()
     ledger = channel.app.extensions["levelup_ov"].submissions.ledger
-    assert number not in repr(ledger.find(account="fake")) + log.getvalue()
+    assert number not in repr(ledger.reader.find(account="fake")) + log.getvalue()
 
 
 # Recordings.

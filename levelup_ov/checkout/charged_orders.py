@@ -101,7 +101,7 @@ def charged_for(
 
     They are locked, and there are no more of them, until the transaction of ``cursor`` ends.
     """
-    ids = ledger.charges_of(cursor, submission)
+    ids = ledger.reader.charges_of(cursor, submission)
     orders = (store.locked(cursor, id) for id in (request_id, *ids) if id)
     # A channel may have sent any request id, also that of a charge whose meal it submits itself.
     submitted = (each for each in orders if each and each.is_to_be_submitted)

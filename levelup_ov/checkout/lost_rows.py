@@ -49,7 +49,7 @@ class LostRows:
         """
         with suppress(LedgerUnavailable):
             ledger = self._submissions.ledger
-            row, named = ledger.show(order.id), ledger.identities_of(order.id)
+            row, named = ledger.reader.show(order.id), ledger.reader.identities_of(order.id)
             if row is not None and named:
                 return SubmissionKey(
                     row.account, row.location, named, row.content, row.request_id, now=row.received_at, alike=row.alike
@@ -109,7 +109,7 @@ class LostRows:
 
     def keep_charge(self, order: StoredOrder, key: SubmissionKey) -> None:
         """Write the charge of an order into the ledger again, if it has lost it: ``key`` charges nothing more."""
-        if self._submissions.ledger.show(order.id) is not None:
+        if self._submissions.ledger.reader.show(order.id) is not None:
             return
         log.error("submission_restored_to_ledger", extra={"submission": order.id})
         with suppress(Superseded):

@@ -266,7 +266,7 @@ class Orders:
         """What is to be answered for a charged order; see :meth:`charge`. ``was_new``: until this request found it."""
         if delivery is not None:
             if not was_new and context.replayed and charged.state == "charged":
-                was_new = is_new(self._submissions.ledger.show(charged.id), charged)
+                was_new = is_new(self._submissions.ledger.reader.show(charged.id), charged)
             return self._submitter.deliver(charged, order, delivery, key, context, was_new)
         charged = self._told(charged)
         if charged.state in CLOSED:
@@ -282,7 +282,7 @@ class Orders:
         """
         keys = [*self._identity_keys, self._submissions.kept_key(self._first_kept)]
         named = identity.identities(_scope(merchant), content=b"", keys=keys, idempotency_key=key)
-        return self._submissions.ledger.named(named)
+        return self._submissions.ledger.reader.named(named)
 
     def show(self, id: str) -> StoredOrder:
         """An order by its UUID or our id. :raises Failure: ``order_not_found``."""
@@ -410,7 +410,7 @@ class Orders:
         if order.case_kind == "charge_unproven" and self._leases.is_recent(order.sent):
             return order
         just_charged = order.state == "charging"
-        submission = self._submissions.ledger.show(order.id)
+        submission = self._submissions.ledger.reader.show(order.id)
         was_new = is_new(submission, order)
         if submission is not None and submission.state == "unknown":
             self._settle_submission(submission, context)
@@ -526,7 +526,7 @@ class Orders:
         if done is None:
             raise in_progress("another request is processing this order")
         log.warning("order_settled_by_hand", extra={"order": order.id, "by": by})
-        submission = self._submissions.ledger.show(order.id)
+        submission = self._submissions.ledger.reader.show(order.id)
         if done.state != "not_charged" and submission is not None and submission.state == "unknown":
             # Now its key charges nothing more, and its content is free for another one.
             self._submissions.reconciler.reconcile(submission, lambda _: settlement(done))
@@ -555,7 +555,7 @@ class Orders:
 
         Until it is, an equal order would be taken for this one. Also those that the database has lost but for that.
         """
-        rows = self._submissions.ledger.open_submissions(limit=MOST_OPEN)
+        rows = self._submissions.ledger.reader.open_submissions(limit=MOST_OPEN)
         unknown = [row for row in rows if row.account == LEDGER_ACCOUNT and row.state == "unknown"]
         found = [(row, self._store.order(row.id)) for row in unknown if row.id not in besides]
         lost = [self._charges.open_case(row) for row, order in found if order is None]
@@ -587,7 +587,7 @@ class Orders:
         """Record in the ledger a charge that a site knows of: its own request may have ended before it answered."""
         if order.state != "charged" or order.is_to_be_submitted:
             return
-        submission = self._submissions.ledger.show(order.id)
+        submission = self._submissions.ledger.reader.show(order.id)
         if submission is not None and submission.state in ("sending", "unknown"):
             self._submissions.reconciler.reconcile(submission, lambda _: settlement(order))
 

@@ -291,7 +291,7 @@ class Submitter:
 
         :raises Failure: ``outcome_unknown``.
         """
-        charge = self._service.submissions.ledger.show(order.id)
+        charge = self._service.submissions.ledger.reader.show(order.id)
         outline = dict(((charge and charge.trace) or {}).get(MEAL, {}))
         if found and found[0].content:
             outline |= {"content": found[0].content[0], "alike": (found[0].alike or found[0].content)[0]}
@@ -357,7 +357,7 @@ class Submitter:
         )  # fmt: skip
         with suppress(LedgerUnavailable):
             for submission in submissions:
-                self._service.submissions.ledger.note_charge(submission.id, order.user_pays)
+                self._service.submissions.ledger.findings.note_charge(submission.id, order.user_pays)
         return True
 
     def _still_submitted(self, order: StoredOrder) -> StoredOrder:

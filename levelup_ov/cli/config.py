@@ -59,7 +59,7 @@ def check() -> None:
     if not settings.development:
         ledger = open_ledger(settings.ledger.reveal())
         shown(ledger.ready)
-        found = shown(lambda: ledger.open_submissions(limit=_MOST_OPEN))
+        found = shown(lambda: ledger.reader.open_submissions(limit=_MOST_OPEN))
         known = {*settings.accounts, LEDGER_ACCOUNT}
         for line in of_gone_accounts(each for each in found if each.account not in known):
             click.echo(line, err=True)

@@ -78,7 +78,7 @@ def list_found(
     """
     if state or account or number or charge_mismatch or findings:
         found = shown(
-            lambda: the_ledger().find(
+            lambda: the_ledger().reader.find(
                 state=state,  # type: ignore[arg-type]
                 account=account,
                 number=number,
@@ -88,7 +88,7 @@ def list_found(
             )
         )
     else:
-        found = shown(lambda: the_ledger().open_submissions(limit=limit))
+        found = shown(lambda: the_ledger().reader.open_submissions(limit=limit))
     for submission in found:
         click.echo(_line(submission) + (_moved(submission) if submission.state == "unknown" else ""))
     click.echo(counted(len(found), "submission"), err=True)
@@ -126,16 +126,16 @@ def reconcile(limit: int, seconds: float) -> None:
     """
     check_ledger_writable()
     ledger, accounts = the_ledger(), the_settings().accounts
-    found = shown(lambda: ledger.open_submissions(limit=_MOST_OPEN))
+    found = shown(lambda: ledger.reader.open_submissions(limit=_MOST_OPEN))
     # Charges belong to `checkout reconcile`.
     unknown = [each for each in found if each.state == "unknown" and each.account != LEDGER_ACCOUNT]
     everything, run = len(unknown), BoundedRun(seconds)
     for line in of_gone_accounts([each for each in unknown if each.account not in accounts]):
         click.echo(line, err=True)
     unknown = in_turns((each for each in unknown if each.account in accounts), limit)
-    due = shown(lambda: ledger.due_again(besides=LEDGER_ACCOUNT, limit=_MOST_OPEN))
+    due = shown(lambda: ledger.reader.due_again(besides=LEDGER_ACCOUNT, limit=_MOST_OPEN))
     for each in [each for each in due if not _is_asked(each)][:limit]:
-        ledger.looked_again(each)
+        ledger.findings.looked_again(each)
     again = in_turns(filter(_is_asked, due), limit)
     waiting, tried = unknown + again, set[str]()
     left, later, findings = everything - len(unknown), 0, 0
@@ -292,10 +292,10 @@ def _check_status(submission: Submission) -> None:
 
 
 def _existing(submission_id: str) -> Submission:
-    submission = shown(lambda: the_ledger().show(submission_id))
+    submission = shown(lambda: the_ledger().reader.show(submission_id))
     if submission is None:
         words = "there is no such submission"
-        if found := shown(lambda: the_ledger().find(number=submission_id, limit=3)):
+        if found := shown(lambda: the_ledger().reader.find(number=submission_id, limit=3)):
             words += f"; {submission_id} is a number of {' and '.join(each.id for each in found)}"
         raise click.ClickException(words)
     return submission

@@ -183,7 +183,7 @@ def _add_submissions(pages: Blueprint, console: Console) -> None:
     def reconcile(id: str) -> AnyResponse | str:
         if g.session.name not in console.settings.console_writers:
             abort(403)
-        row = service.submissions.ledger.show(id) if id_of(id) else None
+        row = service.submissions.ledger.reader.show(id) if id_of(id) else None
         if row is None:
             abort(404)
         obstacle = _obstacle(row, console)

@@ -49,7 +49,9 @@ class Corrections:
 
         :raises Superseded: no person settled it, it has changed since, or it was sent again.
         """
-        self._ledger.take_back(submission, also=lambda cursor: self._note(cursor, "take_back", submission, by, why))
+        self._ledger.transitions.take_back(
+            submission, also=lambda cursor: self._note(cursor, "take_back", submission, by, why)
+        )
 
     def close_finding(self, submission: Submission, by: str, why: str) -> None:
         """Close what a person had to look at; another finding opens it again.
@@ -63,7 +65,7 @@ class Corrections:
             return bool(closed)
 
         if not self._ledger.database.run(work):
-            raise Superseded("close_finding", self._ledger.show(submission.id))
+            raise Superseded("close_finding", self._ledger.reader.show(submission.id))
 
     def _note(self, cursor: Any, act: Act, submission: Submission, by: str, why: str) -> None:
         before: dict[str, Any] = {name: getattr(submission, name) for name in _KEPT}

@@ -13,9 +13,12 @@ from typing import Any
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.outcome import mischarge
 from levelup_ov.domain.submission import LOOKED_AGAIN, Ended, Finding, State
+from levelup_ov.ledger.identity import PERIOD
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)
+RETENTION = PERIOD
+"""After this time an identity has different references (SUB-11), and settled submissions may be deleted."""
 LARGEST_TRACE = 4096
 """The most characters of a trace as JSON."""
 
@@ -156,8 +159,9 @@ class NeverSent(Exception):
 class Superseded(Exception):
     """The submission is no longer in a state that allows this change; nothing was changed.
 
-    ``submission`` is the current row, None if there is none. From :meth:`Ledger.begin_sending` it means: do not send.
-    From :meth:`Ledger.place` with ``not_placed`` it means that an order exists that was ruled out: a person must look.
+    ``submission`` is the current row, None if there is none. From :meth:`Transitions.begin_sending` it means: do not
+    send. From :meth:`Transitions.place` with ``not_placed`` it means that an order exists that was ruled out: a person
+    must look.
     """
 
     def __init__(self, change: str, submission: Submission | None) -> None:

@@ -184,7 +184,7 @@ class OwnedSubmission:
 
     def _mark(self) -> None:
         found_as = self.claim.reference if self.is_found else None
-        self.ledger.begin_sending(
+        self.ledger.transitions.begin_sending(
             self.claim.id, lease=self.lease, trace=self.trace, received_at=self.received_at, found_as=found_as
         )
 

@@ -46,7 +46,7 @@ class OutcomeRecorder:
         :raises Superseded: the row has changed. :raises Clash: the order belongs to another submission.
         """
         placed = settlement.placed
-        self._ledger.place(
+        self._ledger.transitions.place(
             id,
             answer=json.dumps(settlement.answer),
             order_id=placed.order_id,
@@ -130,11 +130,11 @@ class OutcomeRecorder:
 
         :raises Failure: ``outcome_unknown``: another attempt, which may have placed it, is in progress.
         """
-        later = self._ledger.followers(submission)
+        later = self._ledger.reader.followers(submission)
         if any(each.state not in ("placed", "not_placed") for each in later):
             raise outcome_unknown("a later attempt at this order is in progress")
         reported = [each for each in later if each.state == "placed"]
-        if (holder := self._ledger.holder(submission.account, placed.provider_order_id)) is not None:
+        if (holder := self._ledger.reader.holder(submission.account, placed.provider_order_id)) is not None:
             reported.append(holder)
         if not reported:
             return "order_exists_but_ruled_out"
@@ -145,7 +145,7 @@ class OutcomeRecorder:
     def _note(self, finding: Finding, id: str, facts: Mapping[str, Any], placed: Placed) -> None:
         """Log and record that a person must look at the submission ``id``."""
         report(finding, {**facts, **order_facts(placed)})
-        self.quietly(lambda: self._ledger.note(id, finding, placed.order_id, placed.provider_order_id))
+        self.quietly(lambda: self._ledger.findings.note(id, finding, placed.order_id, placed.provider_order_id))
 
 
 def outcome_unknown(why: str, retry_after: float | None = None) -> Failure:

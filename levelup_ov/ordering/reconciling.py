@@ -102,7 +102,7 @@ class Reconciler:
                 settlement = self._look_twice(submission, find_order, calls, asked_at, deadline)
         except Disproved:
             with suppress(Superseded):
-                self._ledger.disprove(submission.id)
+                self._ledger.transitions.disprove(submission.id)
             return None
         if settlement is None:
             if give_up is not None:
@@ -123,18 +123,20 @@ class Reconciler:
             if submission.ended == "refused" and submission.is_last_look:
                 # It counts as made: nothing is known to be wrong, and it would never end.
                 with suppress(LedgerUnavailable):
-                    self._ledger.looked_again(submission)
+                    self._ledger.findings.looked_again(submission)
             raise
         finding: Finding | None = None
         if settlement is not None:
             finding = self._outcomes.finding(submission, settlement.placed)
         placed = settlement and settlement.placed
-        self._ledger.looked_again(submission, finding, placed and placed.order_id, placed and placed.provider_order_id)
+        self._ledger.findings.looked_again(
+            submission, finding, placed and placed.order_id, placed and placed.provider_order_id
+        )
         if finding is not None and settlement is not None:
             report(finding, {**facts_of(submission), **order_facts(settlement.placed)})
         elif settlement is not None:
             # Whoever found it first could not know that.
-            self._ledger.withdraw(submission.id)
+            self._ledger.findings.withdraw(submission.id)
         return finding
 
     def repeat(self, submission: Submission, place_order: Callable[[Attempt], Settlement]) -> Settlement | None:
@@ -147,7 +149,7 @@ class Reconciler:
             submission.id,
             submission.reference,
             submission.received_at,
-            check=lambda: self._ledger.begin_repeating(submission, repetition),
+            check=lambda: self._ledger.absences.begin_repeating(submission, repetition),
             reserve=self._outcomes.settling_time,
         )
         try:
@@ -157,7 +159,7 @@ class Reconciler:
             # earlier placing call.
             if not (again.order_may_stand and refusal.proof) or again.placement.is_unanswered:
                 raise
-        self._ledger.end_repeating(submission, repetition)
+        self._ledger.absences.end_repeating(submission, repetition)
         return None
 
     def keep(self, submission: Submission, key: SubmissionKey) -> None:
@@ -165,7 +167,7 @@ class Reconciler:
 
         :raises Superseded: it was settled, or another attempt has taken its place.
         """
-        self._owned(submission, key).settle(lambda: self._ledger.lose(submission.id))
+        self._owned(submission, key).settle(lambda: self._ledger.transitions.lose(submission.id))
 
     def settle(
         self, submission: Submission, placed: str | None, by: str, *, provider_order_id: str | None = None
@@ -180,10 +182,10 @@ class Reconciler:
         facts = {**facts_of(submission), "order_id": placed, "settled_by": by}
         try:
             if placed is None:
-                self._ledger.rule_out(submission, grace=self._grace, settled_by=by)
+                self._ledger.absences.rule_out(submission, grace=self._grace, settled_by=by)
             else:
                 answer = json.dumps({"order_id": placed, "expected_ready_at": None, "metadata": {}})
-                self._ledger.place(
+                self._ledger.transitions.place(
                     submission.id, answer=answer, order_id=placed,
                     provider_order_id=provider_order_id or placed, settled_by=by, was=submission,
                 )  # fmt: skip
@@ -221,13 +223,13 @@ class Reconciler:
         try:
             settlement: Settlement | None = self._asked(submission, find_order)
         except Failure:
-            self._ledger.distrust(submission)
+            self._ledger.absences.distrust(submission)
             raise
         took = observer.now_ms() - began
         if calls is not None:
             took = max((call.milliseconds for call in calls[before:]), default=0)
         if settlement is None and took > self._prompt * 1000:
-            self._ledger.distrust(submission)
+            self._ledger.absences.distrust(submission)
         return settlement
 
     def _look_twice(
@@ -253,7 +255,7 @@ class Reconciler:
     def _check_absence(self, submission: Submission, asked_at: int) -> None:
         """:raises Failure: ``outcome_unknown``: an order may still arrive."""
         try:
-            wait = self._ledger.absence(submission, grace=self._grace, asked_at=asked_at)
+            wait = self._ledger.absences.remaining(submission, grace=self._grace, asked_at=asked_at)
         except Superseded:
             raise outcome_unknown("the ledger no longer contains the submission") from None
         if wait > timedelta(0):
@@ -293,7 +295,7 @@ class Reconciler:
     def _rule_out(self, submission: Submission, asked_at: int, fence: Fence | None) -> Settlement | None:
         is_void = fence is not None and fence.voids_cards
         try:
-            self._ledger.rule_out(
+            self._ledger.absences.rule_out(
                 submission, grace=self._grace, asked_at=asked_at, fenced=fence is not None, card_is_void=is_void
             )
         except TooEarly as early:

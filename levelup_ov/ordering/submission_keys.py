@@ -97,11 +97,11 @@ class SubmissionKeys:
 
     def submitted_under(self, location_id: str, idempotency_key: str) -> tuple[Submission, ...]:
         """What was submitted under a key last, or was found to be the same order as that."""
-        return self._ledger.named(self.identities(self._routing.published_id(location_id), idempotency_key))
+        return self._ledger.reader.named(self.identities(self._routing.published_id(location_id), idempotency_key))
 
     def submitted_for(self, location_id: str, request_id: str) -> tuple[Submission, ...]:
         """What was submitted for a request, also under secret keys that were dropped since."""
-        return self._ledger.requested(self._routing.published_id(location_id), request_id)
+        return self._ledger.reader.requested(self._routing.published_id(location_id), request_id)
 
     def outline(
         self, location_id: str, request: SubmissionRequest, idempotency_key: str, context: RequestContext
@@ -155,7 +155,7 @@ class SubmissionKeys:
             return None
         unopened = (identity.Identity("order_validation_id", ()),)
         kept = identity.with_kept(unopened, location, self._kept(), {"order_validation_id": token})
-        return token if self._ledger.named(kept) else None
+        return token if self._ledger.reader.named(kept) else None
 
     def _kept(self) -> bytes:
         """The key that the ledger keeps. :raises Failure: ``ledger_unavailable``."""
@@ -167,5 +167,5 @@ class SubmissionKeys:
         """Whether all that was submitted under an identity was ruled out, or is unknown and the same order."""
         return all(
             each.state == "not_placed" or each.state == "unknown" and content in each.content
-            for each in self._ledger.named((named,))
+            for each in self._ledger.reader.named((named,))
         )

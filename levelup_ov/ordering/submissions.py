@@ -156,9 +156,9 @@ class Submissions:
         """
         match claim := self._claim(key):
             case Claimed(id=id):
-                self.ledger.begin_sending(id, lease=self._lease)
-                self.ledger.lose(id)
-                found = self.ledger.show(id)
+                self.ledger.transitions.begin_sending(id, lease=self._lease)
+                self.ledger.transitions.lose(id)
+                found = self.ledger.reader.show(id)
             case AlreadyPlaced() | Unknown():
                 found = claim.submission
             case InProgress():
@@ -200,7 +200,7 @@ class Submissions:
         Its row is written again if the ledger has lost it, or its mark, as the order may have been sent again by now.
         """
         with suppress(LedgerUnavailable, Superseded), limits.extended(self.settling_time):
-            if is_placed(found := self.ledger.show(submission.id)):
+            if is_placed(found := self.ledger.reader.show(submission.id)):
                 return replay(found)
             if found is None or found.state == "claimed":
                 self.reconciler.keep(submission, key)
@@ -237,7 +237,7 @@ class Submissions:
             claim.reference,
             received_at,
             owned.mark,
-            lambda: self.ledger.check_sending(id),
+            lambda: self.ledger.transitions.check_sending(id),
             self.settling_time,
             lambda trace: self._outcomes.quietly(lambda: owned.mark_late(trace)),
         )
@@ -262,12 +262,12 @@ class Submissions:
             is_refused = isinstance(error, Refused) and error.proof and not attempt.placement.is_unanswered
             if not attempt.order_may_stand or is_refused:
                 ended = _ended(error, attempt)
-                if self._outcomes.quietly(lambda: self.ledger.fail(id, ended)):
+                if self._outcomes.quietly(lambda: self.ledger.transitions.fail(id, ended)):
                     raise
             elif not isinstance(error, LedgerUnavailable):
                 # Otherwise the ledger has just used up the time, and the lease resolves it.
                 self._outcomes.quietly(
-                    lambda: owned.settle(lambda: self.ledger.lose(id, trace=attempt.trace_if_unknown))
+                    lambda: owned.settle(lambda: self.ledger.transitions.lose(id, trace=attempt.trace_if_unknown))
                 )
             log.error(
                 "outcome_unknown",
@@ -292,7 +292,7 @@ class Submissions:
             settlement = replace(settlement, is_recorded=False)
         else:
             if late:
-                self._outcomes.quietly(lambda: self.ledger.withdraw(refused.id))
+                self._outcomes.quietly(lambda: self.ledger.findings.withdraw(refused.id))
         self._outcomes.check_order(id, settlement.placed, facts)
         return settlement
 
@@ -305,7 +305,7 @@ class Submissions:
         """
         if claim.previous is None:
             return None
-        refused = self.ledger.refused_before(claim.id, window_of(key.identities))
+        refused = self.ledger.reader.refused_before(claim.id, window_of(key.identities))
         found = refused and find_refused(refused)
         return (refused, replace(found, replayed=True)) if refused and found else None
 
@@ -319,7 +319,7 @@ class Submissions:
     ) -> None:
         """Write a submission again that its ledger has lost after it was sent; ``settlement``: its outcome, if known.
 
-        ``also`` is called with the cursor of the transaction. ``trace``: as in :meth:`Ledger.begin_sending`.
+        ``also`` is called with the cursor of the transaction. ``trace``: as in :meth:`Transitions.begin_sending`.
 
         :raises Superseded: its identities belong to another attempt by now.
         """

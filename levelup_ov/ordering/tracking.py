@@ -102,9 +102,9 @@ class OrderTracking:
                 if others if to_cancel else others - FINAL:
                     raise _ambiguous(number)
         else:
-            found_under = self._ledger.named(key)
+            found_under = self._ledger.reader.named(key)
             if not found_under and request_id is not None:
-                found_under = self._ledger.requested(location, request_id)
+                found_under = self._ledger.reader.requested(location, request_id)
             # An attempt that was not placed may have been followed by another one.
             placed = (each for each in found_under if each.state == "placed" and str(each.order_id) == number)
             submission = next(placed, next(iter(found_under), None))
@@ -211,7 +211,7 @@ class OrderTracking:
         if self.paid_orders is not None:
             self.paid_orders().called_off(cursor, order, is_off)
         if not is_off:
-            self._ledger.note_made_again(cursor, order.submission, order.order_id, order.provider_order_id)
+            self._ledger.findings.note_made_again(cursor, order.submission, order.order_id, order.provider_order_id)
 
     def record_proof(self, order: PlacedOrder, status: ReportedStatus) -> None:
         """Record that an order was canceled here, also if somebody has claimed it since it was read.

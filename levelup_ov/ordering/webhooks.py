@@ -89,6 +89,6 @@ class ProviderNotices:
         """The order, if it was placed here: restaurants have others. One subscription may serve several accounts."""
         same = [name for name, each in self._accounts.items() if type(each) is type(adapter) and each.order_status]
         for account in sorted(same, key=lambda name: name != adapter.account.name):
-            if (holder := self._ledger.holder(account, provider_order_id)) is not None:
+            if (holder := self._ledger.reader.holder(account, provider_order_id)) is not None:
                 return self._service.tracking.of(holder.id)
         return None

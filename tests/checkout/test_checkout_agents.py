@@ -37,7 +37,7 @@ def test_levelup_is_charged_what_was_shown(paying: Site, merchant: str, user: st
     assert set(session["ucp"]["payment_handlers"]) == {"org.levelup_ov.card", "org.levelup_ov.levelup"}
     done = agent.act(session, "complete", pays_by_levelup(merchant, user))
     assert done.json["status"] == "completed" and done.json["order"]["label"] == "1"
-    (submission,) = paying.app.extensions["levelup_ov"].submissions.ledger.find(account="sandbox")
+    (submission,) = paying.app.extensions["levelup_ov"].submissions.ledger.reader.find(account="sandbox")
     assert submission.expected_charge == amounts(session)["total"] and len(paying.unrefunded()) == 1
     assert user not in str(done.json)
 

@@ -25,7 +25,7 @@ __all__ = ["watched"]
 
 def row(site: Site) -> Submission:
     """What was submitted to the provider."""
-    (found,) = site.app.extensions["levelup_ov"].submissions.ledger.find(account="sandbox")
+    (found,) = site.app.extensions["levelup_ov"].submissions.ledger.reader.find(account="sandbox")
     return found
 
 

@@ -10,7 +10,7 @@ from levelup_ov.checkout.client import LevelUpSession
 from levelup_ov.checkout.store import CheckoutStore
 from levelup_ov.ledger import identity
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.transitions import Transitions
 from levelup_ov.standins.levelup.world import DECLINED_CARD
 from tests.channel import Clock
 from tests.checkout.site import Site, order
@@ -221,7 +221,7 @@ def test_what_was_declined_is_known_though_the_ledger_failed(
 
     body = order(merchant, site.connect_user("ben@example.com"))
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "fail", fail)
+        patch.setattr(Transitions, "fail", fail)
         assert site.charge(body, "K").error["code"] == "card_declined"
     clock.set("2030-06-03T16:05Z")
     assert site.charge(body, "K").error["code"] == "card_declined"
@@ -235,7 +235,7 @@ def test_a_charge_that_the_ledger_could_not_record(
         raise LedgerUnavailable("it hangs")
 
     body = order(merchant, user)
-    monkeypatch.setattr(Ledger, "place", hangs)
+    monkeypatch.setattr(Transitions, "place", hangs)
     assert site.charge(body, "K").refusal == (504, "outcome_unknown", None)
     (first,) = site.unrefunded()
     monkeypatch.undo()
@@ -256,7 +256,7 @@ def test_a_charge_that_was_ruled_out_goes_back(
     def slow(calls: LevelUpSession, *arguments: Any, **named: Any) -> Any:
         charge = complete(calls, *arguments, **named)
         ledger = site.app.extensions["levelup_ov"].submissions.ledger
-        (submission,) = ledger.open_submissions()
+        (submission,) = ledger.reader.open_submissions()
         ruled_out = {"state": "not_charged", "body": None}
         assert CheckoutStore(ledger.database).change_order(submission.id, ("charging",), values=ruled_out)
         return charge

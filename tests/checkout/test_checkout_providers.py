@@ -449,7 +449,7 @@ def reconcile_meals(site: Site) -> None:
 
 
 def mismatches(site: Site) -> list[tuple[Any, Any]]:
-    found = site.app.extensions["levelup_ov"].submissions.ledger.find(charge_mismatch=True)
+    found = site.app.extensions["levelup_ov"].submissions.ledger.reader.find(charge_mismatch=True)
     return [(each.expected_charge, each.charged) for each in found]
 
 

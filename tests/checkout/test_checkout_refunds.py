@@ -153,4 +153,4 @@ def test_an_invalid_refund_body(site: Site, uuid: str) -> None:
 def open_checkout_orders(site: Site) -> list[str]:
     """Our ids of the charges that are not settled."""
     ledger = site.app.extensions["levelup_ov"].submissions.ledger
-    return [submission.id for submission in ledger.open_submissions()]
+    return [submission.id for submission in ledger.reader.open_submissions()]

@@ -34,7 +34,7 @@ def test_levelup_pays_what_was_shown(front: Front, site: Site, pay: LevelUpTende
     made = front.create(basket(tip=200))
     done = front.complete(made, pay)
     assert done.state == "completed" and done.order is not None
-    (submission,) = front.service.submissions.ledger.find(account="sandbox")
+    (submission,) = front.service.submissions.ledger.reader.find(account="sandbox")
     assert made.price and submission.expected_charge == made.price.totals.total
     assert (len(site.unrefunded()), front.meals()) == (1, 1)
     assert front.sessions.track(front.caller, made.id, front.context()).status == "placed"
@@ -83,7 +83,7 @@ def test_a_read_orders_nothing(front: Front, site: Site, pay: LevelUpTender) -> 
     made, ledger = front.create(basket(note="sandbox:lost-answer")), front.service.submissions.ledger
     assert front.complete(made, pay).state == "complete_in_progress"
     meals = front.meals()
-    (lost,) = ledger.find(account="sandbox")
+    (lost,) = ledger.reader.find(account="sandbox")
     front.service.submissions.reconciler.settle(lost, None, "Olive")
     read = front.read(made)
     assert (read.state, codes(read)) == ("ready_for_complete", [("charge_refunded", None)])
@@ -158,12 +158,12 @@ def test_another_tender_waits_for_the_first(front: Front, site: Site, pay: Level
 def test_a_charged_order_that_was_settled_wrongly(front: Front, site: Site, pay: LevelUpTender) -> None:
     made, ledger = front.create(basket(note="sandbox:lost-answer")), front.service.submissions.ledger
     assert front.complete(made, pay).state == "complete_in_progress"
-    (lost,) = ledger.find(account="sandbox")
+    (lost,) = ledger.reader.find(account="sandbox")
     front.service.submissions.reconciler.settle(lost, "999", "Olive")
-    (done, settled) = front.complete(made, pay), ledger.find(account="sandbox")[0]
+    (done, settled) = front.complete(made, pay), ledger.reader.find(account="sandbox")[0]
     assert done.order is not None and done.order.number == "999"
     Corrections(ledger).take_back(settled, "Olive", "another table")
     assert site.reconcile()[0] == 0
     now = front.read(made)
-    assert now.order is not None and now.order.number == str(ledger.find(account="sandbox")[0].order_id) != "999"
+    assert now.order is not None and now.order.number == str(ledger.reader.find(account="sandbox")[0].order_id) != "999"
     assert (len(site.unrefunded()), front.meals()) == (1, 1)

@@ -182,7 +182,7 @@ def test_a_refunded_order_frees_all_names_but_its_key(
         store.free_names(claim.id)
     else:
         store.change_locked(claim.id, lambda _: {"state": "refunded"})
-    assert [len(ledger.named((each,))) for each in identities] == [1, 0, 0]
+    assert [len(ledger.reader.named((each,))) for each in identities] == [1, 0, 0]
     database.close()
 
 

@@ -16,8 +16,8 @@ from levelup_ov.config import new_secret_key
 from levelup_ov.domain.failure import Failure
 from levelup_ov.ledger.claims import Claims
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.statuses import Statuses
+from levelup_ov.ledger.transitions import Transitions
 from levelup_ov.transport import net
 from levelup_ov.transport.connections import OwnConnections
 from levelup_ov.transport.deadline import Deadline
@@ -58,7 +58,7 @@ def test_a_charge_of_its_own_gets_no_meal_of_another(site: Site, merchant: str, 
 def test_the_discount_is_the_merchants(site: Site, merchant: str, user: str) -> None:
     """What the provider is asked to charge is what the user has paid, after LevelUp's discount."""
     done = site.charged(meal(merchant, user, tip_amount=200, discount_amount=200))
-    (submission,) = site.app.extensions["levelup_ov"].submissions.ledger.find(account="sandbox")
+    (submission,) = site.app.extensions["levelup_ov"].submissions.ledger.reader.find(account="sandbox")
     assert submission.expected_charge == done["user_pays_amount"] == 1000 + 70 + 200 - 200
 
 
@@ -71,7 +71,7 @@ def test_another_price_than_the_user_paid_is_reported(
     runner = site.app.test_cli_runner()
     listed = runner.invoke(args=["submissions", "list", "--charge-mismatch"]).output
     assert PLACE in listed and "1 submission" in listed
-    id = site.app.extensions["levelup_ov"].submissions.ledger.find(charge_mismatch=True)[0].id
+    id = site.app.extensions["levelup_ov"].submissions.ledger.reader.find(charge_mismatch=True)[0].id
     assert "charged:                 880" in runner.invoke(args=["submissions", "show", id]).output
     assert runner.invoke(args=["submissions", "close", id, "--why", "the difference was paid"]).exit_code == 0
     assert "0 submissions" in runner.invoke(args=["submissions", "list", "--charge-mismatch"]).output
@@ -489,7 +489,7 @@ class Killer:
             (CheckoutStore, ("add_order", "change_order")),
             (Statuses, ("begin_cancellation", "record")),
             (Claims, ("claim",)),
-            (Ledger, ("begin_sending", "place", "fail", "lose")),
+            (Transitions, ("begin_sending", "place", "fail", "lose")),
         ):
             for name in names:
                 monkeypatch.setattr(owner, name, self._step(getattr(owner, name)))

@@ -12,7 +12,7 @@ from levelup_ov.checkout.leases import Leases
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger.transitions import Transitions
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
 from tests.checkout.site import PAYMENT, Site, meal, order
@@ -143,7 +143,7 @@ def test_the_age_is_the_sites(make_site: MakeSite, merchant: str, user: str, clo
 def killed(site: Site, body: Any, clock: Clock) -> str:
     """A charge whose worker has ended after it recorded it, and before it answered."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Ledger, "place", Mock(side_effect=Killed))
+        patch.setattr(Transitions, "place", Mock(side_effect=Killed))
         site.charge(body, "K")
     clock.set(FOUND)
     (uuid,) = site.unrefunded()
@@ -218,7 +218,7 @@ def test_nobody_is_told_of_a_charge_that_the_command_may_refund(
 ) -> None:
     """The ledger fails when it is to record it, so that nothing would say later that it was told."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ledger, "place", Mock(side_effect=LedgerUnavailable("no room on the disk")))
+        patch.setattr(Transitions, "place", Mock(side_effect=LedgerUnavailable("no room on the disk")))
         assert site.charge(order(merchant, user), "K").refusal == (504, "outcome_unknown", None)
     clock.set(AGED)
     assert site.reconcile()[0] == 0 and site.unrefunded() == []
@@ -229,7 +229,7 @@ def test_a_worker_that_was_suspended_tells_what_it_has_charged(
     site: Site, make_site: MakeSite, merchant: str, user: str, clock: Clock
 ) -> None:
     """It wakes up after the command has taken it for dead."""
-    whole = Ledger.place
+    whole = Transitions.place
 
     def place(*arguments: Any, **named: Any) -> None:
         patch.undo()
@@ -238,7 +238,7 @@ def test_a_worker_that_was_suspended_tells_what_it_has_charged(
         whole(*arguments, **named)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ledger, "place", place)
+        patch.setattr(Transitions, "place", place)
         uuid = site.charged(order(merchant, user), "K")["uuid"]
     clock.set(AGED)
     assert site.reconcile() == NOTHING and site.unrefunded() == [uuid]

@@ -58,11 +58,11 @@ def test_every_page_fits_and_can_be_used_by_everybody(at_the_console: tuple[Flas
     for number, text in enumerate(HOSTILE):
         id = claimed(claim(ledger, text.encode(), idempotency_key=f"k{number}"))
         begin(ledger, id)
-        ledger.place(id, answer="{}", order_id=text, provider_order_id=text)
+        ledger.transitions.place(id, answer="{}", order_id=text, provider_order_id=text)
     case = json.dumps({"kind": "refund_impossible", "message": HOSTILE[0]})
     order = order_of_checkout(1, state="stuck", operator_case=case, refunded_at=1_790_000_100_000)
     CheckoutStore(ledger.database).add_order(order)
-    placed = next(row.id for row in ledger.find() if row.account == "sandbox")
+    placed = next(row.id for row in ledger.reader.find() if row.account == "sandbox")
     olive.open("/console/login")
     assert violations(chrome) == []
     sign_in(olive)
@@ -83,7 +83,7 @@ def test_a_keyboard_is_enough_to_reconcile(at_the_console: tuple[Flask, Person])
     olive.chrome.set_window_size(1280, 900)
     assert Channel(app).submit().status == 200
     ledger = ledger_of(app)
-    (row,) = ledger.find()
+    (row,) = ledger.reader.find()
     with ledger.database.connection() as connection:
         connection.exec_driver_sql("UPDATE submissions SET state = 'unknown', settled_at = NULL, answer = NULL")
     olive.open("/console")

@@ -49,7 +49,7 @@ def lost(ledger: Ledger, name: str = "lost") -> str:
     """The id of a submission of an account that is not configured, whose outcome is unknown."""
     id = claimed(claim(ledger, name.encode(), idempotency_key=name))
     begin(ledger, id)
-    ledger.lose(id)
+    ledger.transitions.lose(id)
     return id
 
 
@@ -66,11 +66,13 @@ def test_what_needs_somebody_is_at_the_top(console: Flask, olive: Operator) -> N
     lost(ledger), lost(ledger, "another")
     for kind in ("order_exists_but_ruled_out", "card_may_be_charged"):
         id = claimed(claim(ledger, kind.encode(), idempotency_key=kind))
-        ledger.fail(id)
-        ledger.note(id, kind)  # type: ignore[arg-type]
+        ledger.transitions.fail(id)
+        ledger.findings.note(id, kind)  # type: ignore[arg-type]
     paid = claimed(claim(ledger, b"paid", idempotency_key="paid"))
     begin(ledger, paid)
-    ledger.place(paid, answer="{}", order_id=7, provider_order_id="p-7", expected_charge=700, charged=701, proven=True)
+    ledger.transitions.place(
+        paid, answer="{}", order_id=7, provider_order_id="p-7", expected_charge=700, charged=701, proven=True
+    )
     for outcome in ("provider_credentials_refused", "menu_invalid"):
         metrics.request("validate_order", outcome, "sandbox", 0.1, [])
     metrics.event("submission_restored_to_ledger")
@@ -123,9 +125,9 @@ def test_a_reconciliation_that_does_not_run_is_noticed(
     console: Flask, olive: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = ledger_of(console)
-    row = ledger.show(lost(ledger))
+    row = ledger.reader.show(lost(ledger))
     assert row is not None
-    ledger.rule_out(row, grace=timedelta(0), fenced=True)
+    ledger.absences.rule_out(row, grace=timedelta(0), fenced=True)
     assert ADVICE["late"].title not in olive.open().text
     later = time.time_ns() + 7 * 60 * 10**9
     monkeypatch.setattr("levelup_ov.ledger.clocks.time.time_ns", lambda: later)
@@ -138,7 +140,7 @@ def test_a_refused_order_that_cannot_be_looked_up_needs_nobody(
     """The command tries again for a day, and exits with 0."""
     ledger = ledger_of(console)
     begin(ledger, id := claimed(claim(ledger, idempotency_key="a")))
-    ledger.fail(id, "refused")
+    ledger.transitions.fail(id, "refused")
     now = time.time_ns()
     for hours, needs_somebody in ((23, False), (25, True)):
         later = now + hours * 3600 * 10**9
@@ -182,7 +184,7 @@ def test_lists_are_paged_and_narrowed(console: Flask, olive: Operator, monkeypat
     ledger = ledger_of(console)
     ids = sorted(claimed(claim(ledger, f"{n}".encode(), idempotency_key=f"{n}")) for n in range(8))
     for id in ids[:2]:
-        ledger.fail(id)
+        ledger.transitions.fail(id)
 
     def listed(text: str) -> list[str]:
         return re.findall(r"<code>([0-9a-f-]{36})</code>", text)
@@ -210,7 +212,7 @@ def test_lists_are_paged_and_narrowed(console: Flask, olive: Operator, monkeypat
 
 def test_an_outcome_is_unknown_after_it_was_sent(console: Flask) -> None:
     lost(ledger := ledger_of(console))
-    (row,) = ledger.find()
+    (row,) = ledger.reader.find()
     assert row.sending_at
 
     # The time of the change is read off another clock.
@@ -222,7 +224,7 @@ def test_an_outcome_is_unknown_after_it_was_sent(console: Flask) -> None:
 def test_one_submission_shows_its_whole_life(console: Flask, olive: Operator) -> None:
     channel, ledger = Channel(console), ledger_of(console)
     assert channel.submit(order_number="of the life").status == 200
-    (row,) = ledger.find()
+    (row,) = ledger.reader.find()
     page = olive.open(f"/submissions/{row.id}").text
     for words in ("Claimed", "Sending", "Placed", row.owner, row.request_id, row.reference, f"order {row.order_id}"):
         assert str(words) in page
@@ -240,7 +242,7 @@ def test_no_page_shows_a_person_a_card_or_a_seal(console: Flask, olive: Operator
     metadata = channel.submit(credit_card=CARD).json
     assert channel.submit().status == 200
     ledger = ledger_of(console)
-    pages = ["", "/submissions", "/accounts", *(f"/submissions/{row.id}" for row in ledger.find())]
+    pages = ["", "/submissions", "/accounts", *(f"/submissions/{row.id}" for row in ledger.reader.find())]
     shown = "".join(olive.open(page).text for page in pages)
     assert metadata and "sealed." not in shown
     for value in (*USER.values(), CARD["number"], CARD["cvv"] + "<", *KEYS.values(), "dev-key"):
@@ -252,8 +254,8 @@ def test_hostile_texts_are_shown_as_text(console: Flask, olive: Operator) -> Non
     for number, text in enumerate(HOSTILE):
         id = claimed(claim(ledger, text.encode(), idempotency_key=f"k{number}"))
         begin(ledger, id)
-        ledger.lose(id, trace={"cart": text[:400]})
-        ledger.place(id, answer="{}", order_id=text, provider_order_id=text)
+        ledger.transitions.lose(id, trace={"cart": text[:400]})
+        ledger.transitions.place(id, answer="{}", order_id=text, provider_order_id=text)
         for page in (olive.open(f"/submissions/{id}").text, olive.open("/submissions").text):
             assert "<script>alert" not in page and "<img" not in page
             assert str(escape(text)) in page
@@ -262,7 +264,7 @@ def test_hostile_texts_are_shown_as_text(console: Flask, olive: Operator) -> Non
 def test_an_operator_reconciles_and_it_is_recorded(console: Flask, olive: Operator, rita: Operator) -> None:
     channel, ledger = Channel(console), ledger_of(console)
     assert channel.submit(order_number="found later").status == 200
-    (row,) = ledger.find()
+    (row,) = ledger.reader.find()
     with ledger.database.connection() as connection:
         connection.exec_driver_sql("UPDATE submissions SET state = 'unknown', settled_at = NULL, answer = NULL")
     page = olive.open(f"/submissions/{row.id}").text
@@ -273,7 +275,7 @@ def test_an_operator_reconciles_and_it_is_recorded(console: Flask, olive: Operat
     assert rita.open(f"/submissions/{row.id}/reconcile").status_code == 403
     assert rita.send(f"/submissions/{row.id}/reconcile", form=form).status_code == 403
     assert olive.send(f"/submissions/{row.id}/reconcile", form=form).status_code == 303
-    found = ledger.show(row.id)
+    found = ledger.reader.show(row.id)
     assert found is not None and found.state == "placed" and found.settled_by is None
     after = olive.open(f"/submissions/{row.id}").text
     assert "Reconciled by olive" in after and f"placed, order {row.order_id}" in after
@@ -283,7 +285,7 @@ def test_an_operator_reconciles_and_it_is_recorded(console: Flask, olive: Operat
 def test_a_form_that_was_sent_before_does_nothing(console: Flask, olive: Operator) -> None:
     channel, ledger = Channel(console), ledger_of(console)
     assert channel.submit().status == 200
-    (row,) = ledger.find()
+    (row,) = ledger.reader.find()
     forget = "UPDATE submissions SET state = 'unknown', settled_at = NULL, answer = NULL, reference = 'none such'"
     with ledger.database.connection() as connection:
         connection.exec_driver_sql(forget)
@@ -416,7 +418,7 @@ def test_on_postgresql_the_pages_are_the_same(make_app: Callable[..., Flask], po
 def test_attempts_at_one_order_lead_to_one_another(console: Flask, olive: Operator) -> None:
     ledger = ledger_of(console)
     first = claimed(claim(ledger, idempotency_key="same"))
-    ledger.fail(first)
+    ledger.transitions.fail(first)
     second = claimed(claim(ledger, idempotency_key="same"))
     begin(ledger, second)
     place(ledger, second)

@@ -130,8 +130,8 @@ def test_what_is_not_settled_is_counted_with_its_age(app: Flask, monkeypatch: py
     ids = [claimed(claim(ledger, name.encode(), idempotency_key=name)) for name in ("one", "two", "three")]
     for id in ids[:2]:
         begin(ledger, id)
-        ledger.lose(id)
-    ledger.fail(ids[2])
+        ledger.transitions.lose(id)
+    ledger.transitions.fail(ids[2])
     later = time.time_ns() + 90 * 10**9
     monkeypatch.setattr("levelup_ov.ledger.clocks.time.time_ns", lambda: later)
     found = scrape(app)

@@ -52,7 +52,7 @@ def submit(channel: Channel, **members: object) -> Answer:
 
 def rows(channel: Channel) -> list[Submission]:
     """The ledger, newest first."""
-    return list(channel.app.extensions["levelup_ov"].submissions.ledger.find())
+    return list(channel.app.extensions["levelup_ov"].submissions.ledger.reader.find())
 
 
 def reconcile(channel: Channel) -> int:

@@ -122,7 +122,7 @@ def test_each_submission_has_its_reference_and_no_ov_has_one(fake: MakeFake) -> 
 @pytest.mark.rule("PAY-2", "EP-7")
 def test_an_invalid_location_does_not_reach_the_ledger(channel: Channel) -> None:
     assert channel.submit("sandbox.Sample%20Person").refusal[:2] == (404, "location_not_found")
-    assert channel.app.extensions["levelup_ov"].submissions.ledger.find() == ()
+    assert channel.app.extensions["levelup_ov"].submissions.ledger.reader.find() == ()
 
 
 @pytest.mark.rule("SUB-4")
@@ -136,7 +136,7 @@ def test_a_replay_needs_no_list_of_locations(make_app: MakeApp, monkeypatch: pyt
     replayed = again.submit(**number)
     assert (replayed.order, replayed.headers["Idempotency-Replayed"]) == (first.order, "true")
     assert again.submit().refusal[:2] == (503, "provider_unavailable")
-    assert len(again.app.extensions["levelup_ov"].submissions.ledger.find()) == 1
+    assert len(again.app.extensions["levelup_ov"].submissions.ledger.reader.find()) == 1
 
 
 @pytest.mark.rule("SUB-5", "SUB-10")

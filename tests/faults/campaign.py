@@ -231,8 +231,8 @@ def reconcile(settings: Mapping[str, str], app: str, seconds: float = RECONCILIN
     environment = {"PATH": os.environ.get("PATH", ""), **settings}
     until, said = time.monotonic() + seconds, ""
     with closing(open_ledger(settings["DATABASE_URL"])) as ledger:
-        opened = len(ledger.open_submissions())
-        while ledger.open_submissions() and time.monotonic() < until:
+        opened = len(ledger.reader.open_submissions())
+        while ledger.reader.open_submissions() and time.monotonic() < until:
             done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False)
             said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
     return opened, said
@@ -392,7 +392,7 @@ def _history(story: Story) -> str:
 
 def _rows(url: str) -> list[Submission]:
     with closing(open_ledger(url)) as ledger:
-        return list(ledger.find(limit=10_000_000))
+        return list(ledger.reader.find(limit=10_000_000))
 
 
 def _leaks(log: str, rows: Sequence[Submission], directory: Path) -> Iterator[str]:

@@ -20,8 +20,9 @@ from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.store import StoredOrder
 from levelup_ov.config import load_settings
 from levelup_ov.ledger.claims import Claims
-from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.ledger import open_ledger
 from levelup_ov.ledger.records import Claim
+from levelup_ov.ledger.transitions import Transitions
 from levelup_ov.observability import configure_logging
 from tests.simulation import mutants as patches
 
@@ -29,7 +30,7 @@ MUTATION = "FAULTS_MUTATION"
 STOP_FILE = "FAULTS_STOP_FILE"
 
 
-_claim, _place = Claims.claim, Ledger.place
+_claim, _place = Claims.claim, Transitions.place
 
 
 def _forgetful(self: Claims, *, identities: Any, **arguments: Any) -> Claim:
@@ -38,23 +39,23 @@ def _forgetful(self: Claims, *, identities: Any, **arguments: Any) -> Claim:
     return _claim(self, identities=forgotten, **arguments)
 
 
-def _optimist(self: Ledger, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
+def _optimist(self: Transitions, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
     """An unknown outcome counts as not placed."""
     self.fail(id)
 
 
-def _credulous(self: Ledger, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
+def _credulous(self: Transitions, id: str, *, trace: Mapping[str, Any] | None = None) -> None:
     """An unknown outcome counts as placed."""
     answer = '{"order_id": 0, "expected_ready_at": null, "metadata": {}}'
     self.place(id, answer=answer, order_id=0, provider_order_id="made up")
 
 
-def _careless(self: Ledger, id: str, **arguments: Any) -> None:
+def _careless(self: Transitions, id: str, **arguments: Any) -> None:
     """What was placed is not recorded, but its identities are set free."""
     self.fail(id)
 
 
-def _stops_before_settling(self: Ledger, id: str, **arguments: Any) -> None:
+def _stops_before_settling(self: Transitions, id: str, **arguments: Any) -> None:
     """No mutation: an owner that comes to a halt with its order placed and not recorded, once."""
     try:
         Path(os.environ[STOP_FILE]).touch(exist_ok=False)
@@ -66,22 +67,22 @@ def _stops_before_settling(self: Ledger, id: str, **arguments: Any) -> None:
 
 OF_LEDGER: Mapping[str, patches.Mutant] = {
     "Forgetful": lambda: mock.patch.object(Claims, "claim", _forgetful),
-    "Optimist": lambda: mock.patch.object(Ledger, "lose", _optimist),
-    "Credulous": lambda: mock.patch.object(Ledger, "lose", _credulous),
-    "Careless": lambda: mock.patch.object(Ledger, "place", _careless),
-    "StopsBeforeSettling": lambda: mock.patch.object(Ledger, "place", _stops_before_settling),
+    "Optimist": lambda: mock.patch.object(Transitions, "lose", _optimist),
+    "Credulous": lambda: mock.patch.object(Transitions, "lose", _credulous),
+    "Careless": lambda: mock.patch.object(Transitions, "place", _careless),
+    "StopsBeforeSettling": lambda: mock.patch.object(Transitions, "place", _stops_before_settling),
 }
 """The ledger's own."""
 _KEPT = ExitStack()
 
 
-def _held_by_many(self: Ledger, id: str, *, provider_order_id: str, **arguments: Any) -> None:
+def _held_by_many(self: Transitions, id: str, *, provider_order_id: str, **arguments: Any) -> None:
     _place(self, id, provider_order_id=f"{provider_order_id} {id}", **arguments)
 
 
 def _also_held_by_many(patch: patches.Mutant) -> patches.Mutant:
     """The ledger would notice that two submissions hold one order: that check is removed."""
-    return lambda: patches._all(patch(), mock.patch.object(Ledger, "place", _held_by_many))
+    return lambda: patches._all(patch(), mock.patch.object(Transitions, "place", _held_by_many))
 
 
 def _refund_first(self: Orders, id: str, key: str, confirmation: Any, context: Any) -> StoredOrder:

@@ -259,7 +259,7 @@ class World:
                 self.report.by_others += charge.payment.discount + charge.payment.gift_card
         meals = self.at_the_provider()
         numbers = Counter(number for number, _ in meals)
-        ledger = Counter(str(each.order_id) for each in self.ledger.find(state="placed", limit=10**6))
+        ledger = Counter(str(each.order_id) for each in self.ledger.reader.find(state="placed", limit=10**6))
         charges, refunds = len(self.phones.charges_of_all()), {each.uuid for each in self.phones.refunds()}
         self.report.charged = sum(cents for _, cents in paid_for)
         self.report.placed = sum(cents for _, cents in meals)

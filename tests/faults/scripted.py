@@ -87,8 +87,8 @@ class ScriptedService:
 
     def rows(self) -> list[Submission]:
         """The ledger, oldest first; open rows resolved as far as they can be."""
-        self.ledger.open_submissions()
-        return list(reversed(self.ledger.find()))
+        self.ledger.reader.open_submissions()
+        return list(reversed(self.ledger.reader.find()))
 
     def cooked(self) -> list[engine.Cooked]:
         return engine.orders(self.directory / "engine.db")

@@ -26,8 +26,8 @@ from levelup_ov.ledger import driver_errors, engine
 from levelup_ov.ledger.backup import back_up, put_back
 from levelup_ov.ledger.engine import REVISIONS, LedgerUnavailable, failures, upgrade
 from levelup_ov.ledger.identity import Identity
-from levelup_ov.ledger.ledger import RETENTION, Ledger, open_ledger
-from levelup_ov.ledger.records import Claimed, Submission
+from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.records import RETENTION, Claimed, Submission
 from levelup_ov.ordering.bounded_runs import FAILURES, BoundedRun, in_turns, of_gone_accounts
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.transport.deadline import Deadline
@@ -71,7 +71,7 @@ def test_ready_sees_a_full_disk(tmp_path: Path) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         ledger.ready()
-        assert ledger.find() == ()
+        assert ledger.reader.find() == ()
 
 
 @pytest.mark.rule("SUB-2")
@@ -254,11 +254,11 @@ def test_a_ledger_that_was_lost_is_restored_beside_its_log(tmp_path: Path, how: 
         path.unlink() if how == "deleted" else os.truncate(path, 0)
         # A command, or a worker that has not used the ledger yet, starts no empty one.
         with closing(open_ledger(f"sqlite:///{path}")) as other, pytest.raises(LedgerUnavailable):
-            other.find(limit=1)
+            other.reader.find(limit=1)
         assert not path.exists() or not path.stat().st_size
         put_back(copy, path)
         with closing(open_ledger(f"sqlite:///{path}")) as restored:
-            assert [each.id for each in restored.find()] == [id]
+            assert [each.id for each in restored.reader.find()] == [id]
         assert path.stat().st_mode & 0o077 == 0
 
 
@@ -281,7 +281,7 @@ def test_a_copy_is_taken_and_put_back_under_traffic(tmp_path: Path) -> None:
 
         traffic = pool.submit(go_on)
         try:
-            while len(ledger.find()) < 3:
+            while len(ledger.reader.find()) < 3:
                 time.sleep(0.01)
             assert back_up(path, copy) > 0
             after = claimed(ledger, 2)
@@ -290,7 +290,7 @@ def test_a_copy_is_taken_and_put_back_under_traffic(tmp_path: Path) -> None:
             stopped.set()
         assert traffic.result() > 0
         # The service goes on with what was put back.
-        assert ledger.show(before) is not None and ledger.show(after) is None
+        assert ledger.reader.show(before) is not None and ledger.reader.show(after) is None
         claimed(ledger, 3)
         ledger.ready()
     assert copy.stat().st_mode & 0o777 == 0o600
@@ -308,7 +308,7 @@ def test_an_invalid_copy_is_not_restored(tmp_path: Path, content: bytes) -> None
             put_back(copy, path)
         with pytest.raises(LedgerUnavailable, match="is the ledger itself"):
             put_back(path, path)
-        assert ledger.show(kept) is not None
+        assert ledger.reader.show(kept) is not None
 
 
 @pytest.mark.rule("SUB-2")
@@ -331,7 +331,7 @@ def test_a_purge_keeps_the_log_small(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with closing(ledger_at(path)) as ledger:
         with closing(sqlite3.connect(path)) as direct:
-            ledger.fail(claimed(ledger, 0))
+            ledger.transitions.fail(claimed(ledger, 0))
             columns = [name for _, name, *_ in direct.execute("PRAGMA table_info(submissions)") if name != "id"]
             listed = ", ".join(columns)
             direct.execute(
@@ -411,12 +411,12 @@ def test_an_unknown_order_is_settled_by_hand(channel: Channel, answer: str, opti
     lost = {"order_number": "by-hand", "special_instructions": "sandbox:lost-answer"}
     channel.submit(**lost)
     ledger = channel.app.extensions["levelup_ov"].submissions.ledger
-    (row,) = ledger.find(number=None)
+    (row,) = ledger.reader.find(number=None)
     if row.state != "unknown":
         pytest.fail(f"the sandbox answered: {row.state}")
     runner = channel.app.test_cli_runner()
     result = runner.invoke(args=["submissions", "settle", row.id, *option, "--by", "Sam"], input=f"{answer}\n")
-    after = ledger.show(row.id)
+    after = ledger.reader.show(row.id)
     if answer == "n":
         assert (result.exit_code, after.state) == (1, "unknown")
         return
@@ -441,7 +441,7 @@ LOST = {"order_number": "by-hand", "special_instructions": "sandbox:lost-answer"
 def lost(channel: Channel) -> Submission:
     """An order whose outcome is unknown."""
     channel.submit(**LOST)
-    (row,) = channel.app.extensions["levelup_ov"].submissions.ledger.find()
+    (row,) = channel.app.extensions["levelup_ov"].submissions.ledger.reader.find()
     assert row.state == "unknown"
     return row
 
@@ -467,7 +467,7 @@ def test_a_settlement_names_the_user_of_the_system(
     settle = ["submissions", "settle", lost.id, "--not-placed", "--yes"]
     ledger = channel.app.extensions["levelup_ov"].submissions.ledger
     assert channel.app.test_cli_runner().invoke(args=settle).exit_code == 0
-    assert ledger.show(lost.id).settled_by == (user or known)
+    assert ledger.reader.show(lost.id).settled_by == (user or known)
 
 
 def test_a_user_without_a_name_must_say_who_settles(
@@ -478,7 +478,7 @@ def test_a_user_without_a_name_must_say_who_settles(
     monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)
     said = channel.app.test_cli_runner().invoke(args=["submissions", "settle", lost.id, "--not-placed", "--yes"])
     assert said.exit_code == 2 and "--by" in said.output
-    assert channel.app.extensions["levelup_ov"].submissions.ledger.show(lost.id).state == "unknown"
+    assert channel.app.extensions["levelup_ov"].submissions.ledger.reader.show(lost.id).state == "unknown"
 
 
 @pytest.mark.rule("SUB-5", "SUB-4")
@@ -492,7 +492,7 @@ def test_a_settlement_is_taken_back(channel: Channel, lost: Submission, option: 
     asked = runner.invoke(args=command, input="n\n")
     assert asked.exit_code == 1 and "Take back what Sam recorded?" in asked.output
     assert runner.invoke(args=[*command, "--yes"]).exit_code == 0
-    row = ledger.show(lost.id)
+    row = ledger.reader.show(lost.id)
     assert (row.state, row.order_id, row.settled_by, row.settled_at) == ("unknown", None, None, None)
     # Nothing is forgotten, and nothing is sent again: the provider is asked, which has the first one.
     shown = runner.invoke(args=["submissions", "show", lost.id]).output
@@ -501,16 +501,16 @@ def test_a_settlement_is_taken_back(channel: Channel, lost: Submission, option: 
     assert times and all(each == "-" or re.fullmatch(r"[\d-]+T[\d:]+\+00:00", each) for each in times), times
     assert "corrected by Rita: it was another order (before: state=" in shown and "settled_by=Sam" in shown
     found = channel.submit(**LOST)
-    assert found.headers["Idempotency-Replayed"] == "true" and ledger.show(lost.id).state == "placed"
-    assert len(ledger.find()) == 1
+    assert found.headers["Idempotency-Replayed"] == "true" and ledger.reader.show(lost.id).state == "placed"
+    assert len(ledger.reader.find()) == 1
 
 
 @pytest.mark.rule("SUB-12")
 def test_a_finding_is_closed(channel: Channel, lost: Submission) -> None:
     runner = channel.app.test_cli_runner()
     ledger = channel.app.extensions["levelup_ov"].submissions.ledger
-    ledger.rule_out(lost, grace=timedelta(0), fenced=True)
-    ledger.note(lost.id, "order_exists_but_ruled_out", 17, "till-17")
+    ledger.absences.rule_out(lost, grace=timedelta(0), fenced=True)
+    ledger.findings.note(lost.id, "order_exists_but_ruled_out", 17, "till-17")
     listed = ["submissions", "list", "--findings"]
     shown = runner.invoke(args=["submissions", "show", lost.id]).output
     assert "found_order_id:          17" in shown and "found_provider_order_id: till-17" in shown
@@ -522,9 +522,9 @@ def test_a_finding_is_closed(channel: Channel, lost: Submission) -> None:
     assert "it has no open finding" in runner.invoke(args=command).output
     assert "closed by Rita: canceled" in runner.invoke(args=["submissions", "show", lost.id]).output
     # The same once more is not news; another one is.
-    ledger.note(lost.id, "order_exists_but_ruled_out", 17, "till-17")
+    ledger.findings.note(lost.id, "order_exists_but_ruled_out", 17, "till-17")
     assert lost.id not in runner.invoke(args=listed).output
-    ledger.note(lost.id, "two_orders_for_one_submission", 18, "till-18")
+    ledger.findings.note(lost.id, "two_orders_for_one_submission", 18, "till-18")
     assert lost.id in runner.invoke(args=listed).output
 
 
@@ -550,7 +550,7 @@ def test_what_is_blank_settles_nothing(channel: Channel, lost: Submission, blank
     for options in (["--placed", blank], ["--placed", "A-77", "--by", blank], ["--not-placed", "--by", blank]):
         said = runner.invoke(args=[*settle, *options])
         assert (said.exit_code, unset in said.output) == (2, True), options
-    assert channel.app.extensions["levelup_ov"].submissions.ledger.show(lost.id).state == "unknown"
+    assert channel.app.extensions["levelup_ov"].submissions.ledger.reader.show(lost.id).state == "unknown"
     # Nor does it explain anything, or select what another value would not.
     for options in (
         ["correct", lost.id, "--why", blank],
@@ -603,7 +603,7 @@ def test_a_person_settles_only_what_was_shown(
     monkeypatch.setattr("click.confirm", asks)
     said = runner.invoke(args=["submissions", "settle", lost.id, *option, "--by", "Sam"])
     assert said.exit_code == 1 and "nothing was changed" in said.output
-    now = ledger.show(lost.id)
+    now = ledger.reader.show(lost.id)
     assert (now.settled_by, now.order_id) == (None, 1 if meanwhile == "reconciled" else None)
     assert ("placed by now, order 1" if meanwhile == "reconciled" else "taken back") in said.output
 

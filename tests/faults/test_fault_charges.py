@@ -22,7 +22,7 @@ def _mismatches(log: pytest.LogCaptureFixture) -> list[tuple[int, int, int]]:
 
 
 def _marked(one: ScriptedService) -> list[tuple[int | None, int | None]]:
-    found = one.ledger.find(charge_mismatch=True)
+    found = one.ledger.reader.find(charge_mismatch=True)
     return [(row.expected_charge, row.charged) for row in found]
 
 

@@ -84,13 +84,13 @@ def test_an_order_is_not_placed_with_too_little_time_left(tmp_path: Path) -> Non
 @pytest.mark.rule("SUB-2", "SUB-6")
 def test_nor_where_the_ledger_took_that_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with scripted_service(tmp_path, deadline=SHORTEST) as one:
-        mark = one.ledger.begin_sending
+        mark = one.ledger.transitions.begin_sending
 
         def slowly(*arguments: Any, **named: Any) -> None:
             sleep(0.6)
             mark(*arguments, **named)
 
-        monkeypatch.setattr(one.ledger, "begin_sending", slowly)
+        monkeypatch.setattr(one.ledger.transitions, "begin_sending", slowly)
         assert one.submit(key="a").code == "provider_timeout"
         assert one.proxy.count("order") == 0
         assert [row.state for row in one.rows()] == ["not_placed"]

@@ -25,7 +25,7 @@ def test_an_order_that_was_ruled_out_is_counted_by_the_command(tmp_path: Path) -
         one.script.add("order", "answer lost")
         assert one.submit(key="a").code == "outcome_unknown"
         (row,) = one.rows()
-        one.ledger.rule_out(row, grace=timedelta(0))
+        one.ledger.absences.rule_out(row, grace=timedelta(0))
         assert reconcile(one) == (0, "0 resolved, 0 still unknown\n")
         one.clock.advance(seconds=61)
         status, output = reconcile(one)
@@ -45,7 +45,7 @@ def test_a_clock_set_back_by_days_delays_no_look(tmp_path: Path) -> None:
         one.script.add("order", "reset before reading")
         assert one.submit(key="a").code == "outcome_unknown"
         (row,) = one.rows()
-        one.ledger.rule_out(row, grace=timedelta(0))
+        one.ledger.absences.rule_out(row, grace=timedelta(0))
         one.clock.advance(days=-3)
         for looks, seconds in enumerate((0, 9 * 60, 50 * 60, 23 * 3600)):
             if seconds:
@@ -62,13 +62,13 @@ def test_a_repeated_order_under_its_reference_is_not_a_finding(tmp_path: Path) -
         one.script.add("order", "reset before reading")
         assert one.submit(key="a").code == "outcome_unknown"
         (row,) = one.rows()
-        one.ledger.rule_out(row, grace=timedelta(0))
+        one.ledger.absences.rule_out(row, grace=timedelta(0))
         assert one.submit(key="a").status == 200
         assert {each.reference for each in one.rows()} == {row.reference}
         for seconds in (61, 600, 3600, 24 * 3600):
             one.clock.advance(seconds=seconds)
             assert reconcile(one)[0] == 0
-        assert one.ledger.due_again() == ()
+        assert one.ledger.reader.due_again() == ()
 
 
 @pytest.mark.rule("SUB-11", "SUB-2")

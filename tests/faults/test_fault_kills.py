@@ -103,14 +103,14 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             assert time.monotonic() < killed_at + LEASE - 0.5
             with closing(open_ledger(url)) as ledger:
                 _until(lambda: all(row.state in ("not_placed", "unknown") for row in _resolved(ledger)))
-                by_request = {row.request_id: row for row in ledger.find()}
+                by_request = {row.request_id: row for row in ledger.reader.find()}
             rows = {point: by_request[point.marker] for point in POINTS}
             yield Scene(stack, proxy, directory, first, at_once, rows)
 
 
 def _resolved(ledger: Ledger) -> list[Submission]:
-    ledger.open_submissions()
-    return list(ledger.find())
+    ledger.reader.open_submissions()
+    return list(ledger.reader.find())
 
 
 def _until(condition: Callable[[], bool]) -> None:

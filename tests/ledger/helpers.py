@@ -62,7 +62,7 @@ def claimed(claim: Claim) -> str:
 
 
 def begin(ledger: Ledger, id: str) -> None:
-    ledger.begin_sending(id, lease=LEASE, trace={"cart": "c-1"})
+    ledger.transitions.begin_sending(id, lease=LEASE, trace={"cart": "c-1"})
 
 
 def place(
@@ -75,11 +75,11 @@ def place(
 ) -> None:
     """Settle as placed, under a provider's order id of its own unless one is given."""
     own = provider_order_id or f"p-{id}"
-    ledger.place(id, answer=ANSWER, order_id="A-17", provider_order_id=own, proven=proven, ready=ready)
+    ledger.transitions.place(id, answer=ANSWER, order_id="A-17", provider_order_id=own, proven=proven, ready=ready)
 
 
 def shown(ledger: Ledger, id: str) -> Submission:
-    found = ledger.show(id)
+    found = ledger.reader.show(id)
     assert found is not None
     return found
 
@@ -112,7 +112,9 @@ def submit(ledger: Ledger, provider: Provider, key: str) -> str:
         elif isinstance(got, Claimed):
             begin(ledger, got.id)
             answer = provider.order(key)
-            {"refused": ledger.fail, "silent": ledger.lose}.get(answer, lambda id: place(ledger, id))(got.id)
+            {"refused": ledger.transitions.fail, "silent": ledger.transitions.lose}.get(
+                answer, lambda id: place(ledger, id)
+            )(got.id)
             if answer == "placed":
                 return answer
         else:

@@ -85,6 +85,6 @@ def test_submissions_are_taken_between_two_batches(url: str, ledger: Ledger, clo
     other = open_ledger(url, clock=clock)
     disk.pause = lambda: claimed(claim(other, content := os.urandom(8), idempotency_key=content.hex()))
     assert ledger.purge() == ROWS + 1
-    taken = len(other.open_submissions())
+    taken = len(other.reader.open_submissions())
     other.close()
     assert taken == (0 if ledger.database.is_postgresql else 3)

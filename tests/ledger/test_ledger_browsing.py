@@ -105,7 +105,7 @@ def test_reading_changes_nothing(ledger: Ledger, reading: ReadingDatabase) -> No
     id = claimed(claim(ledger))
     with pytest.raises(LedgerUnavailable):
         reading.read(lambda cursor: cursor.execute("DELETE FROM submissions"))
-    assert ledger.show(id) is not None
+    assert ledger.reader.show(id) is not None
     assert Browser(reading, ledger).life(id) is not None
 
 

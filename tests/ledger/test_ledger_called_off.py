@@ -50,9 +50,11 @@ def becomes(ledger: Ledger, order: PlacedOrder, stage: Stage | None) -> None:
 def made_again(ledger: Ledger, order: PlacedOrder) -> list[tuple[str, str | int | None]]:
     """An order is made again; the submissions with findings then, and the number that each finding names."""
     ledger.database.run(
-        lambda cursor, _: ledger.note_made_again(cursor, order.submission, "the first", order.provider_order_id)
+        lambda cursor, _: ledger.findings.note_made_again(
+            cursor, order.submission, "the first", order.provider_order_id
+        )
     )
-    return [(row.id, row.found_order_id) for row in ledger.find(findings=True)]
+    return [(row.id, row.found_order_id) for row in ledger.reader.find(findings=True)]
 
 
 @pytest.mark.rule("SUB-3")
@@ -117,7 +119,7 @@ def test_an_order_that_is_made_again_may_be_the_only_one(ledger: Ledger, clock: 
     becomes(ledger, first, "cancelled")
     if case == "refused":
         begin(ledger, id := claimed(claim(ledger, **UNNAMED)))
-        ledger.fail(id, "refused")
+        ledger.transitions.fail(id, "refused")
     elif case == "called off":
         becomes(ledger, order(ledger), "refused")
     assert made_again(ledger, first) == []
@@ -137,7 +139,7 @@ def test_no_order_is_made_again_while_another_is_claimed(live: Ledger, url: str)
         commit(connection)
 
     def also(cursor: Any) -> None:
-        live.note_made_again(cursor, first.submission, first.order_id, first.provider_order_id)
+        live.findings.note_made_again(cursor, first.submission, first.order_id, first.provider_order_id)
 
     dialect.do_commit = wait_and_commit  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as pool:
@@ -149,4 +151,4 @@ def test_no_order_is_made_again_while_another_is_claimed(live: Ledger, url: str)
         goes_on.set()
         assert isinstance(claiming.result(30), Claimed) and recording.result(30)
     other.close()
-    assert [row.finding for row in live.find(findings=True)] == [FINDING]
+    assert [row.finding for row in live.reader.find(findings=True)] == [FINDING]

@@ -50,13 +50,13 @@ def test_placed_gives_the_recorded_answer(ledger: Ledger) -> None:
 
 @pytest.mark.rule("SUB-4")
 def test_not_placed_frees_the_identity_for_another_content(ledger: Ledger) -> None:
-    ledger.fail(sent(ledger))
+    ledger.transitions.fail(sent(ledger))
     assert isinstance(claim(ledger, b"another tip"), Claimed)
 
 
 @pytest.mark.rule("SUB-4")
 def test_unknown_is_never_sent_again(ledger: Ledger) -> None:
-    ledger.lose(sent(ledger))
+    ledger.transitions.lose(sent(ledger))
     assert isinstance(claim(ledger), Unknown)
 
 
@@ -67,7 +67,7 @@ def test_another_content_under_a_taken_identity_is_refused(ledger: Ledger, state
     if state != "claimed":
         begin(ledger, id)
     if state == "unknown":
-        ledger.lose(id)
+        ledger.transitions.lose(id)
     if state == "placed":
         place(ledger, id)
     found = claim(ledger, b"another burger")
@@ -81,7 +81,7 @@ def test_a_window_counts_from_the_settling(
     ledger: Ledger, clock: Clock, names: dict[str, Any], window: timedelta
 ) -> None:
     id = sent(ledger, **names)
-    ledger.lose(id)
+    ledger.transitions.lose(id)
     clock.advance(timedelta(days=100))
     assert isinstance(claim(ledger, **names), Unknown)
     place(ledger, id)
@@ -131,7 +131,7 @@ def test_of_two_matches_the_proven_one_with_this_content_wins(ledger: Ledger) ->
     claimed(claim(ledger, idempotency_key="in flight"))
     first = placed(ledger, grubhub_order_number="placed")
     placed(ledger, b"another", order_validation_id="other content")
-    ledger.lose(sent(ledger, order_number="unknown"))
+    ledger.transitions.lose(sent(ledger, order_number="unknown"))
     found = claim(
         ledger,
         idempotency_key="in flight",
@@ -146,7 +146,7 @@ def test_of_two_matches_the_proven_one_with_this_content_wins(ledger: Ledger) ->
 
 @pytest.mark.rule("SUB-3")
 def test_an_identity_of_a_failed_try_beside_one_that_is_taken(ledger: Ledger) -> None:
-    ledger.fail(sent(ledger, order_number="free"))
+    ledger.transitions.fail(sent(ledger, order_number="free"))
     id = placed(ledger, idempotency_key="taken")
     found = claim(ledger, order_number="free", idempotency_key="taken")
     assert isinstance(found, AlreadyPlaced) and found.submission.id == id
@@ -178,7 +178,7 @@ def test_processes_amid_a_key_rotation_exclude_one_another(ledger: Ledger) -> No
 @pytest.mark.rule("SUB-3")
 def test_content_waits_for_an_equal_order_that_is_slow(ledger: Ledger, clock: Clock) -> None:
     first = claimed(claim(ledger, idempotency_key="first"))
-    ledger.begin_sending(first, lease=2 * LEASE)
+    ledger.transitions.begin_sending(first, lease=2 * LEASE)
     clock.advance(SLOW)
     # Its owner may have reported an unknown outcome that could not be recorded, or may still be at work.
     assert isinstance(claim(ledger, idempotency_key="second"), InProgress)
@@ -190,7 +190,7 @@ def test_content_waits_for_an_equal_order_that_is_slow(ledger: Ledger, clock: Cl
 @pytest.mark.rule("SUB-3")
 def test_content_is_taken_once_its_owner_may_have_given_up(ledger: Ledger, clock: Clock) -> None:
     first = claimed(claim(ledger, idempotency_key="first"))
-    ledger.begin_sending(first, lease=2 * LEASE)
+    ledger.transitions.begin_sending(first, lease=2 * LEASE)
     assert isinstance(claim(ledger, idempotency_key="twin"), Claimed), "two alike at once are two orders"
     clock.advance(LEASE)
     # The owner may have answered that the outcome is unknown, and failed to record it.

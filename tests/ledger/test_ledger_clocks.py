@@ -61,7 +61,7 @@ def test_a_step_of_the_clock_ends_no_lease_and_keeps_none(host: MakeHost, step: 
     other.pass_by(A_MOMENT)
     assert isinstance(claim(other.ledger), Unknown)
     with pytest.raises(Superseded):
-        owner.ledger.check_sending(id)
+        owner.ledger.transitions.check_sending(id)
 
 
 @pytest.mark.rule("SUB-13", "SUB-2")
@@ -162,16 +162,16 @@ def test_absence_is_counted_by_who_has_seen_it(host: MakeHost) -> None:
     owner, other = host("A"), host("B")
     id = claimed(claim(owner.ledger))
     begin(owner.ledger, id)
-    owner.ledger.lose(id)
+    owner.ledger.transitions.lose(id)
     row = shown(owner.ledger, id)
-    assert owner.ledger.absence(row, grace=GRACE) == GRACE
+    assert owner.ledger.absences.remaining(row, grace=GRACE) == GRACE
     owner.wall.advance(HOUR)
     owner.pass_by(GRACE)
     other.pass_by(GRACE)
-    assert other.ledger.absence(row, grace=GRACE) == GRACE
+    assert other.ledger.absences.remaining(row, grace=GRACE) == GRACE
     with pytest.raises(TooEarly):
-        other.ledger.rule_out(row, grace=GRACE)
-    owner.ledger.rule_out(row, grace=GRACE)
+        other.ledger.absences.rule_out(row, grace=GRACE)
+    owner.ledger.absences.rule_out(row, grace=GRACE)
     assert shown(other.ledger, id).ended == "absent"
 
 
@@ -180,16 +180,16 @@ def test_a_provider_that_slept_restarts_the_wait_for_all(host: MakeHost) -> None
     owner, other = host("A"), host("B")
     id = claimed(claim(owner.ledger))
     begin(owner.ledger, id)
-    owner.ledger.lose(id)
+    owner.ledger.transitions.lose(id)
     row = shown(owner.ledger, id)
     for each in (owner, other):
-        assert each.ledger.absence(row, grace=GRACE) == GRACE
+        assert each.ledger.absences.remaining(row, grace=GRACE) == GRACE
         each.pass_by(GRACE)
-    other.ledger.distrust(row)
+    other.ledger.absences.distrust(row)
     with pytest.raises(TooEarly):
-        owner.ledger.rule_out(row, grace=GRACE)
+        owner.ledger.absences.rule_out(row, grace=GRACE)
     owner.pass_by(GRACE)
-    owner.ledger.rule_out(row, grace=GRACE)
+    owner.ledger.absences.rule_out(row, grace=GRACE)
 
 
 @pytest.mark.rule("SUB-10")
@@ -197,8 +197,8 @@ def test_behind_a_fence_absence_counts_at_once(host: MakeHost) -> None:
     owner = host("A")
     id = claimed(claim(owner.ledger))
     begin(owner.ledger, id)
-    owner.ledger.lose(id)
-    owner.ledger.rule_out(shown(owner.ledger, id), grace=GRACE, fenced=True)
+    owner.ledger.transitions.lose(id)
+    owner.ledger.absences.rule_out(shown(owner.ledger, id), grace=GRACE, fenced=True)
     assert (shown(owner.ledger, id).state, shown(owner.ledger, id).ended) == ("not_placed", "fenced")
 
 

@@ -106,7 +106,7 @@ def test_a_command_gets_a_connection_of_a_busy_service(url: str) -> None:
             with ExitStack() as commands:
                 for _ in range(3):
                     command = commands.enter_context(closing(open_ledger(url, pool_size=1)))
-                    command.find(limit=1)
+                    command.reader.find(limit=1)
                     command.ready()
         finally:
             stop.set()
@@ -163,7 +163,7 @@ def test_a_server_that_gives_none_says_so(url: str) -> None:
         said = []
         for _ in range(5):  # a reset that overtakes the server's words, or a slow machine, hides them once
             with within(2), limits.within(2), pytest.raises(LedgerUnavailable) as caught:
-                ledger.find(limit=1)
+                ledger.reader.find(limit=1)
             said.append(caught.value.message)
             if "takes no more connections" in said[-1]:
                 return

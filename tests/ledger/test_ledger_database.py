@@ -40,8 +40,8 @@ from levelup_ov.ledger import engine as database
 from levelup_ov.ledger import tables as ledger_sql
 from levelup_ov.ledger.engine import LedgerUnavailable, SchemaMismatch, check_schema, open_engine, upgrade
 from levelup_ov.ledger.identity import content, content_digests, identities
-from levelup_ov.ledger.ledger import RETENTION, Ledger, open_ledger
-from levelup_ov.ledger.records import AlreadyPlaced, Claimed, InProgress, Superseded, Unknown
+from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.records import RETENTION, AlreadyPlaced, Claimed, InProgress, Superseded, Unknown
 from tests.channel import Channel
 from tests.ledger.helpers import ANSWER, GRACE, KEYS, LEASE, LOCATION, Clock, begin, claim, claimed, place, shown
 from tests.servers.postgres import PostgresServer, binaries
@@ -117,7 +117,7 @@ def test_a_canceled_order_of_the_release_before_stays_a_case(empty_url: str) -> 
 
 def test_a_database_without_schema_says_what_to_run(empty_url: str) -> None:
     ledger = open_ledger(empty_url)
-    for call in (ledger.ready, lambda: claim(ledger), ledger.find):
+    for call in (ledger.ready, lambda: claim(ledger), ledger.reader.find):
         with pytest.raises(SchemaMismatch, match=f"no schema yet: run `{COMMAND}`"):
             call()
     upgrade(empty_url)
@@ -282,11 +282,11 @@ def test_dead_connections_in_the_pool_cost_no_submission(postgres: PostgresServe
     ledger = open_ledger(postgresql_url)
     steps = [
         lambda: claimed(claim(ledger)),
-        lambda: begin(ledger, ledger.find()[0].id),
-        lambda: place(ledger, ledger.find()[0].id),
+        lambda: begin(ledger, ledger.reader.find()[0].id),
+        lambda: place(ledger, ledger.reader.find()[0].id),
     ]
     for step in steps:
-        ledger.find()
+        ledger.reader.find()
         name = postgresql_url.rpartition("/")[2]
         with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
             ended = connection.execute(
@@ -294,7 +294,7 @@ def test_dead_connections_in_the_pool_cost_no_submission(postgres: PostgresServe
             )
             assert ended.fetchall() == [(True,)]
         step()
-    assert [found.state for found in ledger.find()] == ["placed"]
+    assert [found.state for found in ledger.reader.find()] == ["placed"]
     ledger.close()
 
 
@@ -317,7 +317,7 @@ def test_one_thread_is_enough(url: str) -> None:
     id = claimed(claim(ledger))
     begin(ledger, id)
     ledger.ready()
-    assert [found.id for found in ledger.open_submissions()] == [id]
+    assert [found.id for found in ledger.reader.open_submissions()] == [id]
     ledger.close()
 
 
@@ -367,7 +367,7 @@ def test_a_connection_that_breaks_at_the_commit(url: str, monkeypatch: pytest.Mo
         "place": lambda: place(ledger, id),
     }[step]()
     assert broken
-    (found,) = ledger.find()
+    (found,) = ledger.reader.find()
     assert found.state == {"claim": "claimed", "begin_sending": "sending", "place": "placed"}[step]
     ledger.close()
 
@@ -404,7 +404,7 @@ def test_a_full_disk_refuses_claims_and_loses_nothing(sqlite_url: str, clock: Cl
             for number in range(1000):
                 claim(ledger, idempotency_key=f"more {number}")
         with pytest.raises(LedgerUnavailable):
-            ledger.place(id, answer="x" * 100_000, order_id=1, provider_order_id="p-17")
+            ledger.transitions.place(id, answer="x" * 100_000, order_id=1, provider_order_id="p-17")
         ledger.close()
         full = False
         assert shown(ledger, id).state == "sending"
@@ -439,7 +439,7 @@ def test_a_database_without_an_encoding_serves(postgres: PostgresServer, clock: 
     ledger = open_ledger(url, clock=clock)
     id = claimed(claim(ledger))
     begin(ledger, id)
-    assert [found.state for found in ledger.find()] == ["sending"]
+    assert [found.state for found in ledger.reader.find()] == ["sending"]
     ledger.close()
 
 
@@ -457,7 +457,7 @@ def test_a_deadlock_is_resolved_by_a_second_try(postgresql_url: str, clock: Cloc
         # The ledger takes the older row first and then waits for the newer one.
         with psycopg.connect(postgresql_url) as other, ThreadPoolExecutor(1) as pool:
             other.execute("UPDATE submissions SET owner = 'x' WHERE id = %s", [ids[1]])
-            resolving = pool.submit(ledger.open_submissions)
+            resolving = pool.submit(ledger.reader.open_submissions)
             while not other.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchall():
                 time.sleep(0.01)
             try:
@@ -471,7 +471,7 @@ def test_a_deadlock_is_resolved_by_a_second_try(postgresql_url: str, clock: Cloc
 
     while not is_refused_to_the_ledger():
         pass
-    assert {found.state for found in ledger.find()} == {"not_placed"}
+    assert {found.state for found in ledger.reader.find()} == {"not_placed"}
     ledger.close()
 
 
@@ -590,7 +590,7 @@ def test_on_sqlite_the_mark_before_placing_is_forced_to_disk(sqlite_url: str, mo
     ledger = open_ledger(sqlite_url)
     id = claimed(claim(ledger, idempotency_key="k"))
     assert forced == []
-    ledger.begin_sending(id, lease=LEASE)
+    ledger.transitions.begin_sending(id, lease=LEASE)
     assert forced == [f"{sqlite_url.removeprefix('sqlite:///')}-wal"]
     ledger.close()
 
@@ -603,7 +603,7 @@ def test_a_disk_that_refuses_the_mark_stops_the_submission(sqlite_url: str, monk
     id = claimed(claim(ledger, idempotency_key="k"))
     monkeypatch.setattr(os, "fdatasync", refuse)
     with pytest.raises(LedgerUnavailable):
-        ledger.begin_sending(id, lease=LEASE)
+        ledger.transitions.begin_sending(id, lease=LEASE)
     ledger.close()
 
 
@@ -660,13 +660,13 @@ def test_one_write_to_the_disk_serves_all_who_wait_for_it(
     crowd: tuple[Ledger, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger, ids = crowd
-    ledger.fail(ids[4])
+    ledger.transitions.fail(ids[4])
     disk = SlowDisk(monkeypatch)
     failed = begin_together(disk, ledger, ids)
     assert disk.writes < len(ids) / 2
     # Only the one whose claim was lost fails.
     assert [type(error) for error in failed if error] == [Superseded] and failed[4] is not None
-    states = {found.id: found.state for found in ledger.find()}
+    states = {found.id: found.state for found in ledger.reader.find()}
     assert [states[id] for id in ids] == ["sending"] * 4 + ["not_placed"] + ["sending"] * 3
 
 
@@ -696,7 +696,7 @@ def test_a_wait_for_the_disk_that_is_too_long_forbids_sending(
         disk.go_on.set()
         assert first.result() is None
     assert {str(error) for error in refused} == {"the ledger of submissions is busy"}
-    assert sorted(found.state for found in ledger.find()) == ["claimed"] * 7 + ["sending"]
+    assert sorted(found.state for found in ledger.reader.find()) == ["claimed"] * 7 + ["sending"]
 
 
 def test_all_who_wait_hear_what_is_wrong_with_the_database(

@@ -46,25 +46,25 @@ def replayed(ledger: Ledger, name: str) -> None:
 def refused(ledger: Ledger, name: str) -> None:
     id = claimed(claim(ledger, name.encode(), idempotency_key=name))
     begin(ledger, id)
-    ledger.fail(id)
+    ledger.transitions.fail(id)
 
 
 def found_later(ledger: Ledger, name: str) -> None:
     id = claimed(claim(ledger, name.encode(), idempotency_key=name))
     begin(ledger, id)
-    ledger.lose(id)
+    ledger.transitions.lose(id)
     claim(ledger, name.encode(), idempotency_key=name)
     claim(ledger, name.encode(), idempotency_key=f"other {name}")
-    ledger.open_submissions()
-    ledger.due_again()
+    ledger.reader.open_submissions()
+    ledger.reader.due_again()
     place(ledger, id)
 
 
 def looked_for(ledger: Ledger, name: str) -> None:
     placed(ledger, name)
-    ledger.count_open()
+    ledger.reader.count_open()
     ledger.ready()
-    ledger.holder("deli", name)
+    ledger.reader.holder("deli", name)
 
 
 def watched(ledger: Ledger, name: str) -> None:
@@ -79,15 +79,15 @@ def watched(ledger: Ledger, name: str) -> None:
 def searched(ledger: Ledger, name: str) -> None:
     refused(ledger, f"refused {name}")
     placed(ledger, name)
-    ledger.find(limit=1)
-    ledger.find(account="deli", limit=1)
-    ledger.find(state="placed", limit=1)
-    ledger.find(state="not_placed", account="deli", location=LOCATION, limit=1)
-    ledger.find(state="unknown", account="deli", limit=1)
-    ledger.find(findings=True, account="deli", limit=1)
-    ledger.find(charge_mismatch=True, limit=1)
-    ledger.find(number=name, limit=1)
-    ledger.requested(LOCATION, name)
+    ledger.reader.find(limit=1)
+    ledger.reader.find(account="deli", limit=1)
+    ledger.reader.find(state="placed", limit=1)
+    ledger.reader.find(state="not_placed", account="deli", location=LOCATION, limit=1)
+    ledger.reader.find(state="unknown", account="deli", limit=1)
+    ledger.reader.find(findings=True, account="deli", limit=1)
+    ledger.reader.find(charge_mismatch=True, limit=1)
+    ledger.reader.find(number=name, limit=1)
+    ledger.reader.requested(LOCATION, name)
 
 
 class Steps:
@@ -181,7 +181,7 @@ def test_postgresql_reads_few_of_many_rows(postgresql_url: str, plans: list[str]
     assert deliveries.purge() == 0
     assert deliveries.claim("channel", limit=9, term=timedelta(seconds=9)) == ()
     Notices(ledger, timedelta(hours=25)).keep("deli", "new")
-    assert [row.id for row in ledger.requested(LOCATION, "q4711")] == ["i4711"]
+    assert [row.id for row in ledger.reader.requested(LOCATION, "q4711")] == ["i4711"]
     assert Statuses(ledger).open("deli", limit=9) == ()
     ledger.close()
     assert sum("Index" in line for line in plans) >= 4
@@ -202,8 +202,8 @@ def test_postgresql_starts_no_workers_for_a_list(postgresql_url: str, plans: lis
         connection.commit()
     ledger.close()
     ledger = open_ledger(postgresql_url)
-    assert ledger.find(findings=True) == ()
-    assert ledger.find(number="q4711")
+    assert ledger.reader.find(findings=True) == ()
+    assert ledger.reader.find(number="q4711")
     ledger.close()
     assert plans
     assert [line for line in plans if "Gather" in line or "JIT" in line] == []

@@ -63,7 +63,7 @@ def test_by_a_number_alone_nothing_is_compared(ledger: Ledger, names: dict[str, 
 def test_an_attempt_that_was_refused_is_followed(ledger: Ledger) -> None:
     first = claim(ledger, OLD)
     begin(ledger, first.id)
-    ledger.fail(first.id, "refused")
+    ledger.transitions.fail(first.id, "refused")
     second = claim(ledger, NEW)
     assert (second.generation, second.previous) == (1, first.id)
     place_it(ledger, second)
@@ -76,12 +76,12 @@ def test_an_attempt_that_was_refused_is_followed(ledger: Ledger) -> None:
 def test_what_was_ruled_out_keeps_its_reference(ledger: Ledger, clock: Clock) -> None:
     first = claim(ledger, OLD)
     begin(ledger, first.id)
-    ledger.lose(first.id)
+    ledger.transitions.lose(first.id)
     assert isinstance(claim(ledger, NEW), Unknown)
     row = shown(ledger, first.id)
-    assert ledger.absence(row, grace=GRACE) > timedelta(0)
+    assert ledger.absences.remaining(row, grace=GRACE) > timedelta(0)
     clock.advance(GRACE)
-    ledger.rule_out(row, grace=GRACE)
+    ledger.absences.rule_out(row, grace=GRACE)
     again = claim(ledger, NEW)
     assert (again.generation, again.reference) == (0, first.reference)
 
@@ -105,16 +105,16 @@ def test_an_outcome_is_returned_without_a_claim(ledger: Ledger) -> None:
 
     with pytest.raises(NeverSent):
         recall()
-    assert ledger.find() == ()
+    assert ledger.reader.find() == ()
     got = claim(ledger, OLD, order_number="1")
     begin(ledger, got.id)
-    ledger.lose(got.id)
+    ledger.transitions.lose(got.id)
     assert isinstance(recall(), Unknown)
     place(ledger, got.id)
     assert isinstance(recall(), AlreadyPlaced)
     refused = claim(ledger, OLD, order_number="2")
-    ledger.fail(refused.id)
-    assert len(ledger.find()) == 2
+    ledger.transitions.fail(refused.id)
+    assert len(ledger.reader.find()) == 2
 
 
 @pytest.mark.rule("SUB-3")

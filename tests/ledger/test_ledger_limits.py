@@ -41,10 +41,10 @@ def calls(ledger: Ledger, id: str) -> list[Callable[[], object]]:
         lambda: claim(ledger, b"another", idempotency_key="new"),
         lambda: claim(ledger),
         lambda: begin(ledger, id),
-        lambda: ledger.check_sending(id),
+        lambda: ledger.transitions.check_sending(id),
         lambda: place(ledger, id),
-        lambda: ledger.fail(id),
-        ledger.open_submissions,
+        lambda: ledger.transitions.fail(id),
+        ledger.reader.open_submissions,
     ]
 
 
@@ -71,7 +71,7 @@ def test_a_frozen_postgresql_is_waited_for_no_longer(server: PostgresServer, con
                     os.kill(process, signal.SIGCONT)
         begin(ledger, id)
         place(ledger, id)
-        assert [row.state for row in ledger.find()] == ["placed"]
+        assert [row.state for row in ledger.reader.find()] == ["placed"]
 
 
 def _backends(url: str) -> list[int]:

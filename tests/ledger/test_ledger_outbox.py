@@ -52,7 +52,7 @@ def reported(deliveries: EventDeliveries) -> list[tuple[str, Any]]:
 
 def in_doubt(ledger: Ledger, key: str = "key-1") -> str:
     begin(ledger, id := claimed(claim(ledger, idempotency_key=key)))
-    ledger.lose(id)
+    ledger.transitions.lose(id)
     return id
 
 
@@ -61,7 +61,7 @@ def test_an_outcome_that_was_unknown_is_an_event(ledger: Ledger, deliveries: Eve
     placed = in_doubt(ledger)
     place(ledger, placed)
     ruled_out = in_doubt(ledger, "key-3")
-    ledger.rule_out(shown(ledger, ruled_out), grace=GRACE, fenced=True)
+    ledger.absences.rule_out(shown(ledger, ruled_out), grace=GRACE, fenced=True)
     where = {"merchant_id": "deli", "location_id": LOCATION, "request_id": "req-1"}
     outcomes = [{"outcome": "placed", "order_id": "A-17"}, {"outcome": "not_placed", "order_id": None}]
     assert reported(deliveries) == [("submission.resolved", {**where, **outcome}) for outcome in outcomes]
@@ -72,7 +72,7 @@ def test_an_outcome_that_was_answered_is_none(ledger: Ledger, deliveries: EventD
     begin(ledger, id := claimed(claim(ledger)))
     place(ledger, id)
     place(ledger, id)
-    ledger.fail(claimed(claim(ledger, idempotency_key="key-2")))
+    ledger.transitions.fail(claimed(claim(ledger, idempotency_key="key-2")))
     assert reported(deliveries) == []
 
 
@@ -119,11 +119,11 @@ def test_a_status_that_flaps_needs_a_person_once(ledger: Ledger, deliveries: Eve
 @pytest.mark.rule("EVT-8")
 def test_a_finding_is_an_event_once(ledger: Ledger, deliveries: EventDeliveries) -> None:
     id = in_doubt(ledger)
-    ledger.rule_out(shown(ledger, id), grace=GRACE, fenced=True)
+    ledger.absences.rule_out(shown(ledger, id), grace=GRACE, fenced=True)
     for _ in range(2):
-        ledger.looked_again(shown(ledger, id), "order_exists_but_ruled_out", 17)
-        ledger.note(id, "order_exists_but_ruled_out", 17)
-    ledger.note(id, "two_orders_for_one_submission", 18)
+        ledger.findings.looked_again(shown(ledger, id), "order_exists_but_ruled_out", 17)
+        ledger.findings.note(id, "order_exists_but_ruled_out", 17)
+    ledger.findings.note(id, "two_orders_for_one_submission", 18)
     found = [data for kind, data in reported(deliveries) if kind == OPERATOR_KIND]
     assert [(data["what"], data["order_id"]) for data in found] == [
         ("order_exists_but_ruled_out", 17),

@@ -59,7 +59,7 @@ def test_of_many_threads_one_may_send(live: Ledger) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         for _ in range(5):
             assert Counter(pool.map(one, range(THREADS))) == {"Claimed": 1, "InProgress": THREADS - 1}
-            live.fail(claimed_of(live))
+            live.transitions.fail(claimed_of(live))
 
 
 @pytest.mark.rule("WEB-5")
@@ -72,18 +72,18 @@ def test_no_charge_is_found_while_charges_are_read(live: Ledger) -> None:
     with ThreadPoolExecutor(1) as pool:
 
         def read(cursor: Any, _: bool) -> Future[Claim]:
-            assert live.charges_of(cursor, id) == ()
+            assert live.reader.charges_of(cursor, id) == ()
             found = pool.submit(claim, live, request_id=charge, is_paid=True)
             time.sleep(0.2)
             assert not found.done()
             return found
 
         assert isinstance(live.database.run(read).result(30), AlreadyPlaced)
-    assert live.database.run(lambda cursor, _: live.charges_of(cursor, id)) == (charge,)
+    assert live.database.run(lambda cursor, _: live.reader.charges_of(cursor, id)) == (charge,)
 
 
 def claimed_of(ledger: Ledger) -> str:
-    (found,) = ledger.open_submissions()
+    (found,) = ledger.reader.open_submissions()
     return found.id
 
 
@@ -100,8 +100,8 @@ def test_claims_that_overlap_in_a_ring_do_not_deadlock(live: Ledger) -> None:
         for _ in range(10):
             granted = sum(pool.map(one, range(4)))
             assert granted in (1, 2)
-            for submission in live.open_submissions():
-                live.fail(submission.id)
+            for submission in live.reader.open_submissions():
+                live.transitions.fail(submission.id)
 
 
 @pytest.mark.rule("SUB-2", "SUB-3")
@@ -115,9 +115,11 @@ def test_of_the_keys_of_one_attempt_one_may_send_again(live: Ledger) -> None:
 
     with ThreadPoolExecutor(3) as pool:
         for _ in range(10):
-            live.fail(claimed(claim(live, **{name: value for each in names for name, value in each.items()})))
+            live.transitions.fail(
+                claimed(claim(live, **{name: value for each in names for name, value in each.items()}))
+            )
             assert Counter(pool.map(one, range(3))) == {"Claimed": 1, "InProgress": 2}
-            live.fail(claimed_of(live))
+            live.transitions.fail(claimed_of(live))
 
 
 @pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
@@ -128,7 +130,7 @@ def test_threads_that_insist_get_one_order(live: Ledger, tmp_path: Path) -> None
     assert Counter(answers) == {"replayed": THREADS}
     # The first call is refused; the second places the order, though its answer is lost.
     assert provider.calls("key") == 2
-    assert len(live.find(state="placed")) == 1
+    assert len(live.reader.find(state="placed")) == 1
 
 
 @pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
@@ -197,9 +199,9 @@ def test_killed_while_sending(url: str, later: tuple[Ledger, Clock]) -> None:
         assert isinstance(found, Unknown) and found.submission.id == id
         clock.advance(GRACE)
         assert isinstance(claim(ledger), Unknown)
-        assert ledger.absence(shown(ledger, id), grace=GRACE) == GRACE
+        assert ledger.absences.remaining(shown(ledger, id), grace=GRACE) == GRACE
         clock.advance(GRACE)
-        ledger.rule_out(shown(ledger, id), grace=GRACE)
+        ledger.absences.rule_out(shown(ledger, id), grace=GRACE)
         assert isinstance(claim(ledger), Claimed)
 
 
@@ -221,7 +223,7 @@ def test_of_two_that_take_an_expired_claim_over_one_may_send(url: str, clock: Cl
         (winner,) = [found for found in got if isinstance(found, Claimed)]
         with pytest.raises(Superseded):
             begin(ledger, slow)
-        ledger.fail(winner.id)
+        ledger.transitions.fail(winner.id)
     ledger.close()
 
 
@@ -249,7 +251,7 @@ def test_the_owner_and_the_one_that_takes_over_do_not_both_send(url: str, clock:
         with ThreadPoolExecutor(2) as pool:
             began, taken = pool.submit(owner), pool.submit(other)
         assert began.result() != bool(taken.result())
-        ledger.fail(taken.result() or slow)
+        ledger.transitions.fail(taken.result() or slow)
     ledger.close()
 
 
@@ -273,7 +275,7 @@ for turn in range(20):
     claimed(claim(ledger, idempotency_key=f"parent {turn}"))
 assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
 claimed(claim(ledger, idempotency_key="parent after"))
-assert len(ledger.find()) == 82
+assert len(ledger.reader.find()) == 82
 ledger.close()
 """
 

@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from levelup_ov.domain.checkout import LEDGER_ACCOUNT
 from levelup_ov.domain.submission import LOOKED_AGAIN
+from levelup_ov.ledger.absences import Absences
 from levelup_ov.ledger.engine import open_engine, upgrade
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
 from levelup_ov.ledger.ledger import Ledger, open_ledger
@@ -41,8 +42,8 @@ def named(ledger: Ledger, what: bytes = b"a burger", *, key: bytes = REFERENCES,
 
 
 def lost(ledger: Ledger, got: Any) -> Any:
-    ledger.begin_sending(got.id, lease=LEASE, received_at=got.received_at or NOON)
-    ledger.lose(got.id)
+    ledger.transitions.begin_sending(got.id, lease=LEASE, received_at=got.received_at or NOON)
+    ledger.transitions.lose(got.id)
     return shown(ledger, got.id)
 
 
@@ -86,13 +87,13 @@ def test_a_restored_backup_sends_the_same_reference_again(sqlite_url: str, tmp_p
     with closing(open_ledger(sqlite_url)) as ledger:
         shutil.copy(file, tmp_path / "backup.db")
         first = named(ledger)
-        ledger.begin_sending(first.id, lease=LEASE)
+        ledger.transitions.begin_sending(first.id, lease=LEASE)
         place(ledger, first.id)
     with closing(open_ledger(f"sqlite:///{tmp_path}/backup.db")) as ledger:
         assert named(ledger).reference == first.reference
         # An attempt that was under way neither sends again nor changes anything.
         with pytest.raises(Superseded):
-            ledger.check_sending(first.id)
+            ledger.transitions.check_sending(first.id)
         with pytest.raises(Superseded):
             place(ledger, first.id)
 
@@ -101,21 +102,21 @@ def test_a_restored_backup_sends_the_same_reference_again(sqlite_url: str, tmp_p
 def test_unsent_or_ruled_out_keeps_reference_and_time(ledger: Ledger, clock: Clock) -> None:
     first = named(ledger)
     assert first.received_at is None
-    ledger.fail(first.id)
+    ledger.transitions.fail(first.id)
     second = named(ledger)
     assert (second.reference, second.received_at) == (first.reference, None)
     row = lost(ledger, second)
-    assert ledger.absence(row, grace=GRACE) == GRACE
+    assert ledger.absences.remaining(row, grace=GRACE) == GRACE
     clock.advance(GRACE)
-    ledger.rule_out(row, grace=GRACE)
+    ledger.absences.rule_out(row, grace=GRACE)
     third = named(ledger)
     assert (third.reference, third.received_at) == (first.reference, NOON)
     # Nor does another identity beside it, or a try in between that sent nothing, change that.
-    ledger.fail(third.id)
+    ledger.transitions.fail(third.id)
     fourth = named(ledger, idempotency_key="key-1", order_number="n")
     assert (fourth.reference, fourth.received_at) == (first.reference, NOON)
     assert shown(ledger, fourth.id).previous == third.id
-    assert [each.id for each in ledger.followers(shown(ledger, first.id))] == [second.id, third.id, fourth.id]
+    assert [each.id for each in ledger.reader.followers(shown(ledger, first.id))] == [second.id, third.id, fourth.id]
 
 
 @pytest.mark.rule("SUB-10")
@@ -123,20 +124,20 @@ def test_what_the_ledger_loses_while_it_is_ruled_out_is_not(
     ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = lost(ledger, named(ledger))
-    ledger.absence(row, grace=GRACE)
+    ledger.absences.remaining(row, grace=GRACE)
     clock.advance(GRACE)
-    whole = Ledger.absence
+    whole = Absences.remaining
 
-    def absence(*arguments: Any, **named: Any) -> timedelta:
+    def remaining(*arguments: Any, **named: Any) -> timedelta:
         left = whole(*arguments, **named)
         with ledger.database.engine.begin() as connection:
             for table in ("sights", "identities", "submissions"):
                 connection.execute(text(f"DELETE FROM {table}"))
         return left
 
-    monkeypatch.setattr(Ledger, "absence", absence)
+    monkeypatch.setattr(Absences, "remaining", remaining)
     with pytest.raises(Superseded):
-        ledger.rule_out(row, grace=GRACE)
+        ledger.absences.rule_out(row, grace=GRACE)
 
 
 @pytest.mark.rule("SUB-11")
@@ -144,21 +145,21 @@ def test_what_the_ledger_loses_while_it_is_ruled_out_is_not(
 def test_the_generation_grows_only_when_nothing_may_arrive(ledger: Ledger, clock: Clock, how: str) -> None:
     first, content = named(ledger), b"a burger"
     if how == "refused":
-        ledger.begin_sending(first.id, lease=LEASE)
-        ledger.fail(first.id, "refused")
+        ledger.transitions.begin_sending(first.id, lease=LEASE)
+        ledger.transitions.fail(first.id, "refused")
     elif how == "window over":
-        ledger.begin_sending(first.id, lease=LEASE)
+        ledger.transitions.begin_sending(first.id, lease=LEASE)
         place(ledger, first.id)
         clock.advance(timedelta(days=7))
     else:
         row = lost(ledger, first)
-        ledger.rule_out(row, grace=timedelta(0), fenced=how == "fenced")
+        ledger.absences.rule_out(row, grace=timedelta(0), fenced=how == "fenced")
         content = b"another burger" if how == "other content" else content
     second = named(ledger, content)
     assert second.reference not in (None, first.reference) and second.received_at is None
     assert shown(ledger, second.id).generation == 1
-    ledger.begin_sending(second.id, lease=LEASE)
-    ledger.fail(second.id, "refused")
+    ledger.transitions.begin_sending(second.id, lease=LEASE)
+    ledger.transitions.fail(second.id, "refused")
     assert len({first.reference, second.reference, named(ledger, content).reference}) == 3
 
 
@@ -166,7 +167,7 @@ def test_the_generation_grows_only_when_nothing_may_arrive(ledger: Ledger, clock
 def test_without_a_named_identity_each_attempt_has_a_reference(ledger: Ledger) -> None:
     first = claim(ledger, idempotency_key=None)
     assert isinstance(first, Claimed)
-    ledger.fail(first.id)
+    ledger.transitions.fail(first.id)
     second = claim(ledger, idempotency_key=None)
     assert isinstance(second, Claimed) and second.reference != first.reference
 
@@ -205,7 +206,7 @@ def test_an_order_is_held_once_in_its_account_only(ledger: Ledger) -> None:
         )
         begin(ledger, claimed(got))
         place(ledger, claimed(got), provider_order_id="p-1")
-    assert [row.state for row in ledger.find()] == ["placed", "placed"]
+    assert [row.state for row in ledger.reader.find()] == ["placed", "placed"]
 
 
 @pytest.mark.rule("SUB-3", "SUB-5")
@@ -214,7 +215,7 @@ def test_an_unknown_content_is_taken_under_any_identity(ledger: Ledger, clock: C
     first = claimed(claim(ledger, idempotency_key="a"))
     begin(ledger, first)
     if left == "lost":
-        ledger.lose(first)
+        ledger.transitions.lose(first)
     else:
         clock.advance(LEASE)
     clock.advance(timedelta(days=100))
@@ -242,7 +243,7 @@ def test_two_people_of_one_address_are_not_taken_for_one_another(ledger: Ledger)
         )
 
     begin(ledger, first := claimed(by(b"ada", "1")))
-    ledger.lose(first)
+    ledger.transitions.lose(first)
     assert isinstance(by(b"bob", "2"), Claimed)
     again = by(b"ada", "3")
     assert isinstance(again, Unknown) and again.submission.id == first
@@ -255,12 +256,12 @@ def test_all_identities_of_an_attempt_follow_to_the_next_one(ledger: Ledger, how
     if how != "unsent":
         begin(ledger, first)
     if how == "ruled out":
-        ledger.lose(first)
+        ledger.transitions.lose(first)
         # The channel asks again under another key, and is told about the first attempt.
         assert isinstance(claim(ledger, idempotency_key="b"), Unknown)
-        ledger.rule_out(shown(ledger, first), grace=timedelta(0), fenced=True)
+        ledger.absences.rule_out(shown(ledger, first), grace=timedelta(0), fenced=True)
     else:
-        ledger.fail(first, "refused" if how == "refused" else "unsent")
+        ledger.transitions.fail(first, "refused" if how == "refused" else "unsent")
     second = claimed(claim(ledger, **({"idempotency_key": "b"} if how == "ruled out" else {"order_number": "n"})))
     assert isinstance(claim(ledger, idempotency_key="a"), InProgress)
     begin(ledger, second)
@@ -272,7 +273,7 @@ def test_all_identities_of_an_attempt_follow_to_the_next_one(ledger: Ledger, how
 
 @pytest.mark.rule("SUB-3", "SUB-4")
 def test_an_identity_does_not_follow_to_another_order(ledger: Ledger) -> None:
-    ledger.fail(claimed(claim(ledger, idempotency_key="a", order_number="n")))
+    ledger.transitions.fail(claimed(claim(ledger, idempotency_key="a", order_number="n")))
     another = claimed(claim(ledger, b"another burger", order_number="n"))
     begin(ledger, another)
     place(ledger, another)
@@ -290,7 +291,7 @@ def test_the_content_of_an_order_that_is_being_placed_is_free(ledger: Ledger) ->
 def test_an_unknown_content_is_recognized_while_keys_change(ledger: Ledger) -> None:
     id = claimed(claim(ledger, keys=(b"old",), idempotency_key="a"))
     begin(ledger, id)
-    ledger.lose(id)
+    ledger.transitions.lose(id)
     got = claim(ledger, keys=(b"new", b"old"), idempotency_key="b")
     assert isinstance(got, Unknown) and got.submission.id == id
 
@@ -319,43 +320,43 @@ def test_what_was_not_placed_is_due_four_times(ledger: Ledger, clock: Clock, how
     passed = timedelta(0)
     for after in LOOKED_AGAIN:
         clock.advance(after - passed - timedelta(milliseconds=1))
-        assert ledger.due_again() == ()
+        assert ledger.reader.due_again() == ()
         clock.advance(timedelta(milliseconds=1))
         passed = after
-        (due,) = ledger.due_again()
+        (due,) = ledger.reader.due_again()
         assert due.id == id
-        assert ledger.due_again(besides="deli") == ()
-        ledger.looked_again(due)
+        assert ledger.reader.due_again(besides="deli") == ()
+        ledger.findings.looked_again(due)
         # Another command that read the same row counts it no second time.
-        ledger.looked_again(due, "order_exists_but_ruled_out")
+        ledger.findings.looked_again(due, "order_exists_but_ruled_out")
     clock.advance(timedelta(days=9))
-    assert ledger.due_again() == ()
-    assert ledger.find(findings=True) == ()
+    assert ledger.reader.due_again() == ()
+    assert ledger.reader.find(findings=True) == ()
 
 
 def not_placed(ledger: Ledger, id: str, how: str) -> None:
     if how != "ruled out":
-        ledger.fail(id, "refused" if how == "refused" else "unsent")
+        ledger.transitions.fail(id, "refused" if how == "refused" else "unsent")
     else:
-        ledger.lose(id)
-        ledger.rule_out(shown(ledger, id), grace=timedelta(0))
+        ledger.transitions.lose(id)
+        ledger.absences.rule_out(shown(ledger, id), grace=timedelta(0))
 
 
 @pytest.mark.rule("SUB-12")
 def test_a_late_look_uses_up_no_other(ledger: Ledger, clock: Clock) -> None:
     id = claimed(claim(ledger))
     begin(ledger, id)
-    ledger.lose(id)
-    ledger.rule_out(shown(ledger, id), grace=timedelta(0))
+    ledger.transitions.lose(id)
+    ledger.absences.rule_out(shown(ledger, id), grace=timedelta(0))
     # Nobody has looked for days, or the clock has been set.
     clock.advance(timedelta(days=3))
     for pause in (9, 50, 23 * 60):
-        ledger.looked_again(ledger.due_again()[0])
-        assert ledger.due_again() == ()
+        ledger.findings.looked_again(ledger.reader.due_again()[0])
+        assert ledger.reader.due_again() == ()
         clock.advance(timedelta(minutes=pause))
-    ledger.looked_again(ledger.due_again()[0], "order_exists_but_ruled_out")
-    assert ledger.due_again() == ()
-    assert [row.finding for row in ledger.find(findings=True)] == ["order_exists_but_ruled_out"]
+    ledger.findings.looked_again(ledger.reader.due_again()[0], "order_exists_but_ruled_out")
+    assert ledger.reader.due_again() == ()
+    assert [row.finding for row in ledger.reader.find(findings=True)] == ["order_exists_but_ruled_out"]
 
 
 @pytest.mark.rule("SUB-12")
@@ -365,8 +366,8 @@ def test_what_was_not_sent_is_not_looked_up_again(ledger: Ledger, clock: Clock) 
     not_placed(ledger, id, "unsent")
     claimed(claim(ledger))
     clock.advance(timedelta(days=2))
-    ledger.open_submissions()
-    assert ledger.due_again() == ()
+    ledger.reader.open_submissions()
+    assert ledger.reader.due_again() == ()
 
 
 @pytest.mark.rule("SUB-12", "WEB-4")
@@ -434,7 +435,7 @@ def _insert_old(connection: Any, id: str, kind: str) -> None:
 @pytest.mark.rule("SUB-2", "SUB-13")
 def test_rows_of_the_release_before_go_on(migrated: Ledger, clock: Clock) -> None:
     ledger = migrated
-    assert {row.id: row.reference for row in ledger.find()} == {id: id for id in (*OLD_ROWS, "late")}
+    assert {row.id: row.reference for row in ledger.reader.find()} == {id: id for id in (*OLD_ROWS, "late")}
 
     def again(id: str) -> Any:
         return named(ledger, id.encode(), idempotency_key=id)

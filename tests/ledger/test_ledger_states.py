@@ -17,10 +17,10 @@ from tests.ledger.helpers import GRACE, LEASE, Clock, begin, claim, claimed, pla
 CHANGES: dict[str, Callable[[Ledger, Submission], None]] = {
     "begin_sending": lambda ledger, submission: begin(ledger, submission.id),
     "place": lambda ledger, submission: place(ledger, submission.id),
-    "fail": lambda ledger, submission: ledger.fail(submission.id),
-    "disprove": lambda ledger, submission: ledger.disprove(submission.id),
-    "lose": lambda ledger, submission: ledger.lose(submission.id),
-    "rule_out": lambda ledger, submission: ledger.rule_out(submission, grace=timedelta(0)),
+    "fail": lambda ledger, submission: ledger.transitions.fail(submission.id),
+    "disprove": lambda ledger, submission: ledger.transitions.disprove(submission.id),
+    "lose": lambda ledger, submission: ledger.transitions.lose(submission.id),
+    "rule_out": lambda ledger, submission: ledger.absences.rule_out(submission, grace=timedelta(0)),
 }
 STATES: tuple[State, ...] = ("claimed", "sending", "unknown", "placed", "not_placed")
 LEGAL: dict[tuple[str, State], State] = {
@@ -44,11 +44,11 @@ def driven_to(ledger: Ledger, state: State) -> Submission:
     if state in ("sending", "unknown", "placed"):
         begin(ledger, id)
     if state == "unknown":
-        ledger.lose(id)
+        ledger.transitions.lose(id)
     if state == "placed":
         place(ledger, id)
     if state == "not_placed":
-        ledger.fail(id)
+        ledger.transitions.fail(id)
     return shown(ledger, id)
 
 
@@ -88,7 +88,7 @@ def test_a_submission_that_does_not_exist_cannot_be_changed(ledger: Ledger) -> N
     for change in CHANGES.values():
         with pytest.raises(Superseded, match="missing"):
             change(ledger, missing)
-    assert ledger.show("missing") is None
+    assert ledger.reader.show("missing") is None
 
 
 def test_a_row_keeps_what_it_was_given(ledger: Ledger, clock: Clock) -> None:
@@ -97,7 +97,9 @@ def test_a_row_keeps_what_it_was_given(ledger: Ledger, clock: Clock) -> None:
     clock.advance(timedelta(seconds=1))
     begin(ledger, id)
     clock.advance(timedelta(seconds=1))
-    ledger.place(id, answer='{"a": "é"}', order_id=17, provider_order_id="p", expected_charge=1170, charged=1170)
+    ledger.transitions.place(
+        id, answer='{"a": "é"}', order_id=17, provider_order_id="p", expected_charge=1170, charged=1170
+    )
     row = shown(ledger, id)
     assert (row.account, row.location, row.request_id, row.trace) == ("deli", "deli.42", "req-1", {"cart": "c-1"})
     assert (row.answer, row.order_id, row.provider_order_id) == ('{"a": "é"}', 17, "p")
@@ -111,9 +113,9 @@ def test_a_row_keeps_what_it_was_given(ledger: Ledger, clock: Clock) -> None:
 def test_an_order_id_keeps_its_type(ledger: Ledger, order_id: str | int) -> None:
     id = claimed(claim(ledger))
     begin(ledger, id)
-    ledger.place(id, answer="{}", order_id=order_id, provider_order_id="p")
+    ledger.transitions.place(id, answer="{}", order_id=order_id, provider_order_id="p")
     assert shown(ledger, id).order_id == order_id
-    assert [found.id for found in ledger.find(number=str(order_id))] == [id]
+    assert [found.id for found in ledger.reader.find(number=str(order_id))] == [id]
 
 
 @pytest.mark.rule("PAY-4")
@@ -123,8 +125,10 @@ def test_another_amount_than_asked_marks_the_row(ledger: Ledger) -> None:
     for name, (expected, charged) in amounts.items():
         ids[name] = id = claimed(claim(ledger, idempotency_key=name))
         begin(ledger, id)
-        ledger.place(id, answer="{}", order_id=1, provider_order_id=name, expected_charge=expected, charged=charged)
-    assert [found.id for found in ledger.find(charge_mismatch=True)] == [ids["more"]]
+        ledger.transitions.place(
+            id, answer="{}", order_id=1, provider_order_id=name, expected_charge=expected, charged=charged
+        )
+    assert [found.id for found in ledger.reader.find(charge_mismatch=True)] == [ids["more"]]
     assert [name for name, id in ids.items() if shown(ledger, id).charge_mismatch] == ["more"]
 
 
@@ -179,7 +183,7 @@ def test_a_slow_owner_does_not_know_what_others_sent(ledger: Ledger, clock: Cloc
     clock.advance(LEASE)
     assert isinstance(claim(ledger), Unknown)
     with pytest.raises(Superseded):
-        ledger.fail(id)
+        ledger.transitions.fail(id)
     assert shown(ledger, id).state == "unknown"
 
 
@@ -187,22 +191,22 @@ def test_a_slow_owner_does_not_know_what_others_sent(ledger: Ledger, clock: Cloc
 def test_absence_is_proven_only_by_a_look_after_the_grace(ledger: Ledger, clock: Clock) -> None:
     id = claimed(claim(ledger))
     begin(ledger, id)
-    ledger.lose(id)
+    ledger.transitions.lose(id)
     clock.advance(timedelta(days=1))
     asked = shown(ledger, id)
     with pytest.raises(TooEarly) as refused:
-        ledger.rule_out(asked, grace=GRACE)
+        ledger.absences.rule_out(asked, grace=GRACE)
     assert refused.value.wait == GRACE
     asked_at = ledger.clocks.observer.now_ms()
     clock.advance(GRACE)
     with pytest.raises(TooEarly):
-        ledger.rule_out(asked, grace=GRACE, asked_at=asked_at)
+        ledger.absences.rule_out(asked, grace=GRACE, asked_at=asked_at)
     clock.advance(timedelta(milliseconds=-1))
     with pytest.raises(TooEarly) as refused:
-        ledger.rule_out(asked, grace=GRACE)
+        ledger.absences.rule_out(asked, grace=GRACE)
     assert refused.value.wait == timedelta(milliseconds=1)
     clock.advance(timedelta(milliseconds=1))
-    ledger.rule_out(asked, grace=GRACE)
+    ledger.absences.rule_out(asked, grace=GRACE)
     assert isinstance(claim(ledger), Claimed)
 
 
@@ -210,8 +214,8 @@ def test_absence_is_proven_only_by_a_look_after_the_grace(ledger: Ledger, clock:
 def test_an_order_that_appears_after_ruling_out_is_reported(ledger: Ledger, clock: Clock) -> None:
     id = claimed(claim(ledger))
     begin(ledger, id)
-    ledger.lose(id)
-    ledger.rule_out(shown(ledger, id), grace=GRACE, fenced=True)
+    ledger.transitions.lose(id)
+    ledger.absences.rule_out(shown(ledger, id), grace=GRACE, fenced=True)
     with pytest.raises(Superseded, match="not_placed"):
         place(ledger, id)
 
@@ -221,7 +225,7 @@ def test_the_first_recorded_answer_stays(ledger: Ledger) -> None:
     id = claimed(claim(ledger))
     begin(ledger, id)
     place(ledger, id)
-    ledger.place(id, answer="another", order_id="A-17", provider_order_id=f"p-{id}")
+    ledger.transitions.place(id, answer="another", order_id="A-17", provider_order_id=f"p-{id}")
     assert shown(ledger, id).answer != "another"
     with pytest.raises(Superseded):
         place(ledger, id, provider_order_id="p-18")
@@ -230,10 +234,10 @@ def test_the_first_recorded_answer_stays(ledger: Ledger) -> None:
 def test_a_trace_may_be_left_when_the_answer_was_lost(ledger: Ledger) -> None:
     id = claimed(claim(ledger))
     begin(ledger, id)
-    ledger.lose(id, trace={"code": "X"})
+    ledger.transitions.lose(id, trace={"code": "X"})
     assert shown(ledger, id).trace == {"code": "X"}
     with pytest.raises(Failure) as failure:
-        ledger.lose(id, trace={"code": "X" * 5000})
+        ledger.transitions.lose(id, trace={"code": "X" * 5000})
     assert failure.value.code == "provider_protocol_error" and "4096" in failure.value.message
 
 
@@ -241,13 +245,16 @@ def test_the_operator_sees_open_ones_with_leases_resolved(ledger: Ledger, clock:
     ids = [claimed(claim(ledger, idempotency_key=str(number))) for number in range(4)]
     begin(ledger, ids[1])
     begin(ledger, ids[2])
-    ledger.lose(ids[2])
-    ledger.fail(ids[3])
-    assert {found.id: found.state for found in ledger.open_submissions()} == dict(
+    ledger.transitions.lose(ids[2])
+    ledger.transitions.fail(ids[3])
+    assert {found.id: found.state for found in ledger.reader.open_submissions()} == dict(
         zip(ids, ("claimed", "sending", "unknown"), strict=False)
     )
     clock.advance(LEASE)
-    assert {found.id: found.state for found in ledger.open_submissions()} == {ids[1]: "unknown", ids[2]: "unknown"}
+    assert {found.id: found.state for found in ledger.reader.open_submissions()} == {
+        ids[1]: "unknown",
+        ids[2]: "unknown",
+    }
     assert shown(ledger, ids[0]).state == "not_placed"
 
 
@@ -259,7 +266,7 @@ def test_submissions_are_found_by_what_an_operator_knows(ledger: Ledger, clock: 
     place(ledger, second)
 
     def ids(**wanted: object) -> list[str]:
-        return [found.id for found in ledger.find(**wanted)]  # type: ignore[arg-type]
+        return [found.id for found in ledger.reader.find(**wanted)]  # type: ignore[arg-type]
 
     assert ids() == ids(account="deli") == ids(location="deli.42") == ids(number="req-1") == [second, first]
     assert ids(limit=1) == ids(state="placed") == ids(number=f"p-{second}") == ids(number="A-17") == [second]
@@ -272,14 +279,14 @@ def test_what_is_past_retention_is_deleted(ledger: Ledger, clock: Clock) -> None
     begin(ledger, placed)
     place(ledger, placed)
     failed = claimed(claim(ledger, idempotency_key="failed"))
-    ledger.fail(failed)
+    ledger.transitions.fail(failed)
     unknown = claimed(claim(ledger, idempotency_key="unknown"))
     begin(ledger, unknown)
     clock.advance(timedelta(days=30))
     assert ledger.purge() == 0
     clock.advance(timedelta(milliseconds=1))
     assert ledger.purge() == 2
-    assert [found.id for found in ledger.find()] == [unknown]
+    assert [found.id for found in ledger.reader.find()] == [unknown]
     assert isinstance(claim(ledger, idempotency_key="unknown"), Unknown)
     with pytest.raises(ValueError, match="8 days"):
         ledger.purge(retention=timedelta(days=7))

@@ -10,7 +10,8 @@ import pytest
 from levelup_ov.domain.status import FINAL, WATCHED
 from levelup_ov.ledger import engine
 from levelup_ov.ledger.boot_clock import Observer
-from levelup_ov.ledger.ledger import RETENTION, Ledger, open_ledger
+from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.records import RETENTION
 from levelup_ov.ledger.statuses import PlacedOrder, Statuses
 from tests.ledger.helpers import LOCATION, Clock, begin, claim, claimed, place
 from tests.ledger.test_ledger_database import rows
@@ -99,7 +100,7 @@ def test_a_number_is_found_as_it_was_reported(
     ledger: Ledger, statuses: Statuses, order_id: str | int, asked: str, is_found: bool
 ) -> None:
     begin(ledger, id := claimed(claim(ledger)))
-    ledger.place(id, answer="{}", order_id=order_id, provider_order_id="p-1", proven=True)
+    ledger.transitions.place(id, answer="{}", order_id=order_id, provider_order_id="p-1", proven=True)
     found = statuses.numbered(LOCATION, asked)
     assert (found is not None) == is_found
     assert found is None or found.order_id == order_id

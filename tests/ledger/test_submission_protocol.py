@@ -103,11 +103,11 @@ class World:
         return self._settlement(submission.reference) if submission.reference in self.orders else None
 
     def look_again(self) -> list[str | None]:
-        due = self.ledger.due_again()
+        due = self.ledger.reader.due_again()
         return [self.submissions.reconciler.look_again(each, self.find_order) for each in due]
 
     def states(self) -> list[tuple[str, str | None]]:
-        return [(row.state, row.ended) for row in sorted(self.ledger.find(), key=lambda row: row.id)]
+        return [(row.state, row.ended) for row in sorted(self.ledger.reader.find(), key=lambda row: row.id)]
 
     def _fence(self, submission: Submission) -> None:
         if submission.reference not in self.orders:
@@ -183,7 +183,7 @@ def repeated(world: World) -> Submission:
     world.find_order = lambda submission: world.submissions.reconciler.repeat(submission, refuse)  # type: ignore[method-assign]
     assert world.submit(answer="lost") == "outcome_unknown"
     assert world.submit() == "outcome_unknown"
-    (row,) = world.ledger.find()
+    (row,) = world.ledger.reader.find()
     return row
 
 
@@ -220,7 +220,7 @@ def test_refusals_wait_for_a_repetition_without_an_answer(
     other, up = None, [77_000]
     if two_hosts:
         other = open_ledger(url, clock=world.wall, observer=Observer("B", lambda: up[0]))
-        assert other.absence(repeated, grace=timedelta(seconds=GRACE)) > timedelta(0)
+        assert other.absences.remaining(repeated, grace=timedelta(seconds=GRACE)) > timedelta(0)
 
     def hang(attempt: Attempt) -> Settlement:
         world.pass_by(GRACE)
@@ -237,7 +237,7 @@ def test_refusals_wait_for_a_repetition_without_an_answer(
         # It was without the order for long enough, but has only now read of the repetition.
         up[0] += int(GRACE * 2000)
         with closing(other), pytest.raises(TooEarly):
-            other.rule_out(repeated, grace=timedelta(seconds=GRACE))
+            other.absences.rule_out(repeated, grace=timedelta(seconds=GRACE))
     assert world.states() == [("unknown", None)]
     world.pass_by(GRACE / 4 + 1)
     assert world.submit() == "p-1"
@@ -322,8 +322,8 @@ def test_what_was_ruled_out_goes_again_as_it_went_first(world: World) -> None:
 def test_what_goes_again_much_later_sends_its_own_time(world: World, later: int) -> None:
     """The first one would be wrong for the guest. The reference stays: the clock may be wrong, the first one late."""
     assert world.submit(answer="lost") == "outcome_unknown"
-    (row,) = world.ledger.find()
-    world.ledger.rule_out(row, grace=timedelta(0))
+    (row,) = world.ledger.reader.find()
+    world.ledger.absences.rule_out(row, grace=timedelta(0))
     world.wall.advance(timedelta(seconds=later))
     assert world.submit(answer="lost") == "outcome_unknown"
     sent_at = world.wall.now
@@ -357,10 +357,10 @@ def test_each_try_has_a_last_look(world: World) -> None:
         looked.append("first")
         attempt.last_look(None)
         looked.append("second")
-        row = world.ledger.show(attempt.id)
+        row = world.ledger.reader.show(attempt.id)
         assert row is not None and row.state == "sending"
         world.pass_by(DEADLINE + GRACE)
-        world.ledger.open_submissions()
+        world.ledger.reader.open_submissions()
         attempt.last_look(None)
         raise AssertionError("sent")
 
@@ -426,7 +426,7 @@ def test_a_person_settles_an_order_whose_id_was_given_out(world: World) -> None:
     assert world.submit("ada") == "p-1"
     world.orders.clear()
     assert [world.submit("bob", b"soup"), world.submit("bob", b"soup")] == ["outcome_unknown"] * 2
-    (bob,) = world.ledger.open_submissions()
+    (bob,) = world.ledger.reader.open_submissions()
     with pytest.raises(Failure, match="nothing was changed"):
         world.submissions.reconciler.settle(bob, "p-1", "Sam")
     world.submissions.reconciler.settle(bob, "p-1 (Tuesday)", "Sam")
@@ -474,7 +474,7 @@ def test_a_retry_gets_the_order_that_was_refused(world: World) -> None:
     come_late(world)
     assert world.submit() == world.submit() == "p-late"
     assert len(world.sent) == 1
-    assert {row.reference for row in world.ledger.find()} == {world.sent[0].reference}
+    assert {row.reference for row in world.ledger.reader.find()} == {world.sent[0].reference}
     world.pass_by(61)
     assert world.look_again() == [None]
 
@@ -483,7 +483,7 @@ def test_a_retry_gets_the_order_that_was_refused(world: World) -> None:
 @pytest.mark.parametrize("lost", ["UPDATE submissions SET state = 'claimed'", "DELETE FROM submissions"])
 def test_what_a_retry_has_found_is_written_again(world: World, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
     come_late(world)
-    place = world.ledger.place
+    place = world.ledger.transitions.place
 
     def lose(id: str, **answer: Any) -> None:
         monkeypatch.undo()
@@ -491,10 +491,10 @@ def test_what_a_retry_has_found_is_written_again(world: World, monkeypatch: pyte
             connection.execute(text(f"{lost} WHERE id = :id"), {"id": id})
         place(id, **answer)
 
-    monkeypatch.setattr(world.ledger, "place", lose)
+    monkeypatch.setattr(world.ledger.transitions, "place", lose)
     assert world.submit() == world.submit() == "p-late"
     assert len(world.sent) == 1
-    assert {row.reference for row in world.ledger.find()} == {world.sent[0].reference}
+    assert {row.reference for row in world.ledger.reader.find()} == {world.sent[0].reference}
 
 
 @pytest.mark.rule("SUB-5", "SUB-8")
@@ -505,7 +505,7 @@ def test_what_a_retry_has_found_is_found_again(world: World, monkeypatch: pytest
     def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(world.ledger, "place", die)
+    monkeypatch.setattr(world.ledger.transitions, "place", die)
     with pytest.raises(KeyboardInterrupt):
         world.submit()
     monkeypatch.undo()
@@ -525,19 +525,19 @@ def test_a_guest_who_returns_to_the_refused_order_gets_it(world: World) -> None:
 def test_a_finding_about_an_order_that_was_told_is_closed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command has found it a moment before the retry."""
     come_late(world)
-    looked_again = world.ledger.looked_again
+    looked_again = world.ledger.findings.looked_again
 
     def late(*found: Any) -> None:
         monkeypatch.undo()
         assert world.submit() == "p-late"
         looked_again(*found)
 
-    monkeypatch.setattr(world.ledger, "looked_again", late)
+    monkeypatch.setattr(world.ledger.findings, "looked_again", late)
     world.pass_by(61)
     assert world.look_again() == ["order_exists_but_ruled_out"]
     world.pass_by(600)
     assert world.look_again() == [None]
-    assert not any(row.open_finding for row in world.ledger.find())
+    assert not any(row.open_finding for row in world.ledger.reader.find())
 
 
 @pytest.mark.rule("SUB-8")
@@ -562,9 +562,9 @@ def test_a_late_order_that_was_ruled_out_is_reported_to_a_person(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert world.submit(answer="lost") == "outcome_unknown"
-    (row,) = world.ledger.find()
+    (row,) = world.ledger.reader.find()
     assert world.submit(content=b"other") == "idempotency_key_reused"
-    world.ledger.rule_out(row, grace=timedelta(0))
+    world.ledger.absences.rule_out(row, grace=timedelta(0))
     world.pass_by(60)
     assert world.look_again() == [None]
     world.orders[row.reference] = "p-late"
@@ -572,7 +572,7 @@ def test_a_late_order_that_was_ruled_out_is_reported_to_a_person(
     assert world.look_again() == ["order_exists_but_ruled_out"]
     (error,) = [record for record in caplog.records if record.levelno == logging.ERROR and "ruled" in record.msg]
     assert "cancel the order" in error.__dict__["remedy"] and error.__dict__["provider_order_id"] == "p-late"
-    assert [found.id for found in world.ledger.find(findings=True)] == [row.id]
+    assert [found.id for found in world.ledger.reader.find(findings=True)] == [row.id]
     world.pass_by(3000)
     assert world.look_again() == ["order_exists_but_ruled_out"]
 
@@ -600,7 +600,7 @@ def test_a_reference_held_twice_is_reported_to_a_person(world: World, caplog: py
     )
     assert world.submit() == "p-1"
     assert "two_orders_for_one_submission" in caplog.text
-    assert [row.finding for row in world.ledger.find(findings=True)] == ["two_orders_for_one_submission"]
+    assert [row.finding for row in world.ledger.reader.find(findings=True)] == ["two_orders_for_one_submission"]
 
 
 @pytest.mark.rule("SUB-12")
@@ -615,7 +615,7 @@ def test_an_order_sent_again_during_the_looks_is_no_finding(world: World) -> Non
     world.while_asleep = send_again
     # Another process has ruled it out and sent it again under its reference: the order is that attempt's.
     assert world.submit() == "p-1"
-    assert [len(world.sent), world.ledger.find(findings=True)] == [2, ()]
+    assert [len(world.sent), world.ledger.reader.find(findings=True)] == [2, ()]
 
 
 @pytest.mark.rule("SUB-12", "PAY-2")
@@ -629,7 +629,7 @@ def test_a_card_maybe_charged_without_order_is_reported(
     world.submit(card=True)
     world.pass_by(GRACE)
     assert world.submit(card=True) == "p-1"
-    found = [(row.finding, row.state) for row in world.ledger.find(findings=True)]
+    found = [(row.finding, row.state) for row in world.ledger.reader.find(findings=True)]
     assert found == ([] if voids_cards else [("card_may_be_charged", "not_placed")])
     assert ("card_may_be_charged" in caplog.text) is not voids_cards
 
@@ -637,8 +637,8 @@ def test_a_card_maybe_charged_without_order_is_reported(
 @pytest.mark.rule("SUB-12")
 def test_a_look_again_waits_for_an_attempt_that_is_under_way(world: World) -> None:
     assert world.submit(answer="lost") == "outcome_unknown"
-    (row,) = world.ledger.find()
-    world.ledger.rule_out(row, grace=timedelta(0))
+    (row,) = world.ledger.reader.find()
+    world.ledger.absences.rule_out(row, grace=timedelta(0))
     assert world.submit(answer="lost") == "outcome_unknown"
     world.orders[row.reference] = "p-late"
     world.pass_by(60)
@@ -670,7 +670,7 @@ def test_a_ledger_that_lost_the_submission_gets_it_back(world: World, outcome: s
             world.submissions.submit(key, place_order, world.find_order)
         assert world.submit() == "outcome_unknown"
     assert len(world.sent) == 1
-    (row,) = world.ledger.find()
+    (row,) = world.ledger.reader.find()
     assert (row.id, row.reference, row.received_at) == (world.sent[0].id, world.sent[0].reference, world.wall.now)
 
 
@@ -693,7 +693,7 @@ def test_a_ledger_that_lost_the_mark_gets_it_back(world: World, monkeypatch: pyt
         if outcome == "placed":
             return world._settlement(attempt.reference)
         if outcome == "dies":
-            monkeypatch.setattr(world.ledger, "lose", lose_once)
+            monkeypatch.setattr(world.ledger.transitions, "lose", lose_once)
         raise Unanswered("provider_timeout", "no answer", sent=True)
 
     def lose_once(id: str, **kept: Any) -> None:
@@ -703,7 +703,7 @@ def test_a_ledger_that_lost_the_mark_gets_it_back(world: World, monkeypatch: pyt
         tries.append(id)
         lose(id, **kept)
 
-    lose, tries = world.ledger.lose, list[str]()
+    lose, tries = world.ledger.transitions.lose, list[str]()
     try:
         told = world.submissions.submit(world.key("k"), place_order, world.find_order).answer["order_id"]
     except Failure as failure:
@@ -712,7 +712,7 @@ def test_a_ledger_that_lost_the_mark_gets_it_back(world: World, monkeypatch: pyt
         told = "dies"
     expected = {"placed": "p-1", "lost": "outcome_unknown", "refused": "item_unavailable", "dies": "dies"}
     assert told == expected[outcome]
-    (row,) = world.ledger.find()
+    (row,) = world.ledger.reader.find()
     state = {"placed": "placed", "lost": "unknown", "refused": "not_placed", "dies": "sending"}[outcome]
     assert (row.state, row.id) == (state, world.sent[0].id)
     if outcome != "refused":
@@ -745,7 +745,7 @@ def test_a_ledger_that_lost_the_mark_of_what_is_found(world: World, by: str) -> 
         world.find_order = lose_and_find  # type: ignore[method-assign]
         assert world.submit() == "p-1"
     else:
-        (unknown,) = world.ledger.open_submissions()
+        (unknown,) = world.ledger.reader.open_submissions()
         world.submissions.reconciler.reconcile(unknown, lose_and_find)
     world.pass_by(DEADLINE + GRACE + 1)
     assert world.submit() == "p-1"
@@ -779,7 +779,7 @@ def test_a_row_that_is_written_again_has_its_trace(world: World) -> None:
 
     with pytest.raises(Failure, match="send the same submission again"):
         world.submissions.submit(world.key("k"), place_order, world.find_order)
-    (row,) = world.ledger.open_submissions()
+    (row,) = world.ledger.reader.open_submissions()
     assert (row.state, row.trace) == ("unknown", {"cart": "c-1"})
 
 
@@ -802,7 +802,7 @@ def test_a_ledger_that_lost_what_is_found_gets_it_back(
     assert world.submit() == "p-1"
     assert world.submit() == "p-1"
     assert len(world.sent) == 1
-    (row,) = world.ledger.find()
+    (row,) = world.ledger.reader.find()
     assert (row.id, row.reference, row.state) == (attempt.id, attempt.reference, "placed")
 
 
@@ -861,7 +861,7 @@ def test_an_unsent_attempt_gives_way_to_a_lost_one(world: World, outcome: str, s
         with pytest.raises(Failure) as later:
             world.submissions.submit(key, place_again, world.find_order)
     assert later.value.code == "outcome_unknown"
-    (row,), (attempt,) = world.ledger.find(), world.sent
+    (row,), (attempt,) = world.ledger.reader.find(), world.sent
     assert (row.id, row.state) == (attempt.id, "unknown" if outcome == "lost" else "placed")
     world.orders[attempt.reference] = "p-1"
     assert world.submit() == "p-1"
@@ -909,7 +909,9 @@ def test_a_found_order_settles_who_took_its_place(
             answers.append(failure.code)
     assert earlier.result().answer == {"order_id": "p-1"}
     assert answers == ["p-1" if ends == "placed" else "outcome_unknown"]
-    assert [(row.state, row.provider_order_id, row.finding) for row in world.ledger.find()] == [("placed", "p-1", None)]
+    assert [(row.state, row.provider_order_id, row.finding) for row in world.ledger.reader.find()] == [
+        ("placed", "p-1", None)
+    ]
     assert "order_exists_but_ruled_out" not in caplog.text
     assert world.submit() == "p-1"
 

@@ -21,8 +21,8 @@ from levelup_ov.errors import timed_out
 from levelup_ov.ledger.claims import Claims
 from levelup_ov.ledger.corrections import Corrections
 from levelup_ov.ledger.engine import LedgerUnavailable
-from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.sessions import StoredSession, StoredSessions
+from levelup_ov.ledger.transitions import Transitions
 from levelup_ov.ordering.service import Service
 from levelup_ov.sessions.model import CheckoutSession, LevelUpTender, Line
 from levelup_ov.standins.sandbox.magic import DECLINED_CARD, LOST_ANSWER_CARD
@@ -66,10 +66,10 @@ def test_completed_at_once_by_many_is_one_order(front: Front) -> None:
 KILLS: dict[str, tuple[Any, str, int]] = {
     "session is taken": (StoredSessions, "change", 1),
     "claim": (Claims, "claim", 1),
-    "mark": (Ledger, "begin_sending", 1),
+    "mark": (Transitions, "begin_sending", 1),
     "last look": (StoredSessions, "find", 2),
     "placing": (SandboxAdapter, "submit_order", 1),
-    "settling": (Ledger, "place", 1),
+    "settling": (Transitions, "place", 1),
     "session is completed": (StoredSessions, "change", 2),
 }
 """Each step of a completion: where it is, and which call of it."""
@@ -353,21 +353,23 @@ def test_an_order_that_was_settled_wrongly(front: Front, was: str | None, monkey
     """A person recorded another number, or that there is no order, and takes that back."""
     made, key, ledger = front.create(basket(note="sandbox:lost-answer")), front.key(), front.service.submissions.ledger
     assert front.complete(made, key=key).state == "complete_in_progress"
-    (lost,) = ledger.find()
+    (lost,) = ledger.reader.find()
     front.service.submissions.reconciler.settle(lost, "999", "Olive")
     assert number(front.complete(made, key=key)) == number(front.read(made)) == "999"
-    (settled,) = ledger.find()
+    (settled,) = ledger.reader.find()
     Corrections(ledger).take_back(settled, "Olive", "another table")
     with monkeypatch.context() as patch:
         patch.setattr(SandboxAdapter, "find_order", Mock(side_effect=timed_out(sent=True)))
         assert front.read(made).state == "complete_in_progress"
         assert front.complete(made, key=key).state == "complete_in_progress"
     if was is None:
-        (unknown,) = ledger.find()
+        (unknown,) = ledger.reader.find()
         front.service.submissions.reconciler.settle(unknown, None, "Olive")
         assert front.read(made).state == "ready_for_complete"
     else:
-        assert number(front.read(made)) == number(front.complete(made, key=key)) == str(ledger.find()[0].order_id)
+        assert (
+            number(front.read(made)) == number(front.complete(made, key=key)) == str(ledger.reader.find()[0].order_id)
+        )
         assert front.sessions.track(front.caller, made.id, front.context()).status == "placed"
 
 

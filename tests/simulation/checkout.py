@@ -320,7 +320,7 @@ class CheckoutWorld(World):
             assert made is not None
             charged = ChargedOrders(service.submissions.ledger, _wall_time)
             service.tracking.paid_orders = lambda: charged
-            service.submissions.ledger.follow = SubmittedOrders(
+            service.submissions.ledger.changes.follow = SubmittedOrders(
                 service.submissions.ledger, service.keys.submitted_under
             ).follow
             found = self.checkouts[name] = (service, made)
@@ -704,7 +704,7 @@ class CheckoutWorld(World):
             )
 
     def _settle_submissions(self, service: Service) -> None:
-        for submission in service.submissions.ledger.open_submissions():
+        for submission in service.submissions.ledger.reader.open_submissions():
             if submission.state == "unknown" and submission.account != LEDGER_ACCOUNT:
                 self.cases.append("unknown submission")
                 made = filter(self.provider.is_made, self.provider.orders)

@@ -13,13 +13,15 @@ from unittest import mock
 from adapters import fftp, sandbox
 from levelup_ov.domain.failure import Failure
 from levelup_ov.errors import Refused, Unanswered
-from levelup_ov.ledger import identity, ledger, matches, references
-from levelup_ov.ledger.ledger import Ledger
+from levelup_ov.ledger import identity, matches, references, transitions
+from levelup_ov.ledger.absences import Absences
 from levelup_ov.ledger.matches import Matches
+from levelup_ov.ledger.reading import SubmissionReader
 from levelup_ov.ledger.records import Claimed, Submission, Superseded
 from levelup_ov.ledger.restoring import Restorer
 from levelup_ov.ledger.rows import Rows
 from levelup_ov.ledger.sights import Sights
+from levelup_ov.ledger.transitions import Transitions
 from levelup_ov.ordering import metadata, reconciling, reported_orders
 from levelup_ov.ordering.outcomes import OutcomeRecorder
 from levelup_ov.ordering.reconciling import Fence, Reconciler
@@ -38,7 +40,7 @@ Mutant = Callable[[], AbstractContextManager[object]]
 
 patch = mock.patch.object
 _init, _settle = Session.__init__, SendState.settle
-_exchange_init, _fail = SendState.__init__, Ledger.fail
+_exchange_init, _fail = SendState.__init__, Transitions.fail
 
 
 @contextmanager
@@ -189,13 +191,13 @@ def _one_look(self: Reconciler, submission: Submission, *_: Any) -> None:
         raise reconciling._too_early(not_before - submission.seen_at)
 
 
-def _absent_at_once(self: Ledger, *_: object) -> timedelta:
+def _absent_at_once(self: Absences, *_: object) -> timedelta:
     return timedelta(0)
 
 
 def one_look() -> AbstractContextManager[object]:
     """One look after the lease is proof."""
-    return _all(patch(Reconciler, "_look_twice", _one_look), patch(Ledger, "_wait", _absent_at_once))
+    return _all(patch(Reconciler, "_look_twice", _one_look), patch(Absences, "_remaining", _absent_at_once))
 
 
 def _two_looks(
@@ -211,7 +213,7 @@ def no_last_look() -> AbstractContextManager[object]:
 
 def absent_at_once() -> AbstractContextManager[object]:
     """What the provider does not have, it never gets."""
-    return _all(patch(Ledger, "_wait", _absent_at_once), patch(Reconciler, "_look_twice", _nothing))
+    return _all(patch(Absences, "_remaining", _absent_at_once), patch(Reconciler, "_look_twice", _nothing))
 
 
 def wall_clock_leases() -> AbstractContextManager[object]:
@@ -242,13 +244,13 @@ def no_fence() -> AbstractContextManager[object]:
     return patch(sandbox.SandboxAdapter, "fence_order", _nothing)
 
 
-def _lost_is_failed(self: Ledger, id: str, **_: object) -> None:
+def _lost_is_failed(self: Transitions, id: str, **_: object) -> None:
     _fail(self, id)
 
 
 def unknown_is_not_placed() -> AbstractContextManager[object]:
     """An outcome that is not proven counts as not placed."""
-    return patch(Ledger, "lose", _lost_is_failed)
+    return patch(Transitions, "lose", _lost_is_failed)
 
 
 def _forgotten(*arguments: Any, **more: Any) -> tuple[identity.Identity, ...]:
@@ -275,10 +277,10 @@ def sockets_close() -> AbstractContextManager[object]:
 
 
 def _not_recorded(self: OutcomeRecorder, id: str, settlement: Any, was: object = None) -> None:
-    self._ledger.fail(id)
+    self._ledger.transitions.fail(id)
 
 
-def _fail_whatever(self: Ledger, id: str, ended: Any = "unsent") -> None:
+def _fail_whatever(self: Transitions, id: str, ended: Any = "unsent") -> None:
     try:
         _fail(self, id, ended)
     except Superseded:
@@ -287,7 +289,7 @@ def _fail_whatever(self: Ledger, id: str, ended: Any = "unsent") -> None:
 
 def owners_know_all() -> AbstractContextManager[object]:
     """A slow owner that has sent nothing, or was refused, says so of what others have sent to find the order, too."""
-    return patch(Ledger, "fail", _fail_whatever)
+    return patch(Transitions, "fail", _fail_whatever)
 
 
 def placed_is_not_recorded() -> AbstractContextManager[object]:
@@ -335,7 +337,7 @@ def slow_is_not_in_doubt() -> AbstractContextManager[object]:
 
 def absence_is_kept() -> AbstractContextManager[object]:
     """A look-up that fails or is slow does not start the wait again."""
-    return patch(Ledger, "distrust", _nothing)
+    return patch(Absences, "distrust", _nothing)
 
 
 def one_generation() -> AbstractContextManager[object]:
@@ -350,11 +352,11 @@ def lost_rows_stay_lost() -> AbstractContextManager[object]:
 
 def lost_marks_stay_lost() -> AbstractContextManager[object]:
     """The process that places an order does not mark its row once more."""
-    return patch(Ledger, "begin_sending", _marked_once)
+    return patch(Transitions, "begin_sending", _marked_once)
 
 
-def _marked_once(self: Ledger, id: str, **how: Any) -> None:
-    if (row := self.show(id)) is not None and row.state == "claimed" and id in _MARKED:
+def _marked_once(self: Transitions, id: str, **how: Any) -> None:
+    if (row := self._reader.show(id)) is not None and row.state == "claimed" and id in _MARKED:
         raise Superseded("begin_sending", row)
     _MARKED.add(id)
     _begin_sending(self, id, **how)
@@ -412,11 +414,11 @@ def _fenced_late(self: Reconciler, submission: Submission, find_order: Any, *, f
     return _reconcile(self, submission, look, fence=Fence(look_first) if fence else None, **how)
 
 
-_begin_sending, _place, _lose = Ledger.begin_sending, Ledger.place, Ledger.lose
+_begin_sending, _place, _lose = Transitions.begin_sending, Transitions.place, Transitions.lose
 
 
 def _after(settle: Callable[..., None]) -> Callable[..., None]:
-    def settle_marked(self: Ledger, id: str, **how: Any) -> None:
+    def settle_marked(self: Transitions, id: str, **how: Any) -> None:
         with suppress(Superseded):
             _begin_sending(self, id, lease=timedelta(seconds=world.DEADLINE + world.GRACE))
         settle(self, id, **how)
@@ -426,8 +428,8 @@ def _after(settle: Callable[..., None]) -> Callable[..., None]:
 
 def mark_after_send() -> AbstractContextManager[object]:
     """An order is marked as being sent when its call has ended."""
-    return _all(patch(Ledger, "begin_sending", _nothing), patch(Ledger, "check_sending", _nothing),
-                patch(Ledger, "place", _after(_place)), patch(Ledger, "lose", _after(_lose)))  # fmt: skip
+    return _all(patch(Transitions, "begin_sending", _nothing), patch(Transitions, "check_sending", _nothing),
+                patch(Transitions, "place", _after(_place)), patch(Transitions, "lose", _after(_lose)))  # fmt: skip
 
 
 _fence_order = sandbox.SandboxAdapter.fence_order
@@ -464,22 +466,22 @@ def foreign_reference() -> AbstractContextManager[object]:
 
 def no_later_looks() -> AbstractContextManager[object]:
     """What was ruled out is not looked up again."""
-    return patch(Reconciler, "look_again", lambda self, submission, _: self._ledger.looked_again(submission))
+    return patch(Reconciler, "look_again", lambda self, submission, _: self._ledger.findings.looked_again(submission))
 
 
-def _fail_for_good(self: Ledger, id: str, ended: Any = "unsent") -> None:
-    with patch(ledger, "_FIRST_PAUSE", None):
+def _fail_for_good(self: Transitions, id: str, ended: Any = "unsent") -> None:
+    with patch(transitions, "FIRST_PAUSE", None):
         _fail(self, id, ended)
 
 
 def no_looks_after_a_refusal() -> AbstractContextManager[object]:
     """What was refused is not looked up again."""
-    return patch(Ledger, "fail", _fail_for_good)
+    return patch(Transitions, "fail", _fail_for_good)
 
 
 def no_look_before_a_retry() -> AbstractContextManager[object]:
     """What is sent again after a refusal is placed, whatever became of a copy of the refused call."""
-    return patch(Ledger, "refused_before", _nothing)
+    return patch(SubmissionReader, "refused_before", _nothing)
 
 
 def each_attempt_its_reference() -> AbstractContextManager[object]:

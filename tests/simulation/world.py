@@ -1109,7 +1109,7 @@ def reconcile_submissions(service: Service) -> int:
     """What ``levelup-ov submissions reconcile`` does; gives how many are left."""
     ledger = service.submissions.ledger
     left = 0
-    for submission in ledger.open_submissions(limit=100):
+    for submission in ledger.reader.open_submissions(limit=100):
         if submission.account == LEDGER_ACCOUNT:
             continue  # a charge
         if submission.state != "unknown":
@@ -1121,7 +1121,7 @@ def reconcile_submissions(service: Service) -> int:
             service.look_ups.reconcile(submission, RequestContext(Deadline(DEADLINE)))
         except Failure:
             left += 1
-    for submission in [each for each in ledger.due_again(besides=LEDGER_ACCOUNT) if each.account != "again"]:
+    for submission in [each for each in ledger.reader.due_again(besides=LEDGER_ACCOUNT) if each.account != "again"]:
         try:
             service.look_ups.look_again(submission, RequestContext(Deadline(DEADLINE)))
         except Failure:
