@@ -608,15 +608,12 @@ class World:
 
     def note_copied(self, request: Request) -> None:
         """The provider has answered that call."""
-        reference = self.provider.reference_of(request)
-        story = next(story for story in self.stories if story.guest == request.guest)
-        is_tried = any(task.guest == request.guest and not task.dead for task in self._calls())
-        if (
-            reference in self.late_copies
-            and story.keeps_its_name
-            and not is_tried
-            and self.last_references[request.guest] == reference
-        ):
+        reference, guest = self.provider.reference_of(request), request.guest
+        # Where there is a fence, nobody looks before the next try.
+        is_looked_for = reference in self.late_copies and not isinstance(self.provider, Sandbox)
+        is_tried = any(task.guest == guest and not task.dead for task in self._calls())
+        is_last = not is_tried and self.last_references[guest] == reference
+        if is_looked_for and is_last and any(each.keeps_its_name for each in self.stories if each.guest == guest):
             self.early_copies.add(reference)
 
     def lose_row(self, request: Request) -> None:
