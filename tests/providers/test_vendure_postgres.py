@@ -214,6 +214,7 @@ def test_first_orders_of_one_member_at_once_are_all_placed(
 
     held = [(each["code"], each["lines"][0]["quantity"]) for each in placed()]
     assert sorted(held) == sorted(reported)
+    assert [each["emailAddress"] for each in shop.customers()].count(user["email"]) == 1
 
 
 def pay(vendure: Any, wanted: Any, card: CreditCard) -> Any:

@@ -3,13 +3,15 @@
 // The customer that an order runs on. No account is taken over, and nobody's record is rewritten by another's order.
 'use strict';
 
+const { createHash } = require('node:crypto');
 const { Inject, Injectable } = require('@nestjs/common');
 const {
     AuthService, ChannelService, ConfigService, Customer, CustomerService, isGraphQlErrorResult, TransactionalConnection,
     UserService,
 } = require('@vendure/core');
 const { IsNull } = require('typeorm');
-const { isOwnAddress, samePhone } = require('./people');
+const { isOwnAddress, normal, samePhone } = require('./people');
+const { takeTurn } = require('./references');
 const { Refusal } = require('./refusal');
 
 const CONFLICT = { __typename: 'EmailAddressConflictError', message: 'EMAIL_ADDRESS_CONFLICT_ERROR' };
@@ -23,7 +25,7 @@ class Customers {
 
     /** The customer of a guest: a record of the same address stays as it is. */
     async guest(ctx, order, guest, email) {
-        const known = await this.byAddress(ctx, email);
+        const known = await this.unlessMade(ctx, email, () => this.byAddress(ctx, email));
         const { firstName, lastName, phoneNumber } = known ?? { ...guest, phoneNumber: guest.phone ?? undefined };
         const input = { emailAddress: email, firstName, lastName, phoneNumber };
         const found = await this.config.orderOptions.guestCheckoutStrategy.setCustomerForOrder(ctx, order, input);
@@ -48,7 +50,8 @@ class Customers {
 
     /** A new account; one that this very call made before is found again by its password. */
     async register(ctx, guest, { email, password }) {
-        const user = await this.users.getUserByEmailAddress(ctx, email, 'customer');
+        const read = () => this.users.getUserByEmailAddress(ctx, email, 'customer');
+        const user = await this.unlessMade(ctx, email, read);
         if (user) {
             if ((await this.auth.verifyUserPassword(ctx, user.id, password)) !== true) throw Refusal.of(ctx, CONFLICT);
             return this.member(ctx, guest, { email, password });
@@ -67,8 +70,17 @@ class Customers {
         if (Object.keys(changed).length) await this.customers.update(ctx, { id: customer.id, ...changed });
     }
 
+    /** What is read of an address. If it is nothing, nobody else makes something of it before this transaction ends. */
+    async unlessMade(ctx, email, read) {
+        const found = await read();
+        if (found) return found;
+        // 2026-12: addresses are not unique in Vendure's tables.
+        await takeTurn(ctx, this.connection, `address ${createHash('sha256').update(normal(email)).digest('hex')}`);
+        return read();
+    }
+
     async byAddress(ctx, email) {
-        const where = { emailAddress: email.trim().toLowerCase(), deletedAt: IsNull() };
+        const where = { emailAddress: normal(email), deletedAt: IsNull() };
         return this.connection.getRepository(ctx, Customer).findOne({ where, relations: { user: true } });
     }
 }

@@ -18,4 +18,4 @@ function samePhone(one, other) {
     return a.length >= 7 && a === b;
 }
 
-module.exports = { isOwnAddress, samePhone };
+module.exports = { isOwnAddress, normal, samePhone };

@@ -31,6 +31,12 @@ async function lock(ctx, connection, reference) {
     return locked(connection, query).getOneOrFail();
 }
 
+/** Wait for those who have called this with the same name, and let others wait until this transaction ends. */
+async function takeTurn(ctx, connection, name) {
+    await lock(ctx, connection, name);
+    await rowsOf(ctx, connection).delete({ reference: name });
+}
+
 /** What a cart is marked with that is opened for a reference now. */
 async function markFor(ctx, connection, reference) {
     const row = await rowsOf(ctx, connection).findOneBy({ reference });
@@ -77,4 +83,4 @@ async function since(connection, id, state) {
     return moved?.data.to === state ? moved.createdAt : null;
 }
 
-module.exports = { fence, isCurrent, LevelUpReference, lock, lookUp, markFor, own };
+module.exports = { fence, isCurrent, LevelUpReference, lock, lookUp, markFor, own, takeTurn };

@@ -9,6 +9,8 @@ const ATTEMPTS = 5;
 // 2026-12: Vendure turns a deadlock of MySQL into an EmptyError. MySQL drops all of the transaction, so that the
 // savepoint is missing to which Vendure wants to return.
 const DROPPED = ['40001', '40P01', 'ER_CHECKREAD', 'ER_LOCK_DEADLOCK', 'ER_SP_DOES_NOT_EXIST'];
+// A row that another transaction has written meanwhile: the next attempt finds it.
+const OVERTAKEN = ['23505', 'ER_DUP_ENTRY'];
 
 const typeOf = connection => connection.rawConnection.options.type;
 
@@ -17,21 +19,21 @@ function locked(connection, query) {
     return ONE_AT_A_TIME.includes(typeOf(connection)) ? query : query.setLock('pessimistic_write');
 }
 
-/** Whether the database has dropped a transaction, mostly because another one waited for it (a deadlock). */
-const isDropped = error => DROPPED.includes(error.code) || error.name === 'EmptyError';
+/** Whether a transaction failed because of another one at the same time, mostly of a deadlock. */
+const isInTheWay = error => [...DROPPED, ...OVERTAKEN].includes(error.code) || error.name === 'EmptyError';
 
 class Transactions {
     constructor(connection) {
         Object.assign(this, { connection, last: Promise.resolve() });
     }
 
-    /** Run `work` in a transaction. If the database drops it, `work` runs again, in a new one. */
+    /** Run `work` in a transaction. If another one is in its way, `work` runs again, in a new one. */
     async run(ctx, work) {
         for (let attempt = 1; ; attempt += 1) {
             try {
                 return await this.once(ctx, work);
             } catch (error) {
-                if (attempt === ATTEMPTS || !isDropped(error)) throw error;
+                if (attempt === ATTEMPTS || !isInTheWay(error)) throw error;
             }
         }
     }
@@ -70,4 +72,4 @@ async function discard(runner) {
     await runner.release();
 }
 
-module.exports = { isDropped, locked, Transactions };
+module.exports = { locked, Transactions };
