@@ -452,7 +452,8 @@ class Orders:
     def _is_looked_for(self, order: StoredOrder) -> bool:
         """Whether a request is looking for a charge of unknown outcome, as others may have done all the time before."""
         is_first = to_ms(self._clock()) - order.created_at < self._leases.lease
-        return order.state == "charging" and not is_first and not self._leases.has_ended(order.held)
+        is_held = not self._leases.has_ended(order.held)
+        return order.state == "charging" and not order.open_cases and not is_first and is_held
 
     def tried(self, order: StoredOrder) -> None:
         """Move this order behind the others in the next run."""
