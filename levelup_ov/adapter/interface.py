@@ -100,9 +100,8 @@ class Adapter(ReportsBetweenMenus, ABC):
     def submit_order(self, order: Order, tender: Tender, session: Session) -> Placed:
         """Place the order, paid with ``tender`` (EP-5).
 
-        The one call that commits the provider to the order says ``places_order=True``. Where that is ``Refused``,
-        :meth:`find_order` is asked once, and before the next try once more unless the provider :attr:`fences`. If a
-        later call contradicts the answer, raise that as unknown (SUB-8).
+        The one call that commits the provider to the order says ``places_order=True``. If it is ``Refused``, then
+        :meth:`find_order` is asked, perhaps twice. If a later call contradicts it, raise that as unknown (SUB-8).
         """
 
     def find_order(
@@ -123,8 +122,7 @@ class Adapter(ReportsBetweenMenus, ABC):
     def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
         """The status of a placed order, in the provider's word; called only where there is an :attr:`order_status`.
 
-        One call to the provider. Here a refusal, such as "no such order", is the provider's fault (STAT-3).
-        """
+        One call to the provider. Here a refusal, such as "no such order", is the provider's fault (STAT-3)."""
         raise LookupError(f"{type(self).__name__} reports no order status")
 
     def cancel_order(self, location: Location, provider_order_id: str, reference: str, session: Session) -> None:

@@ -129,8 +129,9 @@ def channel(app: Flask, line: Line) -> Channel:
 
 @pytest.fixture
 def user() -> dict[str, str]:
-    """Somebody whom the shop has not seen before."""
-    return {"name": "Robin van Example", "phone": "617-555-0142", "email": f"robin.{uuid4().hex}@example.com"}
+    """Somebody whom the shop has not seen before. Digits in the address would be masked in the shop's words."""
+    unseen = uuid4().hex.translate(str.maketrans("0123456789", "ghijklmnop"))
+    return {"name": "Robin van Example", "phone": "617-555-0142", "email": f"robin.{unseen}@example.com"}
 
 
 @pytest.fixture
