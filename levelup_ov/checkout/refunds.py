@@ -237,7 +237,12 @@ class Refunds:
                 raise _Unclear(refusal.message) from None
             if kind == "manager" and (before.state != "refunding" or merchant.connection.levelup_id is not None):
                 raise
-            found = self._read(calls, merchant, uuid)
+            try:
+                found = self._read(calls, merchant, uuid)
+            except Failure as failure:
+                # The network may have delivered the call twice, and only the second one was refused.
+                words = f"{refusal.message}; and the order cannot be read: {failure.message}"
+                raise _Unclear(words) from None
             if found is not None and found.refunded_at is not None:
                 return self._wholly(order, found, key)
             if found is None and merchant.connection.levelup_id is None:

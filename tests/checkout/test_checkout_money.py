@@ -666,6 +666,22 @@ def test_a_refund_refused_a_day_after_a_silent_one_is_a_persons(
     assert site.refund(uuid, "K").error["code"] == "refund_refused"
 
 
+@pytest.mark.rule("WEB-3")
+@pytest.mark.parametrize("read", ["unreached", (503, b""), refusal(403, "order", "permission")], ids=str)
+def test_a_refusal_of_a_refund_that_cannot_be_read_is_pending(
+    site: Site, merchant: str, user: str, clock: Clock, read: Any
+) -> None:
+    """The call was delivered twice: the first delivery has refunded the order, and the second was refused."""
+    uuid = site.charged(order(merchant, user))["uuid"]
+    site.line.faults["/refund"] = ["twice"]
+    site.line.meanwhile["/refund"] = [lambda: site.line.faults.update({f"/orders/{uuid}": [read] * 3})]
+    assert site.refund(uuid, "K").error["code"] == "refund_pending"
+    site.line.faults.clear()
+    clock.set(LATER)
+    assert site.done(site.refund(uuid, "K"))["order"]["state"] == "refunded"
+    assert site.refunded() == [uuid]
+
+
 @pytest.mark.rule("WEB-2", "SUB-5")
 def test_who_keeps_asking_hides_no_charge_from_the_operator(site: Site, merchant: str, clock: Clock) -> None:
     """Each repetition looks for the charge, and no answer of LevelUp's proves anything."""

@@ -691,6 +691,9 @@ class CheckoutWorld(World):
                 self.cases_in_vain.append(order.id)
             made = self.levelup.charge_of(order.proposed_uuid)
             found = made.uuid if made is not None and made.unrefunded and order.uuid is None else None
+            if made is not None and order.doubt is None and made.spend != order.gross:
+                # The command does not take a charge of another amount.
+                found = None
             if made is not None and made.unrefunded and found is None and not stays:
                 self.say(f"Olive pays {made.unrefunded} cents back to {made.guest} by transfer")
                 made.refunded = made.spend
