@@ -113,17 +113,18 @@ def test_run_is_gunicorn_in_the_working_directory(tmp_path: Path) -> None:
 
 def test_run_can_be_upgraded_while_it_serves(tmp_path: Path) -> None:
     """USR2 starts a second server beside the first, which then ends."""
-    environ = environment(tmp_path, "fftp", REMOTE, PORT=str(free_port()))
+    environ = environment(tmp_path, "fftp", REMOTE, PORT=str(free_port()), WEB_CONCURRENCY="1")
     command = [sys.executable, "-m", "levelup_ov"]
     subprocess.run([*command, "ledger", "upgrade"], env=environ, cwd=tmp_path, check=True, timeout=60)
     log = tmp_path / "log"
     with log.open("w") as output:
         first = subprocess.Popen([*command, "run"], env=environ, cwd=tmp_path, stderr=output)
-    started: list[int] = []
+    started: set[int] = set()
 
-    def servers() -> list[int]:
-        found = re.findall(r"Booting worker with pid: (\d+)", log.read_text())
-        started[:] = [int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in found]
+    def servers() -> set[int]:
+        """The parents of the workers."""
+        for pid in re.findall(r"Booting worker with pid: (\d+)", log.read_text()):
+            started.add(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]))
         return started
 
     def await_servers(number: int) -> None:
