@@ -900,19 +900,21 @@ class World:
         story.called_off.add(number)
         again = Story(story.guest, story.named, story.request, None)
         self.stories.append(again)
+        broken = False
         for _ in range(3):
             self.say(f"{story.guest} has {number} canceled by host {host}")
             code, _ = self.call(host, partial(self._cancel, number), dice.choice((60.0, dice.uniform(0.05, 5.0))))
             self.say(f"{story.guest} gets {code or 'canceled'}")
             host = dice.choice(HOSTS)
+            broken = broken or code == "connection broken"
             if not code:
                 self.met.append("ordered again")
                 self._client(again, False)
                 return
             if dice.random() < 0.5:
                 break
-        # While a request for it is still being read, nobody has begun to cancel it.
-        if code != "connection broken" and kernel.now - story.ended_at < 40.0:
+        # Of a connection that broke, the request may still be read: nobody has begun to cancel it, but somebody will.
+        if not broken and kernel.now - story.ended_at < 40.0:
             self.met.append("ordered again meanwhile")
             self.say(f"{story.guest} submits again to host {host}")
             again.sent = again.request
