@@ -1009,7 +1009,11 @@ class World:
                 self.kernel.run(self.kernel.now + max(25.0, self.kernel.now / 20))
             for story in self.stories:
                 asks = {"", *NOT_CONCLUSIVE} if self.is_replaying else {"submission_in_progress"}
-                if story.sent is not None and set(story.finals[-1:]) & asks and story.keeps_its_name:
+                told = set(story.finals[-1:])
+                if self.is_replaying:
+                    # Of a connection that broke, the request may have been read after the last answer.
+                    told |= {code for code, _ in story.answers}
+                if story.sent is not None and told & asks and story.keeps_its_name:
                     self.kernel.spawn(self.channel, partial(self._ask_at_last, story))
             self.kernel.run(self.kernel.now + (400.0 if self.is_replaying else 100.0))
             self.rows = self.things.rows()
