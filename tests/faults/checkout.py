@@ -1,4 +1,4 @@
-"""``python -m tests.faults.checkout N SEED [--provider NAME] [--events]``: charge and submit while all fails.
+"""``python -m tests.faults.checkout N SEED``: charge and submit while all fails.
 
 N orders go to ``POST /checkout/orders`` of a real service: LevelUp's stand-in behind one network that misbehaves, a
 provider behind another, workers killed and frozen, the service reloaded, names slow. At the end all is well again,
@@ -109,11 +109,13 @@ def run(
     reports: bool = False,
     mutant: str = "",
     looks_again: bool = False,
+    clients: int = CLIENTS,
 ) -> Report:
     """Run a campaign over SQLite. ``reports``: also cancel orders, watch statuses and report the changes.
 
     ``mutant``: a service that breaks a rule, one of :mod:`tests.faults.mutants`. ``looks_again``: at the end, wait a
-    minute for the first look after charges that were ruled out, as a scheduler would.
+    minute for the first look after charges that were ruled out, as a scheduler would. ``clients`` order at the same
+    time, and the service has as many threads.
     """
     app = "tests.faults.mutants:app" if mutant else "wsgi:app"
     started = time.monotonic()
@@ -127,7 +129,7 @@ def run(
         chance = _Chance(seed)
         proxy = cleanup.enter_context(Proxy(levelup.port, chance, seed=seed))
         variables = {
-            "LEVELUP_OV_THREADS": "16",
+            "LEVELUP_OV_THREADS": str(clients),
             "LEVELUP_OV_ACCOUNT_SHARE": "60",
             "PYTHONPATH": f"{ROOT / 'tests' / 'faults' / 'slow_names'}:{ROOT}",
             "FAULTS_SLOW_NAME": str(slow),
@@ -161,8 +163,8 @@ def run(
             if reports:
                 _cancel(stack, story, seed)
 
-        with ThreadPoolExecutor(CLIENTS) as clients, events.watching(known, app) if reports else nullcontext():
-            list(clients.map(order, stories))
+        with ThreadPoolExecutor(clients) as crowd, events.watching(known, app) if reports else nullcontext():
+            list(crowd.map(order, stories))
         trouble.end()
         say(network, "calm")
         chance.calm = True
@@ -171,9 +173,9 @@ def run(
             time.sleep(wait)
             left = _reconcile(known)
         abandoned = _abandoned(stories)
-        with ThreadPoolExecutor(CLIENTS) as clients:
+        with ThreadPoolExecutor(clients) as crowd:
             # A site that does not know yet asks once more.
-            list(clients.map(partial(order, last=True), stories))
+            list(crowd.map(partial(order, last=True), stories))
         if _abandoned(stories) != abandoned:
             # Some gave up once more, and a scheduler finishes what they asked for.
             left = _reconcile(known)
@@ -392,6 +394,7 @@ def main() -> int:
     parser.add_argument("--provider", choices=list(PROVIDERS), default="sandbox")
     parser.add_argument("--events", action="store_true", help="cancel orders too, and report the changes; the sandbox")
     parser.add_argument("--mutant", default="", choices=["", *mutants.PATCHES], help="a service that breaks a rule")
+    parser.add_argument("--clients", type=int, default=CLIENTS, help="how many order at the same time")
     given = parser.parse_args()
     if given.events and given.provider != "sandbox":
         parser.error("only the sandbox says what became of canceled orders")
@@ -404,6 +407,7 @@ def main() -> int:
             reports=given.events,
             mutant=given.mutant,
             looks_again=True,
+            clients=given.clients,
         )
     print(report.table())
     return 1 if report.violations else 0
