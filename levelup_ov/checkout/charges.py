@@ -101,7 +101,10 @@ class Sending:
 
 
 class Charges:
-    """Charges orders; ``clock`` returns the current time, aware."""
+    """Charges orders; ``clock`` returns the current time, aware.
+
+    ``max_age``: a charge that no request waits for is refunded at this age, unless it has a meal.
+    """
 
     def __init__(
         self,
@@ -111,6 +114,7 @@ class Charges:
         leases: Leases,
         lost_rows: LostRows,
         sealer: Sealer,
+        max_age: timedelta,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -119,6 +123,7 @@ class Charges:
         self._leases = leases
         self._lost_rows = lost_rows
         self._sealer = sealer
+        self._max_age = max_age
         self._clock = clock
 
     def accesses(self, order: CheckoutOrder, connected: Mapping[str, Connected]) -> tuple[Access, Access]:
@@ -146,6 +151,7 @@ class Charges:
 
         :raises Failure: nothing was charged, or it is unknown.
         """
+        waiting = self._leases.new()
         merchant, user = self.accesses(order, connected)
         attempt.first = sending = Sending(self._store, self._leases)
         try:
@@ -155,7 +161,7 @@ class Charges:
                 sending.row, body = self._new(order, delivery, attempt.id, proposal.uuid, discount)
                 sending.trace = {"proposed_order_uuid": proposal.uuid, **outline(sending.row)}
                 charge = self._complete(calls, merchant, user, sending, body)
-            made, settled = self._believe(sending.row, charge, key=key)
+            made, settled = self._believe(sending.row, charge, waiting, key)
         except Exception as error:
             if sending.is_kept and sending.row is not None and attempt.order_may_stand:
                 # A ledger that hangs has used up the time: the charge is then unknown, whatever LevelUp answered.
@@ -166,13 +172,14 @@ class Charges:
             raise
         if sending.tries > 1:
             self._look_for_twins(made, user, RequestContext(deadline, context.request_id, calls=context.calls))
+        self._check_awaited(made, waiting)
         return made, settled
 
     def find(
         self,
         order: StoredOrder,
         context: RequestContext,
-        keep_for: timedelta | None = None,
+        waiting: str | None,
         unknown_since: tuple[str, int] | None = None,
     ) -> Settlement | Absence:
         """The charge of ``order``, or that there is none now.
@@ -183,20 +190,19 @@ class Charges:
 
         A person can settle a case once the lease is over, so nothing more is sent then for a while.
 
-        ``keep_for``: no request waits for it, and without a meal it is refunded at this age.
+        ``waiting``: when the request that waits for it began, by a mark of :class:`Leases`; None: none waits.
 
         :raises Failure: it cannot be found now.
         """
         if order.uuid is not None or order.state == "settled":
-            if keep_for is not None:
-                self._leave_untold(order, keep_for)
+            self._check_awaited(order, waiting)
             return settlement(order)
         merchant, user = self._accesses_again(order, context)
         is_quiet = self._leases.has_ended(order.sent)
         history = self._read_history(order, user, context) if is_quiet else None
         if history == []:
             return Absence(order)
-        if keep_for is None and order.case_kind in _LEFT_ALONE and self._leases.is_recent(order.sent):
+        if waiting is not None and order.case_kind in _LEFT_ALONE and self._leases.is_recent(order.sent):
             # A site that keeps asking leaves a person time to settle it.
             raise outcome_unknown("it is not known whether this was charged, and the operator has been notified")
         if not is_quiet and _may_read_orders(user) and not self._leases.is_from_before(order.sent, unknown_since):
@@ -218,8 +224,9 @@ class Charges:
                 self._store.change_order(order.id, ("charging",), values={"operator_case": what})
             self._connections.token_refused(failure, merchant, user, order.location_id, context)
             raise
-        made, settled = self._believe(order, charge, keep_for)
+        made, settled = self._believe(order, charge, waiting)
         self._report_twins(made, history or [])
+        self._check_awaited(made, waiting)
         return settled
 
     def void(self, order: StoredOrder, held: str | EllipsisType | None = ..., *, is_refused: bool = False) -> bool:
@@ -427,10 +434,10 @@ class Charges:
         self,
         order: StoredOrder,
         charge: Charge,
-        keep_for: timedelta | None = None,
+        waiting: str | None,
         key: SubmissionKey | None = None,
     ) -> tuple[StoredOrder, Settlement]:
-        """Accept an answer as the charge of ``order``, if it matches the request; ``keep_for``: see :meth:`find`.
+        """Accept an answer as the charge of ``order``, if it matches the request; ``waiting``: see :meth:`find`.
 
         ``key``: that of the charge, if it is known.
 
@@ -440,13 +447,14 @@ class Charges:
         """
         wrong = differences(charge, order.spend, order.tip)
         if not wrong:
-            return self._charged(order, charge, None, keep_for=keep_for, key=key)
+            return self._charged(order, charge, waiting, key=key)
         facts = {"order": order.id, "members": wrong}
         log.error("charge_differs", extra=facts)
         recorded = json.dumps(asdict(charge))
         words = f"LevelUp reports a different charge: {'; '.join(wrong)}"
         if order.doubt == recorded and not wrong[0].startswith("uuid"):
-            return self._charged(order, charge, Failure("provider_protocol_error", words), "charge_differs", key=key)
+            why_not = Failure("provider_protocol_error", words)
+            return self._charged(order, charge, waiting, why_not, "charge_differs", key)
         self._store.change_order(order.id, ("charging",), values={"doubt": recorded})
         raise broken_protocol(words)
 
@@ -454,18 +462,17 @@ class Charges:
         self,
         order: StoredOrder,
         charge: Charge,
-        why_not: Failure | None,
+        waiting: str | None,
+        why_not: Failure | None = None,
         notify: What | None = None,
-        keep_for: timedelta | None = None,
         key: SubmissionKey | None = None,
     ) -> tuple[StoredOrder, Settlement]:
         """Record a charge; ``why_not``: why it must be refunded; ``notify``: what the operator is notified of.
 
-        ``keep_for``: see :meth:`find`; ``key``: see :meth:`_believe`.
+        ``waiting``: see :meth:`find`; ``key``: see :meth:`_believe`.
         """
-        look_at = None
-        if keep_for is not None and not order.is_to_be_submitted:
-            look_at = _kept_until(order, keep_for)
+        is_awaited = self._is_awaited(waiting)
+        look_at = None if is_awaited or order.is_to_be_submitted else self._kept_until(order)
         values = {
             "state": "charged" if why_not is None else "refunding",
             "problem": None if why_not is None else problem(why_not),
@@ -482,7 +489,7 @@ class Charges:
         }
         if why_not is None:
             values["doubt"] = None
-        if why_not is not None or keep_for is not None:
+        if why_not is not None or not is_awaited:
             # No request waits for it. One that charges it, or finds it, at the same time has a lease of its own.
             values["held"] = None
         is_lost = is_stray = False
@@ -515,18 +522,26 @@ class Charges:
             raise outcome_unknown("another charge may stand for this order, so this one has to go back")
         return now, settlement(now, order.spend + order.tip)
 
-    def _leave_untold(self, order: StoredOrder, keep_for: timedelta) -> None:
-        """Refund a charge at its age whose request has recorded it and has ended before it answered.
+    def _is_awaited(self, waiting: str | None) -> bool:
+        """Whether a request waits for a charge; see :meth:`find`. Its site gave up if this host was suspended since."""
+        return waiting is not None and not self._leases.has_ended(waiting)
 
-        It would have recorded it in the ledger, too. For ``keep_for`` see :meth:`find`.
+    def _kept_until(self, order: StoredOrder) -> int:
+        """When a charge is refunded that no request waits for."""
+        return order.created_at + self._max_age // timedelta(milliseconds=1)
+
+    def _check_awaited(self, order: StoredOrder, waiting: str | None) -> None:
+        """Refund a charge at its age if the request that has recorded it has ended before it answered.
+
+        It would have recorded it in the ledger, too.
 
         :raises Failure: it may still answer.
         """
-        if order.state != "charged" or order.is_to_be_submitted or order.is_untold:
+        if self._is_awaited(waiting) or order.state != "charged" or order.is_to_be_submitted or order.is_untold:
             return
         if left := self._leases.left(order.sent):
             raise outcome_unknown("the request that has charged it may still answer", max(left, 1))
-        self._store.note_untold(order.id, _kept_until(order, keep_for))
+        self._store.note_untold(order.id, self._kept_until(order))
 
     def give_up(self, absence: Absence) -> None:
         """It is proven that nothing was charged. Because something was sent, it is looked for again.
@@ -640,11 +655,6 @@ class Charges:
 
     def _now(self) -> int:
         return to_ms(self._clock())
-
-
-def _kept_until(order: StoredOrder, keep_for: timedelta) -> int:
-    """When a charge is refunded that no request waits for."""
-    return order.created_at + keep_for // timedelta(milliseconds=1)
 
 
 def _may_read_orders(user: Access) -> bool:

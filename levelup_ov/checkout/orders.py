@@ -146,11 +146,10 @@ class Orders:
         self._first_kept = sealing.derive(keys[0], "reference")
         self._body_keys = [sealing.derive(key, "levelup checkout refund") for key in keys]
         self._leases = leases
-        self._max_age = max_age
         self._clock = clock
         sealer = Sealer(keys, "levelup checkout order")
         self._lost_rows = LostRows(store, self._submissions, leases, clock)
-        self._charges = Charges(store, levelup, connections, leases, self._lost_rows, sealer, clock)
+        self._charges = Charges(store, levelup, connections, leases, self._lost_rows, sealer, max_age, clock)
         self._refunds = Refunds(store, levelup, connections, leases, self._lost_rows, clock)
         self._submitter = Submitter(store, service, self._refunds, leases, self._lost_rows, clock)
         self._canceler = Canceler(store, service, self._refunds, leases, self._lost_rows, clock)
@@ -200,6 +199,7 @@ class Orders:
 
         :raises Failure: why it was not charged; that the outcome is unknown; or why it was refunded.
         """
+        waiting = self._leases.new()
         deadline, spelled, not_found = context.deadline, delivery, None
         if delivery is not None:
             deadline = Deadline(context.deadline.remaining() * CHARGING_SHARE)
@@ -230,7 +230,7 @@ class Orders:
             if not_found is not None and not self._submissions.knows(named):
                 raise not_found
             look_up = _LookUp(
-                self._store, self._charges, _within(context, deadline),
+                self._store, self._charges, _within(context, deadline), waiting,
                 find_lost=lambda submission: self._charges.find_lost(submission, order, delivery),
             )  # fmt: skip
             settlement = self._submissions.submit(
@@ -245,6 +245,9 @@ class Orders:
             if delivery is None and not settlement.is_recorded:
                 # Who asks again is told. If nobody does, the command must know that nobody was.
                 raise outcome_unknown("the order was charged, and the ledger fails")
+            if delivery is None and self._leases.has_ended(waiting):
+                # This host was suspended. Nobody waits for this answer, and the charge goes back if nobody asks again.
+                raise outcome_unknown("the order was charged, but too late: ask again")
             try:
                 if made is not None and self._leases.has_ended(made.sent):
                     # This host was suspended, and the command has settled it as one that nobody waits for.
@@ -563,7 +566,7 @@ class Orders:
         return [*lost, *(order for _, order in found if order is not None and order.state != "charging")]
 
     def _settle_submission(self, submission: Submission, context: RequestContext) -> None:
-        look_up = _LookUp(self._store, self._charges, context, self._max_age)
+        look_up = _LookUp(self._store, self._charges, context)
         self._submissions.reconciler.reconcile(
             submission, look_up.find, deadline=context.deadline, give_up=look_up.give_up, calls=context.calls
         )
@@ -572,7 +575,7 @@ class Orders:
         if submission is not None and submission.state in ("claimed", "sending"):
             raise in_progress("this order is being charged")
         if submission is not None and submission.state == "placed":
-            self._charges.find(order, context, self._max_age)
+            self._charges.find(order, context, None)
         else:
             # Nothing was sent under this row, or its sender has proof.
             self._charges.void(order, is_refused=submission is not None and submission.ended == "refused")
@@ -661,7 +664,7 @@ class _LookUp:
     It is given up when LevelUp has no charge twice, a grace apart, and the lease of the last attempt is over. A later
     attempt is stopped by its own last look, and a charge that still appears is looked for and refunded.
 
-    ``find_lost``: makes the order again of which only the ledger's row is left.
+    ``waiting``: see :meth:`Charges.find`. ``find_lost``: makes the order again of which only the ledger's row is left.
     """
 
     def __init__(
@@ -669,13 +672,13 @@ class _LookUp:
         store: CheckoutStore,
         charges: Charges,
         context: RequestContext,
-        keep_for: timedelta | None = None,
+        waiting: str | None = None,
         find_lost: Callable[[Submission], StoredOrder] | None = None,
     ) -> None:
         self._store = store
         self._charges = charges
         self._context = context
-        self._keep_for = keep_for
+        self._waiting = waiting
         self._find_lost = find_lost
         self._absence: Absence | None = None
         self.is_new = False
@@ -690,7 +693,7 @@ class _LookUp:
             raise Disproved
         self.is_new = is_new(submission, order)
         unknown_since = submission.boot, submission.since
-        found = self._charges.find(order, self._context, self._keep_for, unknown_since)
+        found = self._charges.find(order, self._context, self._waiting, unknown_since)
         if not isinstance(found, Absence):
             return found
         self._absence = found

@@ -224,11 +224,58 @@ def test_nobody_is_told_of_a_charge_that_the_command_may_refund(
     assert site.reconcile()[0] == 0 and site.unrefunded() == []
 
 
+SUSPENDED = pytest.mark.parametrize("path, lost", [
+    ("/completed_orders", ()),
+    # Its answer was lost once, so the user's orders are read for a second charge.
+    ("/users/orders", ("lost",)),
+], ids=["while it charges", "after it has charged"])  # fmt: skip
+
+
 @pytest.mark.rule("WEB-4", "SUB-9")
-def test_a_worker_that_was_suspended_tells_what_it_has_charged(
-    site: Site, make_site: MakeSite, merchant: str, user: str, clock: Clock
+@SUSPENDED
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_charge_of_a_suspended_worker_is_told_or_goes_back(
+    site: Site, merchant: str, user: str, clock: Clock, path: str, lost: tuple[str, ...], asks: bool
 ) -> None:
-    """It wakes up after the command has taken it for dead."""
+    """It wakes up long after its site gave up, and before the command has looked."""
+    site.line.faults["/completed_orders"] = [*lost]
+    site.line.meanwhile[path] = [lambda: clock.set(FOUND)]
+    assert site.charge(order(merchant, user), "K").refusal == (504, "outcome_unknown", None)
+    (uuid,) = site.unrefunded()
+    if asks:
+        assert site.charged(order(merchant, user), "K")["uuid"] == uuid
+    site.reconcile()
+    clock.set(AGED)
+    assert (site.reconcile() == NOTHING) == asks
+    assert (site.unrefunded(), site.refunded()) == (([uuid], []) if asks else ([], [uuid]))
+
+
+@pytest.mark.rule("WEB-4", "SUB-9")
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_charge_that_a_suspended_worker_looked_for_goes_back(
+    site: Site, merchant: str, clock: Clock, asks: bool
+) -> None:
+    """The site's second request was to find what the first one charged, and its worker was suspended."""
+    user = site.connect_user(permissions=PAYMENT)
+    site.line.faults["/completed_orders"] = ["lost"] * 3
+    assert site.charge(order(merchant, user), "K").error["code"] == "outcome_unknown"
+    site.line.faults.clear()
+    clock.set(FOUND)
+    site.line.meanwhile["/completed_orders"] = [lambda: clock.set(BEFORE)]
+    assert site.charge(order(merchant, user), "K").refusal == (504, "outcome_unknown", None)
+    (uuid,) = site.unrefunded()
+    if asks:
+        assert site.charged(order(merchant, user), "K")["uuid"] == uuid
+    clock.set(AGED)
+    site.reconcile()
+    assert (site.unrefunded(), site.refunded()) == (([uuid], []) if asks else ([], [uuid]))
+
+
+@pytest.mark.rule("WEB-4", "SUB-9")
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_worker_that_wakes_after_the_command_tells_nobody(
+    site: Site, make_site: MakeSite, merchant: str, user: str, clock: Clock, asks: bool
+) -> None:
     whole = Transitions.place
 
     def place(*arguments: Any, **named: Any) -> None:
@@ -239,6 +286,10 @@ def test_a_worker_that_was_suspended_tells_what_it_has_charged(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Transitions, "place", place)
-        uuid = site.charged(order(merchant, user), "K")["uuid"]
+        assert site.charge(order(merchant, user), "K").refusal == (504, "outcome_unknown", None)
+    (uuid,) = site.unrefunded()
+    if asks:
+        assert site.charged(order(merchant, user), "K")["uuid"] == uuid
     clock.set(AGED)
-    assert site.reconcile() == NOTHING and site.unrefunded() == [uuid]
+    site.reconcile()
+    assert (site.unrefunded(), site.refunded()) == (([uuid], []) if asks else ([], [uuid]))

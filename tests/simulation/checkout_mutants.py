@@ -245,7 +245,7 @@ def unknown_is_canceled() -> AbstractContextManager[object]:
 
 def recorded_is_told() -> AbstractContextManager[object]:
     """A charge that is recorded has been answered with."""
-    return patch(Charges, "_leave_untold", _nothing)
+    return patch(Charges, "_check_awaited", _nothing)
 
 
 def lost_while_canceled() -> AbstractContextManager[object]:
