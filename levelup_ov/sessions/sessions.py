@@ -119,11 +119,16 @@ class Sessions:
     def create(self, caller: str, basket: Basket, key: RequestKey | None, context: RequestContext) -> CheckoutSession:
         """A new session with the price of its basket."""
         self._purge_sometimes()
-        own_key = self._key(caller, key, "create")
-        if (recorded := self._recorded(own_key, context)) is not None:
-            return recorded
+        id = new_id()
+        return self._once(
+            caller, key, "create", id, lambda stored: self._create(caller, id, basket, stored, context), context
+        )
+
+    def _create(
+        self, caller: str, id: str, basket: Basket, key: StoredKey | None, context: RequestContext
+    ) -> CheckoutSession:
         account, location, content = self._priced(basket, context)
-        id, now = new_id(), self._clock()
+        now = self._clock()
         row = StoredSession(
             id=id,
             caller=caller,
@@ -139,13 +144,7 @@ class Sessions:
             created_at=to_ms(now),
             expires_at=to_ms(now + LIFETIME),
         )
-        try:
-            self._store.add(row, _stored(own_key, id))
-        except KeyTaken:
-            # The same request was faster.
-            if (recorded := self._recorded(own_key, context)) is None:
-                raise in_progress() from None
-            return recorded
+        self._store.add(row, key)
         return _shown(row, content)
 
     def read(self, caller: str, id: str, context: RequestContext) -> CheckoutSession:
@@ -169,9 +168,14 @@ class Sessions:
         self, caller: str, id: str, basket: Basket, key: RequestKey | None, context: RequestContext
     ) -> CheckoutSession:
         """The session with another basket. The same order keeps its price as long as that is fresh."""
-        own_key = self._key(caller, key, f"replace {id}")
-        if (recorded := self._recorded(own_key, context)) is not None:
-            return recorded
+        return self._once(
+            caller, key, f"replace {id}", id,
+            lambda stored: self._replace(caller, id, basket, stored, context), context,
+        )  # fmt: skip
+
+    def _replace(
+        self, caller: str, id: str, basket: Basket, key: StoredKey | None, context: RequestContext
+    ) -> CheckoutSession:
         priced: tuple[str, str, Content] | None = None
         for _ in range(TRIES):
             read = self._open(caller, id, context)
@@ -182,7 +186,7 @@ class Sessions:
                 account, location, content = priced
                 content = repriced(read.content, content, self._clock())
             row = replace(read.row, account=account, location=location, state=_state(content))
-            if (answer := self._change(read.row, row, content, _stored(own_key, id))) is not None:
+            if (answer := self._change(read.row, row, content, key)) is not None:
                 return answer
         raise _changed()
 
@@ -195,11 +199,15 @@ class Sessions:
         problem: the order was refused, or its price is not the one that was shown. Then nothing was charged, or the
         charge was refunded. An incomplete session is returned as it is.
         """
-        own_key = self._key(caller, key, f"complete {id}")
-        if (recorded := self._recorded(own_key, context)) is not None:
-            return recorded
+        return self._once(
+            caller, key, f"complete {id}", id,
+            lambda stored: self._complete(caller, id, tender, stored, context), context,
+        )  # fmt: skip
+
+    def _complete(
+        self, caller: str, id: str, tender: SessionTender, key: StoredKey | None, context: RequestContext
+    ) -> CheckoutSession:
         for _ in range(TRIES):
-            stored = _stored(own_key, id)
             read = self._find(caller, id, context)
             row, content = read.row, read.content
             if row.state in ("completed", "incomplete"):
@@ -218,7 +226,7 @@ class Sessions:
                     self._placing.check(content, tender)
                 except Failure as failure:
                     content = structs.replace(content, problems=(problem_of(failure),))
-                    if (answer := self._change(row, row, content, stored)) is not None:
+                    if (answer := self._change(row, row, content, key)) is not None:
                         return answer
                     continue
                 if not is_fresh(content, self._clock()):
@@ -226,26 +234,26 @@ class Sessions:
                     content = repriced(content, newer, self._clock())
                     if content.changed or _state(content) == "incomplete":
                         now_row = replace(row, account=account, location=location, state=_state(content))
-                        if (answer := self._change(row, now_row, content, stored)) is not None:
+                        if (answer := self._change(row, now_row, content, key)) is not None:
                             return answer
                         continue
                 levelup = tender if isinstance(tender, LevelUpTender) else None
                 content = structs.replace(content, tender=_kind(tender), levelup=levelup, problems=(), changed=False)
-            if (taken := self._take(row, content, stored)) is not None:
-                return self._place(taken, content, tender, stored, context)
+            if (taken := self._take(row, content, key)) is not None:
+                return self._place(taken, content, tender, key, context)
         raise _changed()
 
     def cancel(self, caller: str, id: str, key: RequestKey | None, context: RequestContext) -> CheckoutSession:
         """The session, canceled; it had no order."""
-        own_key = self._key(caller, key, f"cancel {id}")
-        if (recorded := self._recorded(own_key, context)) is not None:
-            return recorded
+        return self._once(
+            caller, key, f"cancel {id}", id, lambda stored: self._cancel(caller, id, stored, context), context
+        )
+
+    def _cancel(self, caller: str, id: str, key: StoredKey | None, context: RequestContext) -> CheckoutSession:
         for _ in range(TRIES):
             read = self._open(caller, id, context)
-            stored = _stored(own_key, id)
-            if (
-                answer := self._change(read.row, replace(read.row, state="canceled"), read.content, stored)
-            ) is not None:
+            canceled = replace(read.row, state="canceled")
+            if (answer := self._change(read.row, canceled, read.content, key)) is not None:
                 return answer
         raise _changed()
 
@@ -472,12 +480,40 @@ class Sessions:
             raise _closed(read.row)
         return read
 
-    def _key(self, caller: str, key: RequestKey | None, operation: str) -> KeyOfRequest | None:
-        return None if key is None else self._keys.of(caller, key, operation)
+    def _once(
+        self,
+        caller: str,
+        key: RequestKey | None,
+        operation: str,
+        session: str,
+        work: Callable[[StoredKey | None], CheckoutSession],
+        context: RequestContext,
+    ) -> CheckoutSession:
+        """The answer of ``work``, which stores the key that it is given, or the one that the same request got before.
 
-    def _recorded(self, key: KeyOfRequest | None, context: RequestContext) -> CheckoutSession | None:
-        """The answer that a request with this key got before."""
-        stored = None if key is None else key.find()
+        :raises Failure: ``idempotency_key_reused``.
+        """
+        if key is None:
+            return work(None)
+        own_key = self._keys.of(caller, key, operation)
+        if (recorded := self._recorded(own_key, context)) is not None:
+            return recorded
+        try:
+            return work(own_key.new(session))
+        except KeyTaken:
+            failure = in_progress()
+        except Failure as error:
+            if error.code != "session_closed":
+                raise
+            failure = error
+        # A request with the same key may have been faster.
+        if (recorded := self._recorded(own_key, context)) is None:
+            raise failure
+        return recorded
+
+    def _recorded(self, key: KeyOfRequest, context: RequestContext) -> CheckoutSession | None:
+        """The answer that a request with this key got before. :raises Failure: ``idempotency_key_reused``."""
+        stored = key.find()
         if stored is None or stored.state is None or stored.version is None:
             return None
         row = self._store.find(stored.session)
@@ -536,10 +572,6 @@ def open_sessions(
     return Sessions(
         store, service, OrderPlacer(service, checkout), leases, Sealer(secrets, "session"), keys, clock, follow
     )
-
-
-def _stored(key: KeyOfRequest | None, session: str) -> StoredKey | None:
-    return None if key is None else key.new(session)
 
 
 def _state(content: Content) -> SessionState:

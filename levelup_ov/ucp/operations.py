@@ -145,7 +145,12 @@ class Operations:
             if session.state in OPEN and session.basket.buyer is None and contact.first_name:
                 # No other buyer was named: the payer is the buyer.
                 basket = baskets.bought_by(contact, session, key)
-                session = self._sessions.replace(call.caller, id, basket, call.step("buyer"), call.context)
+                try:
+                    session = self._sessions.replace(call.caller, id, basket, call.step("buyer"), call.context)
+                except Failure:
+                    # Another request may be completing it by now.
+                    if (session := self._mine(call, id)).state in OPEN:
+                        raise
             if session.state in OPEN and baskets.costs_otherwise(session, key):
                 return self._answer(call, replace(session, changed=True))
             session = self._sessions.complete(call.caller, id, tender, call.key, call.context)
