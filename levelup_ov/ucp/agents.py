@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import http_sf
-import orjson
 
 from levelup_ov.domain.secret import Secret
 from levelup_ov.errors import Unanswered
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.transport.response_cache import MemoryStore
-from levelup_ov.transport.session import Session, Transport
+from levelup_ov.transport.session import Reply, Session, Transport
 from levelup_ov.ucp.problems import Rejected
 
 PATIENCE = 3.0
@@ -103,7 +102,7 @@ class Profiles:
     def __init__(self, origins: Iterable[str], *, proxy: str | None = None, public: Transport | None = None) -> None:
         self._origins = origins_of(origins)
         self._public = public or _transport(public_only=True, proxy=proxy)
-        self._last: dict[str, bytes] = {}
+        self._last: dict[str, Reply] = {}
         self._local = _transport() if any(each.startswith("http:") for each in self._origins) else self._public
 
     def fetch(self, url: str) -> Mapping[str, Any] | None:
@@ -129,30 +128,29 @@ class Profiles:
         try:
             with session:
                 reply = session.get(url, cache_for=KEPT_FOR, check=lambda profile: profile.checked())
-                profile = reply.object().value
+                profile = _profile_of(reply)
         except Unanswered as failure:
             if failure.code == "provider_protocol_error" and failure.status is None:
                 words = f"the agent's profile is not a JSON object of at most {LARGEST_PROFILE} bytes"
                 raise Rejected("profile_malformed", words, 422) from None
             if (known := self._last.get(url)) is not None:
                 # A host that is down must not keep its agents from the orders that they have placed.
-                return _read(known)
+                return _profile_of(known)
             why = f"status {failure.status}" if failure.status else failure.code.removeprefix("provider_")
             raise Rejected("profile_unreachable", f"the agent's profile cannot be fetched ({why})", 424) from None
-        assert isinstance(profile, dict)
-        self._remember(url, orjson.dumps(profile))
+        self._remember(url, reply)
         return profile
 
-    def _remember(self, url: str, profile: bytes) -> None:
+    def _remember(self, url: str, reply: Reply) -> None:
         if url not in self._last and len(self._last) >= MOST_REMEMBERED:
             self._last.clear()
-        if len(profile) <= LARGEST_REMEMBERED:
-            self._last[url] = profile
+        if len(reply.body) <= LARGEST_REMEMBERED:
+            self._last[url] = reply
 
 
-def _read(profile: bytes) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = orjson.loads(profile)
-    return found
+def _profile_of(reply: Reply) -> Mapping[str, Any]:
+    profile: Mapping[str, Any] = reply.object().value
+    return profile
 
 
 def _transport(**how: Any) -> Transport:

@@ -11,6 +11,8 @@ REFUSED, DISCOVERY_FAILED = -32000, -32001
 """UCP's own: the request could not be processed; the agent's profile or version could not be used."""
 
 _LONGEST_ID = 255
+_INTEGERS = range(-(2**63), 2**64)
+"""The ids that are integers: an answer repeats its request's, and cannot be written with another one."""
 _ANSWER = ("result", "error")
 
 
@@ -46,7 +48,9 @@ def read_request(value: Any) -> RPCRequest:
     if any(name in value for name in _ANSWER):
         raise RPCError(INVALID_REQUEST, "this server sends no requests, so it takes no answers")
     if "id" in value and id_of(value) is None:
-        raise RPCError(INVALID_REQUEST, f"expected an id that is an integer, or a string of at most {_LONGEST_ID}")
+        raise RPCError(
+            INVALID_REQUEST, f"expected an id that is an integer of 64 bits, or a string of at most {_LONGEST_ID}"
+        )
     method, params = value.get("method"), value.get("params", {})
     if not isinstance(method, str) or not method:
         raise RPCError(INVALID_REQUEST, "expected a method")
@@ -60,7 +64,7 @@ def id_of(value: Any) -> str | int | None:
     id = value.get("id") if isinstance(value, dict) else None
     if isinstance(id, str):
         return id if len(id) <= _LONGEST_ID else None
-    return id if type(id) is int else None
+    return id if type(id) is int and id in _INTEGERS else None
 
 
 def answered(id: str | int | None, result: Mapping[str, Any]) -> dict[str, Any]:

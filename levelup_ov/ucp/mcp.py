@@ -85,7 +85,11 @@ def blueprint(face: FaceName, tools: Mapping[str, Tool], door: Door) -> Blueprin
 def _is_own_origin() -> bool:
     """Browsers name the site of the page that calls; no page of another site has any business here."""
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host
+    try:
+        return origin is None or urlsplit(origin).netloc == request.host
+    except ValueError:
+        # As of http://[, which is no address.
+        return False
 
 
 def _result(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,10 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-import orjson
-
 from levelup_ov.config import Settings
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.menu import Menu
+from levelup_ov.ledger.identity import sorted_json
 from levelup_ov.ordering.locations import RoutedLocation
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.service import Service
@@ -175,7 +174,7 @@ def _read_meta(
     except ValueError:
         raise _invalid('$.meta["idempotency-key"]', "expected a UUID") from None
     rest = {member: content for member, content in given.items() if member != "meta"}
-    return known, RequestKey(value, orjson.dumps([name, rest], option=orjson.OPT_SORT_KEYS))
+    return known, RequestKey(value, sorted_json([name, rest]))
 
 
 def _page(given: Arguments) -> tuple[str, int, int]:

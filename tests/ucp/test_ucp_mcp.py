@@ -263,8 +263,9 @@ def test_pages_of_other_sites_may_not_call(make_app: MakeApp, tmp_path: Path) ->
     }  # fmt: skip
     rpc = Rpc(make_app(**AGENTS, **production))
     assert rpc.ask("ping", Origin="http://localhost") == (200, {"jsonrpc": "2.0", "id": 7, "result": {}})
-    status, answer = rpc.ask("ping", Origin="https://evil.example")
-    assert (status, answer["error"]["data"]["code"]) == (403, "forbidden")
+    for other in ("https://evil.example", "null", "http://[", "http://[::1", "http://a]b"):
+        status, answer = rpc.ask("ping", Origin=other)
+        assert (status, answer["error"]["data"]["code"]) == (403, "forbidden")
 
 
 @pytest.mark.rule("UCP-10")
