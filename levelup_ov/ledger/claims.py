@@ -31,12 +31,13 @@ from levelup_ov.ledger.records import (
 from levelup_ov.ledger.references import following
 from levelup_ov.ledger.tables import Statements
 
-# In order of preference, if the identities of one claim belong to several submissions.
+# In order of preference, if the identities of one claim belong to several submissions: while one of them may still be
+# ruled out, an answer from another would not bind its identities.
 _VERDICTS: Mapping[State, type[AlreadyPlaced | Unknown | InProgress]] = {
-    "placed": AlreadyPlaced,
     "unknown": Unknown,
     "sending": InProgress,
     "claimed": InProgress,
+    "placed": AlreadyPlaced,
 }
 
 
@@ -191,12 +192,13 @@ class Claims:
             return Reused(other) if other is not None else Incomparable(next(iter(held.values())))
         kinds = kinds_of(identities)
         found = min(same, key=lambda submission: list(_VERDICTS).index(submission.state))
+        placed = next((submission for submission in same if submission.state == "placed"), None)
         if charge is not None and charge != found.request_id:
             kinds = {**kinds, charge_digest(charge): "charge"}
         self._sql.point.run_each(
             cursor,
             [
-                {"digest": digest, "kind": kind, "submission": found.id}
+                {"digest": digest, "kind": kind, "submission": (placed or found).id}
                 for digest, kind in kinds.items()
                 if digest not in held
             ],
@@ -210,4 +212,4 @@ class Claims:
         is_derived = not set(DERIVED).isdisjoint(kinds.values())
         if is_derived and found.state == "placed" and self._matches.may_be_called_off(cursor, found.id):
             return InProgress(found)
-        return _VERDICTS[found.state](found)
+        return Unknown(found, placed) if found.state == "unknown" else _VERDICTS[found.state](found)

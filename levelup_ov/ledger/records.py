@@ -129,9 +129,13 @@ class InProgress:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It may have been placed: ask the provider first (SUB-5)."""
+    """It may have been placed: ask the provider first (SUB-5).
+
+    ``placed``: the one that decides once this is known, if other identities of the claim belong to it.
+    """
 
     submission: Submission
+    placed: Submission | None = None
 
 
 @dataclass(frozen=True, slots=True)

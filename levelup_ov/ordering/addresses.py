@@ -80,5 +80,7 @@ def moved(submission: Submission, adapter: Adapter) -> Move | None:
 def _digests(adapter: Adapter) -> dict[str, str]:
     account, path = adapter.account, urlsplit(adapter.base_url).path.rstrip("/")
     names = [name for name, setting in adapter.settings.items() if setting.finds_orders and name != BASE_URL]
-    values = {BASE_URL: origin_of(adapter.base_url) + path, **{name: account.setting(name) for name in names}}
+    # A hub may serve several providers at one address.
+    values = {"provider": account.provider, BASE_URL: origin_of(adapter.base_url) + path}
+    values.update({name: account.setting(name) for name in names})
     return {name: hashlib.sha256(f"{name} {value}".encode()).hexdigest()[:_DIGITS] for name, value in values.items()}

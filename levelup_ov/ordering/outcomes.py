@@ -106,6 +106,17 @@ class OutcomeRecorder:
                 return
         log.error("placed_during_another_attempt", extra={**facts, **order_facts(settlement.placed), "other": other.id})
 
+    def either(self, submission: Submission, settlement: Settlement, placed: Submission | None) -> Settlement:
+        """What is told of a submission that was just found, if other names of the request led to one that was placed.
+
+        Then it is told as before, and a person must look at the other order (SUB-12).
+        """
+        if placed is None or placed.provider_order_id == settlement.placed.provider_order_id:
+            return settlement
+        more = {**facts_of(submission), "other": placed.id}
+        self._note("two_orders_for_one_submission", submission.id, more, settlement.placed)
+        return replay(placed)
+
     def check_order(self, id: str, placed: Placed, facts: Mapping[str, Any]) -> None:
         """Report what a person must look at: PAY-4, SUB-12."""
         if placed.charge_mismatch:

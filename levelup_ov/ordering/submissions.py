@@ -110,7 +110,7 @@ class Submissions:
                             fenced += 1
                             if fenced == MOST_FENCED:
                                 raise
-                    case Unknown(submission=submission):
+                    case Unknown(submission=submission, placed=placed):
                         try:
                             settlement = self.reconciler.reconcile(
                                 submission, find_order, deadline=deadline, fence=fence, give_up=give_up,
@@ -123,7 +123,7 @@ class Submissions:
                             if (settlement := self._recorded_since(submission, key)) is None:
                                 raise
                         if settlement is not None:
-                            return settlement
+                            return self._outcomes.either(submission, settlement, placed)
                     case _:
                         return _answer(claim)
 

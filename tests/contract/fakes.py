@@ -189,7 +189,8 @@ class RepeatingAdapter(MovingAdapter):
 class CookingAdapter(ReportingAdapter):
     """Makes an order of each placing call, whatever its reference; ``made`` are their numbers, on all hosts.
 
-    ``script``: what becomes of the next calls: ``made``, also after it; ``lost``: made, without an answer; ``refused``.
+    ``script``: what becomes of the next calls: ``made``, also after it; ``lost``: made, without an answer;
+    ``unreached``: not even made; ``refused``.
     """
 
     made: ClassVar[list[str]] = []
@@ -202,6 +203,8 @@ class CookingAdapter(ReportingAdapter):
         what = self.script.pop(0) if self.script else "made"
         if what == "refused":
             raise Refused("item_unavailable", "sold out")
+        if what == "unreached":
+            raise Unanswered("provider_timeout", "no answer", sent=True)
         number = f"A-{len(self.made) + 1}"
         self.made.append(number)
         self.references.append(order.reference)

@@ -19,7 +19,7 @@ from tests.contract.fakes import MovingAdapter
 OLD, NEW = "https://old.example:8443", "https://new.example"
 ACCOUNTS = """
 [accounts.fake]
-provider = "fake"
+provider = "{provider}"
 name = "Fake Diner"
 [accounts.fake.settings]
 """
@@ -52,11 +52,14 @@ def host(
     monkeypatch.setattr("levelup_ov.ordering.reconciling.CONFIRMED_AFTER", 0.01)
     accounts = tmp_path / "accounts.toml"
 
-    def make(address: str, tenant: str = "", kitchen: str = "") -> Channel:
+    def make(address: str, tenant: str = "", kitchen: str = "", provider: str = "fake") -> Channel:
         given = {"base_url": address, "tenant": tenant, "kitchen": kitchen}
-        accounts.write_text(ACCOUNTS + "".join(f'{name} = "{value}"\n' for name, value in given.items() if value))
+        accounts.write_text(
+            ACCOUNTS.format(provider=provider)
+            + "".join(f'{name} = "{value}"\n' for name, value in given.items() if value)
+        )
         more = {
-            "LEVELUP_OV_ADAPTERS": f"fake=tests.contract.fakes:{request.param}",
+            "LEVELUP_OV_ADAPTERS": f"{provider}=tests.contract.fakes:{request.param}",
             "LEVELUP_OV_ACCOUNTS": str(accounts), "LEVELUP_OV_RECONCILE_GRACE": "0.1",
         }  # fmt: skip
         return Channel(create_app(load_settings({**environ, **more}), clock=clock))
@@ -188,6 +191,28 @@ def test_a_setting_that_the_row_does_not_know_has_not_changed(host: Host, enviro
     execute(environ, "UPDATE submissions SET trace = json_remove(trace, '$.sent_with.tenant')")
     assert _wait_for(host(f"{OLD}/b", "bob"), times=3) == "outcome_unknown"
     assert _wait_for(host(f"{OLD}/a", "bob")) == ""
+
+
+@pytest.mark.rule("SUB-2", "SUB-10")
+def test_another_provider_at_the_address_proves_nothing(host: Host) -> None:
+    """A hub serves both. An adapter by another name may look orders up in another way."""
+    assert tell(host(OLD)) == "outcome_unknown"
+    MovingAdapter.servers, kept = {"another": {}}, MovingAdapter.servers
+    assert _wait_for(other := host(OLD, provider="other"), times=3) == "outcome_unknown"
+    listed = other.app.test_cli_runner().invoke(args=["submissions", "list"]).stdout
+    assert "sent with another provider than the account has now: set the account's provider back" in listed
+    MovingAdapter.servers = kept
+    assert _wait_for(host(OLD)) == "" and len(numbers()) == 1
+
+
+@pytest.mark.rule("SUB-10")
+@pytest.mark.parametrize("host", ["MovingAdapter"], indirect=True)
+def test_a_row_that_does_not_know_its_provider_has_not_moved(host: Host, environ: dict[str, str]) -> None:
+    """A row of a release that did not record it."""
+    assert tell(host(OLD)) == "outcome_unknown"
+    execute(environ, "UPDATE submissions SET trace = json_remove(trace, '$.sent_with.provider')")
+    MovingAdapter.servers = {"another": {}}
+    assert _wait_for(host(OLD)) == ""
 
 
 @pytest.mark.rule("SUB-12")

@@ -127,19 +127,18 @@ def test_a_refused_reuse_adds_no_identity(ledger: Ledger) -> None:
 
 
 @pytest.mark.rule("SUB-3", "SUB-4")
-def test_of_two_matches_the_proven_one_with_this_content_wins(ledger: Ledger) -> None:
+def test_of_several_matches_the_unknown_one_is_reconciled_first(ledger: Ledger) -> None:
+    """What was told under one name is told under all that come with it, unless another order stands."""
     claimed(claim(ledger, idempotency_key="in flight"))
     first = placed(ledger, grubhub_order_number="placed")
     placed(ledger, b"another", order_validation_id="other content")
     ledger.transitions.lose(sent(ledger, order_number="unknown"))
-    found = claim(
-        ledger,
-        idempotency_key="in flight",
-        order_number="unknown",
-        grubhub_order_number="placed",
-        order_validation_id="other content",
-    )
-    assert isinstance(found, AlreadyPlaced) and found.submission.id == first
+    names = {"grubhub_order_number": "placed", "order_validation_id": "other content"}
+    found = claim(ledger, idempotency_key="in flight", order_number="unknown", **names)
+    assert isinstance(found, Unknown) and found.placed is not None and found.placed.id == first
+    assert isinstance(claim(ledger, idempotency_key="in flight", **names), InProgress)
+    answer = claim(ledger, idempotency_key="new", **names)
+    assert isinstance(answer, AlreadyPlaced) and answer.submission.id == first
     assert isinstance(claim(ledger, idempotency_key="in flight", order_number="unknown"), Unknown)
     assert isinstance(claim(ledger, idempotency_key="in flight", order_validation_id="other content"), InProgress)
 
