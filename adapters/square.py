@@ -26,7 +26,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -34,7 +34,16 @@ from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from adapters.square_delivery import CHARGE, FORMS, SETTINGS, DeliveryTerms, address_of, check_destination, details_of
+from adapters.square_delivery import (
+    CHARGE,
+    DELIVERED_SINCE,
+    FORMS,
+    SETTINGS,
+    DeliveryTerms,
+    address_of,
+    check_destination,
+    details_of,
+)
 from adapters.square_inventory import FORMS as INVENTORY_FORMS
 from adapters.square_inventory import INVENTORY_SETTINGS, none_left
 from adapters.square_menu import KINDS, NOTE_LIMIT, SquareCatalog, cents, read_location
@@ -113,6 +122,8 @@ _SINCE = {
     "FAILED, rejected": "rejected_at",
 }
 """The member of a pickup with the time at which its fulfillment came to a state."""
+_ENDED = {"COMPLETED", "CANCELED", "FAILED"}
+"""The states of a fulfillment that never change."""
 _EXTENSION = re.compile(
     r"[\s,;]*(?:\b(?:extension|extensi[oó]n|extn|ext|anexo|interno|int|poste)\b|x|#)[.:=\s]*([0-9]{1,9})\s*$",
     re.IGNORECASE,
@@ -250,7 +261,7 @@ class SquareAdapter(Adapter):
         try:
             charged, echoed = self._pay(order, reference, trace, session)
         except Refused as refusal:
-            # An earlier attempt at this payment may have succeeded; an unpaid order proves that none did.
+            # An earlier attempt at this payment may have succeeded. That none did is proven by a fence and a look-up.
             held = self._show(order.location, order_id, reference, session)
             if (placed := self._placed(held, trace)) is not None:
                 return placed
@@ -275,8 +286,13 @@ class SquareAdapter(Adapter):
         """
         if not trace:
             return self._search(location, reference, session)
-        order_id = JSONObject(trace).identifier("order_id")
-        return self._placed(self._show(location, order_id, reference, session), trace)
+        known = JSONObject(trace)
+        order = self._show(location, known.identifier("order_id"), reference, session)
+        placed, state = self._placed(order, trace), order.text("state")
+        if placed is None and state != "CANCELED" and (state != "OPEN" or _version(order) > _version(known)):
+            words = "it is unclear whether the order is paid: $.order has no tenders, but another state or version"
+            raise broken_protocol(words)
+        return placed
 
     def _search(self, location: Location, reference: str, session: Session) -> Placed | None:
         """A paid order of this reference, among the newest ones of the location."""
@@ -299,8 +315,9 @@ class SquareAdapter(Adapter):
         return None
 
     def _placed(self, order: JSONObject, trace: Mapping[str, Any]) -> Placed | None:
+        """The order, if it is paid. None proves nothing: an app of the seller may have changed an unpaid one."""
         known = JSONObject(trace)
-        charge, state, changed = known.cents("charge"), order.text("state"), _version(order) > _version(known)
+        charge, state = known.cents("charge"), order.text("state")
         charged = sum(self._cents(tender, "amount_money") for tender in order.each("tenders", []))
         if state == "CANCELED":
             if charged:
@@ -308,13 +325,8 @@ class SquareAdapter(Adapter):
                     "the provider reports the order as paid and canceled: $.order.state, $.order.tenders"
                 )
             return None
-        settled = charge == 0 and changed
-        if not charged and not settled and state != "COMPLETED":
-            if state != "OPEN" or changed:
-                words = "it is unclear whether the order is paid: $.order has no tenders, but another state or version"
-                raise broken_protocol(words)
-            return None
-        return self._found(order, charge, charged)
+        settled = charge == 0 and _version(order) > _version(known)
+        return self._found(order, charge, charged) if charged or settled or state == "COMPLETED" else None
 
     def _found(self, order: JSONObject, expected: Cents | None, charged: Cents) -> Placed:
         return Placed(
@@ -334,17 +346,21 @@ class SquareAdapter(Adapter):
         if not trace:
             return
         known = JSONObject(trace)
-        order, created = self._show(location, known.identifier("order_id"), reference, session), _version(known)
-        if order.text("state") != "OPEN" or order.each("tenders", []) or _version(order) > created:
+        order = self._show(location, known.identifier("order_id"), reference, session)
+        version = _version(order)
+        # Apps of the seller change unpaid orders, too. One that costs nothing has no other mark of being settled.
+        may_be_settled = known.cents("charge") == 0 and version > _version(known)
+        if order.text("state") != "OPEN" or order.each("tenders", []) or may_be_settled:
             return
         canceled = {
             "location_id": location.provider_id,
-            "version": created,
+            "version": version,
             "state": "CANCELED",
-            "fulfillments": [{"uid": each.text("uid"), "state": "CANCELED"} for each in order.each("fulfillments", [])],
+            "fulfillments": _canceled(order, _ENDED),
         }
         path = f"/v2/orders/{quote(order.identifier('id'), safe='')}"
-        body = {"idempotency_key": _key(reference, f"cancel:{order.identifier('id')}"), "order": canceled}
+        key = _key(reference, f"cancel:{order.identifier('id')}:{version}")
+        body = {"idempotency_key": key, "order": canceled}
         after = session.call("PUT", path, body=body, repeatable=True).object().member("order")
         _check_echo(after, f"PUT {path}", id=order.identifier("id"), reference_id=reference)
         if after.text("state") != "CANCELED":
@@ -363,11 +379,12 @@ class SquareAdapter(Adapter):
     def cancel_order(self, location: Location, provider_order_id: str, reference: str, session: Session) -> None:
         """Cancel the order's fulfillments: Square does not cancel a paid order itself."""
         order = self._show(location, provider_order_id, reference, session)
-        version, fulfillments = _version(order), order.each("fulfillments", [])
+        version = _version(order)
+        # Square is to refuse it if a part of the order has ended in another way.
         canceled = {
             "location_id": location.provider_id,
             "version": version,
-            "fulfillments": [{"uid": each.text("uid"), "state": "CANCELED"} for each in fulfillments],
+            "fulfillments": _canceled(order, {"CANCELED"}),
         }
         key = _key(reference, f"cancellation of version {version}")
         path = f"/v2/orders/{quote(provider_order_id, safe='')}"
@@ -645,9 +662,9 @@ def _number(order: JSONObject) -> str:
 def _pickup_at(order: JSONObject) -> datetime | None:
     """Square's own ready time; without a preparation time, Square reports the placing time for an ASAP order."""
     for fulfillment in order.each("fulfillments", []):
-        details, name, _ = details_of(fulfillment)
+        kind, details = details_of(fulfillment)
         if details.text("schedule_type", "") == "SCHEDULED" or details.has("prep_time_duration"):
-            return details.instant(name, None)
+            return details.instant("deliver_at" if kind == "DELIVERY" else "pickup_at", None)
     return None
 
 
@@ -663,18 +680,28 @@ def _status(order: JSONObject) -> tuple[str, datetime | None]:
     fulfillments = order.each("fulfillments", [])
     if order.text("state") == "CANCELED" or not fulfillments:
         return order.text("state"), None
-    states = sorted({each.text("state") for each in fulfillments})
-    if len(fulfillments) > 1:
-        return ", ".join(states), None
-    details, _, delivery = details_of(fulfillments[0])
-    if states == ["FAILED"] and details.has("rejected_at"):
-        states.append("rejected")
-    word = ", ".join(states)
-    since = (delivery or _SINCE).get(word)
+    found = [_state(each) for each in fulfillments]
+    return found[0] if len(found) == 1 else (", ".join(sorted({word for word, _ in found})), None)
+
+
+def _state(fulfillment: JSONObject) -> tuple[str, datetime | None]:
+    """The state of a fulfillment in the words of ``order_status``, and since when."""
+    kind, details = details_of(fulfillment)
+    word = state = fulfillment.text("state")
+    if state == "FAILED" and details.has("rejected_at"):
+        word = "FAILED, rejected"
+    since = (DELIVERED_SINCE if kind == "DELIVERY" else _SINCE).get(word)
     changed_at = details.instant(since, None) if since is not None else None
-    if delivery is not None and word == "COMPLETED":
-        return f"{word}, delivered", changed_at or details.instant("completed_at", None)
+    if state == "COMPLETED" and kind != "PICKUP":
+        how = "delivered" if kind == "DELIVERY" else "shipped"
+        return f"{word}, {how}", changed_at or details.instant("completed_at", None)
     return word, changed_at
+
+
+def _canceled(order: JSONObject, ended: Set[str]) -> list[dict[str, str]]:
+    """The fulfillments of an order, canceled, except for those in the states ``ended``."""
+    fulfillments = order.each("fulfillments", [])
+    return [{"uid": each.text("uid"), "state": "CANCELED"} for each in fulfillments if each.text("state") not in ended]
 
 
 def _given(**members: Any) -> dict[str, Any]:

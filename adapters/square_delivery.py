@@ -8,7 +8,6 @@ charge of the order, which Square counts into its total.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +33,7 @@ SETTINGS = {
 }
 FORMS = {"delivery_fee": "[0-9]{1,6}", "delivery_minimum": "[0-9]{1,7}", "delivery_minutes": "([1-9][0-9]{0,2})?"}
 """Patterns of the settings."""
-_SINCE = {
+DELIVERED_SINCE = {
     "PROPOSED": "placed_at",
     "RESERVED": "in_progress_at",
     "PREPARED": "ready_at",
@@ -109,8 +108,11 @@ def check_destination(answer: JSONObject, order: Order, call: str) -> None:
     raise broken_protocol(f"the provider's order goes to another address: $.order.fulfillments in the answer to {call}")
 
 
-def details_of(fulfillment: JSONObject) -> tuple[JSONObject, str, Mapping[str, str] | None]:
-    """The details of a fulfillment, the name of their ready time, and for a delivery its times by state."""
-    if fulfillment.text("type", "PICKUP") == "DELIVERY":
-        return fulfillment.member("delivery_details"), "deliver_at", _SINCE
-    return fulfillment.member("pickup_details"), "pickup_at", None
+def details_of(fulfillment: JSONObject) -> tuple[str, JSONObject]:
+    """The type of a fulfillment, and its details; they are empty if there are none, or if it is a shipment.
+
+    Only the seller can make a shipment: an order has one beside its own fulfillment, or in its place.
+    """
+    kind = fulfillment.text("type", "PICKUP")
+    name = f"{kind.lower()}_details"
+    return kind, fulfillment.member(name) if kind != "SHIPMENT" and fulfillment.has(name) else JSONObject({})

@@ -38,10 +38,10 @@ from adapters.toast_orders import (
     ORDER_STATUS,
     check_price,
     check_selections,
-    check_stands,
     customer,
     order_body,
     payment,
+    read_found,
     read_placed,
     read_quote,
     read_status,
@@ -215,7 +215,6 @@ class ToastAdapter(Adapter):
             words = f"the provider answers POST /orders/v2/orders with a 404 about an order: {refusal.message}"
             raise broken_protocol(words) from None
         placed = read_placed(reply.object(), body["externalId"], quote.charged, "POST /orders/v2/orders")
-        check_stands(reply.object(), "POST /orders/v2/orders")
         check_selections(reply.object(), body, "POST /orders/v2/orders")
         check_destination(reply.object(), body, "POST /orders/v2/orders")
         return placed
@@ -233,7 +232,7 @@ class ToastAdapter(Adapter):
                 words = f"the provider's 404 to GET {path} is not about the order: {refusal.message}"
                 raise broken_protocol(words) from None
             return None
-        return read_placed(order, external_id, None, f"GET {path}")
+        return read_found(order, external_id, f"GET {path}")
 
     def show_status(self, location: Location, provider_order_id: str, reference: str, session: Session) -> OrderStatus:
         path = f"/orders/v2/orders/{quote(provider_order_id, safe='')}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -255,37 +256,46 @@ def payment(payment_type: str, quote: Quote, order: Order) -> dict[str, Any]:
 
 
 def read_placed(order: JSONObject, external_id: str, expected: Cents | None, call: str) -> Placed:
-    """An order at Toast, with the number that the restaurant calls out (SUB-1); a voided one was placed, too.
+    """An order as Toast has just placed it.
+
+    :raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order, or contradicts ours.
+    """
+    found, check = read_found(order, external_id, call), _check(order)
+    for part in (order, check):
+        for member in ("voided", "deleted"):
+            _check_not(part, member, call)
+    tips = sum(payment.dollars("tipAmount") for payment in check.each("payments", []))
+    return replace(found, expected_charge=expected, charged=check.dollars("totalAmount") + tips)
+
+
+def read_found(order: JSONObject, external_id: str, call: str) -> Placed:
+    """An order that was placed before, with the number that the restaurant calls out (SUB-1); also a voided one.
+
+    Its reference proves which one it is. The restaurant may have split its check since, replaced it, moved it to
+    another order, or added to it, so nothing is demanded of the checks.
 
     :raises Unanswered: ``provider_protocol_error``: the answer to ``call`` is another order, or a deleted one.
     """
     _check_echo(order, external_id, call)
     _check_not(order, "deleted", call)
-    check, guid = _check(order), order.identifier("guid")
-    numbers = (each.identifier("displayNumber", "") for each in (check, order))
-    ready_at = order.instant("estimatedFulfillmentDate", None) or order.instant("promisedDate", None)
-    tips = sum(payment.dollars("tipAmount") for payment in check.each("payments", []))
+    guid = order.identifier("guid")
+    checks = [check for check in order.each("checks", []) if not check.boolean("deleted", False)]
+    numbers = (each.identifier("displayNumber", "") for each in (*checks, order))
+    totals = [check.dollars("totalAmount", None) for check in checks]
+    known = [total for total in totals if total is not None]
+    tips = sum(payment.dollars("tipAmount", 0) for check in checks for payment in check.each("payments", []))
     return Placed(
         next(filter(None, numbers), guid),
         guid,
         reference=order.text("externalId").rpartition(":")[2],
-        expected_ready_at=ready_at,
-        expected_charge=expected,
-        charged=check.dollars("totalAmount") + tips,
+        expected_ready_at=order.instant("estimatedFulfillmentDate", None) or order.instant("promisedDate", None),
+        charged=sum(known) + tips if known and len(known) == len(totals) else None,
     )
 
 
-def check_stands(order: JSONObject, call: str) -> None:
-    """Check that an order that was just placed is not voided.
-
-    :raises Unanswered: ``provider_protocol_error``: by the answer to ``call``, it is.
-    """
-    _check_not(order, "voided", call)
-
-
-def _check_not(order: JSONObject, member: str, call: str) -> None:
-    if order.boolean(member, False):
-        raise broken_protocol(f"the provider's answer to {call} contradicts the order: $.{member}")
+def _check_not(part: JSONObject, member: str, call: str) -> None:
+    if part.boolean(member, False):
+        raise broken_protocol(f"the provider's answer to {call} contradicts the order: {part.path}.{member}")
 
 
 def read_status(order: JSONObject, guid: str, external_id: str, call: str) -> OrderStatus:

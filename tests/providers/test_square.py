@@ -709,8 +709,8 @@ def unpaid(bench: Bench) -> None:
         bench.submit()
 
 
-def fence(bench: Bench) -> None:
-    bench.adapter.fence_order(bench.locations[BOSTON], "ref-1", UNPAID, bench.new_session())
+def fence(bench: Bench, charge: int = 1070) -> None:
+    bench.adapter.fence_order(bench.locations[BOSTON], "ref-1", {**UNPAID, "charge": charge}, bench.new_session())
 
 
 @pytest.mark.rule("SUB-10")
@@ -728,11 +728,11 @@ def test_a_payment_that_comes_after_the_fence_is_refused(bench: Bench) -> None:
 
 
 @pytest.mark.rule("SUB-10")
-@pytest.mark.parametrize("members", [{}, {"merchant_funded_discount": 1000}])
-def test_a_fence_leaves_an_order_that_is_placed(bench: Bench, members: dict[str, Any]) -> None:
-    bench.submit(**members)
+@pytest.mark.parametrize("discount", [0, 1000])
+def test_a_fence_leaves_an_order_that_is_placed(bench: Bench, discount: int) -> None:
+    charge = bench.submit(merchant_funded_discount=discount).charged
 
-    fence(bench)
+    fence(bench, charge or 0)
 
     assert bench.square.orders["order-1"]["state"] == "OPEN" and len(bench.square.kitchen) == 1
 
@@ -753,6 +753,31 @@ def test_an_order_that_is_paid_beside_the_fence_is_not_canceled(bench: Bench) ->
         fence(bench)
 
     assert look(bench) == placed(1070)
+
+
+@pytest.mark.rule("SUB-5", "SUB-10")
+def test_an_order_that_others_change_is_fenced(bench: Bench) -> None:
+    """Apps of the seller see it before it is paid. What they do between the look and the fence is looked at again."""
+    unpaid(bench)
+    bench.square.touch("order-1")
+    touched: list[int] = []
+
+    def touch_meanwhile(path: str, body: Any) -> Any:
+        if path == f"{ORDERS}/order-1" and not touched:
+            touched.append(1)
+            bench.square.orders["order-1"]["fulfillments"][0]["state"] = "CANCELED"
+            bench.square.touch("order-1")
+        return body
+
+    bench.square.change = touch_meanwhile
+    with pytest.raises(Failure):
+        fence(bench)
+    with pytest.raises(Unanswered, match="unclear"):
+        look(bench)
+    fence(bench)
+
+    assert look(bench) is None and bench.square.violations == []
+    assert isinstance(bench.submit_again(), ReferenceFenced) and bench.square.kitchen == []
 
 
 @pytest.mark.rule("SUB-10")
@@ -1268,6 +1293,74 @@ def test_an_order_of_several_fulfillments_is_not_guessed(bench: Bench) -> None:
     assert reported(bench).word == "PREPARED, PROPOSED"
 
 
+SHIPMENT = {"uid": "more", "type": "SHIPMENT", "state": "PROPOSED"}
+ADDED: dict[str, tuple[Any, str]] = {
+    "a shipment": ([SHIPMENT], "PROPOSED"),
+    "a shipment that is under way": ([{**SHIPMENT, "state": "COMPLETED"}], "COMPLETED, shipped, PROPOSED"),
+    "a pickup without details": ([{"uid": "more", "type": "PICKUP", "state": "PREPARED"}], "PREPARED, PROPOSED"),
+    "a delivery without details": ([{**SHIPMENT, "type": "DELIVERY"}], "PROPOSED"),
+}
+
+
+@pytest.mark.rule("STAT-2", "SUB-5", "SUB-8")
+@pytest.mark.parametrize("case", ADDED)
+@pytest.mark.parametrize("in_front", [True, False])
+def test_what_the_seller_adds_is_no_contradiction(bench: Bench, case: str, in_front: bool) -> None:
+    added, word = ADDED[case]
+    bench.submit()
+    [own] = bench.square.orders["order-1"]["fulfillments"]
+    bench.square.touch("order-1", fulfillments=[*added, own] if in_front else [own, *added])
+
+    status = reported(bench)
+
+    assert (status.word, status.changed_at, status.expected_ready_at) == (word, None, None)
+    assert look(bench) == placed(1070)
+
+
+@pytest.mark.rule("STAT-2")
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [("PREPARED", ("PREPARED", "ready")), ("COMPLETED", ("COMPLETED, shipped", None)),
+     ("CANCELED", ("CANCELED", "cancelled"))],
+)  # fmt: skip
+def test_an_order_that_is_shipped_instead_is_not_picked_up(
+    bench: Bench, state: str, expected: tuple[str, str | None]
+) -> None:
+    bench.submit()
+    bench.square.touch("order-1", fulfillments=[{**SHIPMENT, "state": state}])
+
+    word = reported(bench).word
+
+    assert (word, bench.adapter.order_status.get(word)) == expected
+
+
+@pytest.mark.rule("STAT-6")
+@pytest.mark.parametrize("own", ["PROPOSED", "CANCELED"])
+def test_all_parts_of_an_order_are_canceled(bench: Bench, own: str) -> None:
+    """A part that the seller has canceled is left out: it has ended."""
+    bench.submit()
+    bench.square.move("order-1", own)
+    [pickup] = bench.square.orders["order-1"]["fulfillments"]
+    bench.square.touch("order-1", fulfillments=[pickup, dict(SHIPMENT)])
+
+    bench.adapter.cancel_order(bench.locations[BOSTON], "order-1", "ref-1", bench.new_session())
+
+    assert reported(bench).word == "CANCELED" and bench.square.violations == []
+
+
+@pytest.mark.rule("STAT-6")
+def test_an_order_that_is_given_out_in_part_is_not_canceled(bench: Bench) -> None:
+    bench.submit()
+    bench.square.move("order-1", "COMPLETED")
+    [pickup] = bench.square.orders["order-1"]["fulfillments"]
+    bench.square.touch("order-1", fulfillments=[pickup, dict(SHIPMENT)])
+
+    with pytest.raises(Refused):
+        bench.adapter.cancel_order(bench.locations[BOSTON], "order-1", "ref-1", bench.new_session())
+
+    assert reported(bench).word == "COMPLETED, PROPOSED"
+
+
 @pytest.mark.rule("STAT-2")
 def test_a_canceled_order_is_cancelled_whatever_its_fulfillment(bench: Bench) -> None:
     bench.submit()
@@ -1289,9 +1382,12 @@ def test_the_fulfillment_of_a_paid_order_is_canceled(bench: Bench) -> None:
     bench.submit()
     bench.square.move("order-1", "RESERVED")
     bench.square.calls.clear()
+    before = copy.deepcopy(bench.square.orders["order-1"])
     for _ in range(2):
         bench.adapter.cancel_order(bench.locations[BOSTON], "order-1", "ref-1", bench.new_session())
-        bench.square.orders["order-1"]["version"] = 2  # As if the first answer had been lost: the same key again.
+        # As if the first answer had been lost, and a replica did not know of it yet: the same key again.
+        bench.square.change = lambda path, body: {"order": before}
+    bench.square.change = lambda path, body: body
     assert reported(bench).word == "CANCELED"
     assert bench.square.calls[:2] == ["GET /v2/orders/order-1", "PUT /v2/orders/order-1"]
     assert bench.square.violations == []

@@ -266,6 +266,60 @@ def test_a_payment_that_comes_again_after_its_refusal_is_refused(channel: Channe
     assert len(square.kitchen) == len(square.payments) == 1
 
 
+@pytest.mark.rule("SUB-2", "SUB-5", "SUB-10")
+@pytest.mark.parametrize("by", ["the channel", "the operator"])
+def test_a_lost_order_that_others_have_changed_is_fenced(
+    service: Flask, channel: Channel, square: Square, by: str
+) -> None:
+    """An app of the seller changes each order when it is created, which says nothing about its payment."""
+    square.touch_created()
+    square.faults.extend([Fault(PAYMENTS, "before")] * 3)
+    assert channel.submit(BOSTON, **ORDER, order_number="n-1").error["code"] == "outcome_unknown"
+
+    if by == "the operator":
+        assert "not placed" in reconcile(service)
+    again = channel.submit(BOSTON, **ORDER, order_number="n-1")
+
+    assert again.order["order_id"] == "order-2"
+    assert len(square.kitchen) == len(square.payments) == 1
+    with pytest.raises(Refusal, match="CANCELED"):
+        square.pay_late("order-1", square.orders["order-1"]["reference_id"])
+
+
+@pytest.mark.rule("SUB-2", "SUB-8", "SUB-10")
+def test_a_refused_order_that_others_have_changed_is_refused(channel: Channel, square: Square) -> None:
+    square.touch_created()
+    square.faults.append(Fault(PAYMENTS, status=400, body=DECLINED))
+
+    assert channel.submit(BOSTON, **ORDER, order_number="n-1").refusal[:2] == (422, "order_refused")
+
+    assert square.kitchen == [] and square.orders["order-1"]["state"] == "CANCELED"
+    assert channel.submit(BOSTON, **ORDER, order_number="n-1").order["order_id"] == "order-2"
+
+
+@pytest.mark.rule("SUB-5", "SUB-8")
+def test_a_paid_order_that_others_have_changed_is_found(channel: Channel, square: Square) -> None:
+    square.touch_created()
+    square.faults.extend([Fault(PAYMENTS, "after")] * 3)
+    assert channel.submit(BOSTON, **ORDER, order_number="n-1").error["code"] == "outcome_unknown"
+    square.touch("order-1", ticket_name="42")
+
+    assert channel.submit(BOSTON, **ORDER, order_number="n-1").order["order_id"] == "42"
+    assert len(square.kitchen) == 1
+
+
+@pytest.mark.rule("STAT-1", "STAT-6")
+def test_an_order_with_a_shipment_is_canceled(channel: Channel, square: Square) -> None:
+    order_id = channel.submit(BOSTON, **ORDER, order_number="n-1").order["order_id"]
+    shipment = {"uid": "more", "type": "SHIPMENT", "state": "PROPOSED"}
+    square.touch(order_id, fulfillments=[*square.orders[order_id]["fulfillments"], shipment])
+
+    assert channel.get(f"/locations/{BOSTON}/orders/{order_id}").order["status"] == "placed"
+    canceled = channel.send("POST", f"/locations/{BOSTON}/orders/{order_id}/cancellation")
+    assert canceled.order["status"] == "cancelled"
+    assert [each["state"] for each in square.orders[order_id]["fulfillments"]] == ["CANCELED", "CANCELED"]
+
+
 @pytest.mark.rule("TIME-6", "TIME-8")
 def test_a_desired_time_is_the_time(channel: Channel, square: Square, clock: Clock) -> None:
     wanted = "2030-06-03T18:45"

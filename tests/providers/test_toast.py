@@ -703,6 +703,52 @@ def test_a_voided_order_is_found_but_not_just_placed(bench: Bench) -> None:
     assert bench.find().reference == "ref-1"
 
 
+CHECK = {"guid": "new", "displayNumber": "7", "totalAmount": 2.0, "payments": [], "deleted": False}
+TIPPED = {"amount": 2.0, "tipAmount": 0.5}
+ADDED = {"amount": 1.0, "tipAmount": None}
+AT_THE_TABLE: dict[str, tuple[Any, tuple[str, int | None]]] = {
+    "split": (lambda check: [{**check, "totalAmount": 1.21}, {**CHECK, "payments": [TIPPED]}], ("1", 471)),
+    "split in three": (lambda check: [check, CHECK, CHECK], ("1", 821)),
+    "replaced": (lambda check: [{**check, "deleted": True}, CHECK], ("7", 200)),
+    "moved to another order": (lambda check: [{**check, "deleted": True}], ("1000", None)),
+    "gone": (lambda check: [], ("1000", None)),
+    "not shown": (lambda check: None, ("1000", None)),
+    "paid in cash, too": (lambda check: [{**check, "payments": [*check["payments"], ADDED]}], ("1", 421)),
+    "without a total": (lambda check: [check, {**CHECK, "totalAmount": None, "payments": None}], ("1", None)),
+    "without a number": (lambda check: [{**check, "displayNumber": None}], ("1000", 421)),
+}
+
+
+@pytest.mark.rule("SUB-5", "SUB-8")
+@pytest.mark.parametrize("case", AT_THE_TABLE)
+def test_an_order_is_found_whatever_its_checks_are_now(bench: Bench, case: str) -> None:
+    """The restaurant splits, replaces and moves checks. The reference proves which order it is."""
+    change, expected = AT_THE_TABLE[case]
+    bench.submit(tip=100)
+    [order] = bench.toast.orders.values()
+    order |= {"displayNumber": "1000", "checks": change(order["checks"][0])}
+
+    found = bench.find()
+
+    assert (found.order_id, found.charged) == expected
+    assert (found.provider_order_id, found.reference, found.expected_charge) == (order["guid"], "ref-1", None)
+    assert reported(bench).word == "NEEDS_APPROVAL"
+
+
+@pytest.mark.rule("SUB-8")
+@pytest.mark.parametrize("case", ["split", "replaced", "gone", "deleted", "voided"])
+def test_a_new_order_has_one_check(bench: Bench, case: str) -> None:
+    bench.submit()
+    sound = bench.toast.answers[ORDERS]
+    [check] = sound["checks"]
+    checks = AT_THE_TABLE[case][0](check) if case in AT_THE_TABLE else [{**check, case: True}]
+    bench.toast.overrides = {ORDERS: {**sound, "checks": checks}}
+
+    failure = refusal_of(bench.submit)
+
+    assert isinstance(failure, Unanswered) and failure.sent and bench.session.placing
+
+
 @pytest.mark.rule("SUB-2", "SUB-5")
 @pytest.mark.parametrize("status", [400, 401, 403, 409, 429, 500, 503])
 def test_only_a_404_of_toast_proves_that_there_is_no_order(bench: Bench, status: int) -> None:

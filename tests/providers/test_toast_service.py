@@ -126,6 +126,21 @@ def test_a_lost_answer_is_reconciled_without_a_second_order(channel: Channel, to
     assert len(toast.orders) == toast.calls[f"POST {ORDERS}"] == 1
 
 
+@pytest.mark.rule("SUB-5", "SUB-8", "STAT-1", "STAT-6")
+def test_a_lost_order_whose_check_is_split_is_found(channel: Channel, toast: ToastServer) -> None:
+    toast.fault(ORDERS, "lost")
+    assert submit(channel, order_number="A-1").refusal[:2] == (504, "outcome_unknown")
+    [order] = toast.orders.values()
+    order["checks"].append({**order["checks"][0], "guid": "another", "payments": [], "totalAmount": 0.0})
+
+    order_id = submit(channel, order_number="A-1").order["order_id"]
+
+    assert len(toast.orders) == toast.calls[f"POST {ORDERS}"] == 1
+    assert channel.get(f"/locations/{LOCATION}/orders/{order_id}").order["status"] == "placed"
+    canceled = channel.send("POST", f"/locations/{LOCATION}/orders/{order_id}/cancellation")
+    assert canceled.order["status"] == "cancelled"
+
+
 @pytest.mark.rule("SUB-2", "SUB-4", "SUB-5")
 def test_an_order_not_found_stays_unknown_while_it_may_arrive(channel: Channel, toast: ToastServer) -> None:
     toast.fault(ORDERS, 500)

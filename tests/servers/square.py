@@ -206,6 +206,8 @@ class Square:
     violations: list[str] = field(default_factory=list)
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     payments: list[dict[str, Any]] = field(default_factory=list)
+    settled: set[str] = field(default_factory=set)
+    """The orders of nothing that were settled."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -220,7 +222,11 @@ class Square:
     @property
     def kitchen(self) -> list[dict[str, Any]]:
         """The orders that the kitchen sees: those that are paid."""
-        return [order for order in self.orders.values() if order["version"] > 1 and order["state"] != "CANCELED"]
+        return [
+            order
+            for order_id, order in self.orders.items()
+            if (order.get("tenders") or order_id in self.settled) and order["state"] != "CANCELED"
+        ]
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
@@ -359,6 +365,7 @@ class Square:
         order = self._open(order_id)
         if order["total_money"]["amount"]:
             raise Refusal(400, "BAD_REQUEST", "The order is not paid by the payments given.", "payment_ids")
+        self.settled.add(order_id)
         order["version"] += 1
         return copy.deepcopy(order)
 
@@ -367,7 +374,7 @@ class Square:
         tip = body.get("tip_money", usd(0))
         if amount + tip["amount"] <= 0:
             raise Refusal(400, "VALUE_TOO_LOW", "total requested amount $0 is below the minimum allowed")
-        if order["version"] > 1:
+        if order.get("tenders"):
             raise Refusal(400, "BAD_REQUEST", "The order is already paid.", "order_id")
         if amount != order["total_money"]["amount"]:
             raise Refusal(400, "PAYMENT_AMOUNT_MISMATCH", "The payment is not what the order costs.", "amount_money")
@@ -390,7 +397,7 @@ class Square:
 
     def forget(self) -> None:
         """As if no order had ever been created."""
-        for known in (self.orders, self.payments, self._known):
+        for known in (self.orders, self.payments, self._known, self.settled):
             known.clear()
 
     def move(self, order_id: str, state: str, **stamps: str) -> None:
@@ -398,6 +405,21 @@ class Square:
         (fulfillment,) = self.orders[order_id]["fulfillments"]
         fulfillment["state"] = state
         fulfillment[f"{fulfillment['type'].lower()}_details"] |= stamps
+
+    def touch(self, order_id: str, **members: Any) -> None:
+        """What the seller, or another app of the seller, does to an order: each change is another version."""
+        self.orders[order_id] |= members
+        self.orders[order_id]["version"] += 1
+
+    def touch_created(self) -> None:
+        """From now on, an app of the seller changes each order as soon as it was created."""
+
+        def change(path: str, answer: Any) -> Any:
+            if path == "/v2/orders":
+                self.touch(answer["order"]["id"])
+            return answer
+
+        self.change = change
 
     def pay_late(self, order_id: str, reference: str) -> None:
         """A payment that arrives now, from any sender."""
