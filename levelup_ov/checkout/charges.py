@@ -224,7 +224,7 @@ class Charges:
                 self._store.change_order(order.id, ("charging",), values={"operator_case": what})
             self._connections.token_refused(failure, merchant, user, order.location_id, context)
             raise
-        made, settled = self._believe(order, charge, waiting)
+        made, settled = self._believe(order, charge, waiting, is_found=True)
         self._report_twins(made, history or [])
         self._check_awaited(made, waiting)
         return settled
@@ -288,7 +288,7 @@ class Charges:
             except LevelUpRefused:
                 pass
             else:
-                self._charged(order, charge, None)
+                self._charged(order, charge, None, is_found=True)
                 return self._store.order(order.id) or order
         return self._next_look(order, order.looks + 1)
 
@@ -436,10 +436,12 @@ class Charges:
         charge: Charge,
         waiting: str | None,
         key: SubmissionKey | None = None,
+        *,
+        is_found: bool = False,
     ) -> tuple[StoredOrder, Settlement]:
         """Accept an answer as the charge of ``order``, if it matches the request; ``waiting``: see :meth:`find`.
 
-        ``key``: that of the charge, if it is known.
+        ``key``: that of the charge, if it is known. ``is_found``: an earlier request may have made it.
 
         A charge that differs counts if LevelUp reports it twice, on separate connections; then it must be refunded.
 
@@ -447,14 +449,14 @@ class Charges:
         """
         wrong = differences(charge, order.spend, order.tip)
         if not wrong:
-            return self._charged(order, charge, waiting, key=key)
+            return self._charged(order, charge, waiting, key=key, is_found=is_found)
         facts = {"order": order.id, "members": wrong}
         log.error("charge_differs", extra=facts)
         recorded = json.dumps(asdict(charge))
         words = f"LevelUp reports a different charge: {'; '.join(wrong)}"
         if order.doubt == recorded and not wrong[0].startswith("uuid"):
             why_not = Failure("provider_protocol_error", words)
-            return self._charged(order, charge, waiting, why_not, "charge_differs", key)
+            return self._charged(order, charge, waiting, why_not, "charge_differs", key, is_found=is_found)
         self._store.change_order(order.id, ("charging",), values={"doubt": recorded})
         raise broken_protocol(words)
 
@@ -466,13 +468,17 @@ class Charges:
         why_not: Failure | None = None,
         notify: What | None = None,
         key: SubmissionKey | None = None,
+        *,
+        is_found: bool = False,
     ) -> tuple[StoredOrder, Settlement]:
         """Record a charge; ``why_not``: why it must be refunded; ``notify``: what the operator is notified of.
 
-        ``waiting``: see :meth:`find`; ``key``: see :meth:`_believe`.
+        ``waiting``: see :meth:`find`; ``key`` and ``is_found``: see :meth:`_believe`.
         """
         is_awaited = self._is_awaited(waiting)
-        look_at = None if is_awaited or order.is_to_be_submitted else self._kept_until(order)
+        # One that is found is told once it was read: see Refunds.check_standing.
+        is_told = is_awaited and not is_found
+        look_at = None if is_told or order.is_to_be_submitted else self._kept_until(order)
         values = {
             "state": "charged" if why_not is None else "refunding",
             "problem": None if why_not is None else problem(why_not),
@@ -533,13 +539,15 @@ class Charges:
     def _check_awaited(self, order: StoredOrder, waiting: str | None) -> None:
         """Refund a charge at its age if the request that has recorded it has ended before it answered.
 
-        It would have recorded it in the ledger, too.
+        It would have recorded it in the ledger, too. ``waiting``: see :meth:`find`; that request tells of it.
 
         :raises Failure: it may still answer.
         """
-        if self._is_awaited(waiting) or order.state != "charged" or order.is_to_be_submitted or order.is_untold:
+        if order.state != "charged" or order.is_to_be_submitted or order.is_untold:
             return
         if left := self._leases.left(order.sent):
+            if self._is_awaited(waiting):
+                return
             raise outcome_unknown("the request that has charged it may still answer", max(left, 1))
         self._store.note_untold(order.id, self._kept_until(order))
 

@@ -249,11 +249,12 @@ class Orders:
                 # This host was suspended. Nobody waits for this answer, and the charge goes back if nobody asks again.
                 raise outcome_unknown("the order was charged, but too late: ask again")
             try:
-                if made is not None and self._leases.has_ended(made.sent):
-                    # This host was suspended, and the command has settled it as one that nobody waits for.
+                if made is not None and self._leases.has_ended(waiting):
+                    # This host was suspended, and the command may have settled it as one that nobody waits for.
                     made = None
                 charged = made or self.show(settlement.answer["order"])
-                return self._continue(charged, order, delivery, named, context, look_up.is_new)
+                is_found = made is None
+                return self._continue(charged, order, delivery, named, context, look_up.is_new, is_found)
             except LedgerUnavailable:
                 raise outcome_unknown("the order was charged, and the ledger fails") from None
 
@@ -265,12 +266,18 @@ class Orders:
         key: SubmissionKey,
         context: RequestContext,
         was_new: bool,
+        is_found: bool,
     ) -> StoredOrder:
-        """What is to be answered for a charged order; see :meth:`charge`. ``was_new``: until this request found it."""
+        """What is to be answered for a charged order; see :meth:`charge`. ``was_new``: until this request found it.
+
+        ``is_found``: an earlier request may have made the charge.
+        """
         if delivery is not None:
             if not was_new and context.replayed and charged.state == "charged":
                 was_new = is_new(self._submissions.ledger.reader.show(charged.id), charged)
-            return self._submitter.deliver(charged, order, delivery, key, context, was_new)
+            return self._submitter.deliver(charged, order, delivery, key, context, was_new, is_found)
+        if charged.is_untold:
+            charged = self._check_standing(charged, context)
         charged = self._told(charged)
         if charged.state in CLOSED:
             raise closed(charged)
@@ -422,7 +429,8 @@ class Orders:
             order = self._settle_charge(order, submission, context)
         if order.is_untold:
             if order.is_unfinished(to_ms(self._clock())):
-                order = self._give_back(order)
+                why = Failure("charge_refunded", "the charge was found after its request had ended")
+                order = self._give_back(order, why)
         elif (
             not just_charged
             and order.state == "not_charged"
@@ -595,8 +603,21 @@ class Orders:
         if submission is not None and submission.state in ("sending", "unknown"):
             self._submissions.reconciler.reconcile(submission, lambda _: settlement(order))
 
-    def _give_back(self, order: StoredOrder) -> StoredOrder:
-        why = Failure("charge_refunded", "the charge was found after its request had ended")
+    def _check_standing(self, order: StoredOrder, context: RequestContext) -> StoredOrder:
+        """An order before a site first learns of its charge, which somebody else may have refunded.
+
+        :raises Failure: it is not known now.
+        """
+        try:
+            self._refunds.check_standing(order, context)
+        except Failure as failure:
+            if failure.code != "charge_refunded":
+                raise
+            return self._give_back(order, failure)
+        return order
+
+    def _give_back(self, order: StoredOrder, why: Failure) -> StoredOrder:
+        """Refund a charge that no site has learned of."""
         values = {"state": "refunding", "problem": problem(why), "held": None, "look_at": None}
         taken = self._store.change_order(order.id, ("charged",), is_untold=True, values=values)
         if taken is not None:

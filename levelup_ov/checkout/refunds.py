@@ -47,6 +47,7 @@ from levelup_ov.errors import KINDS, Unanswered
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import from_ms, to_ms
 from levelup_ov.ordering.attempts import SubmissionKey
+from levelup_ov.ordering.outcomes import outcome_unknown
 from levelup_ov.ordering.request_context import RequestContext
 
 NOT_NOW = ("manager_confirmation_required", "merchant_token_refused", "provider_credentials_refused")
@@ -185,6 +186,33 @@ class Refunds:
             return self._wholly(order, reported) if reported.refunded_at else None
         except _InPart as part:
             raise self._undone(order, part, order, None) from None
+
+    def check_standing(self, order: StoredOrder, context: RequestContext) -> None:
+        """Read the charge of an order before it counts, if an earlier request made it: it may be refunded by now.
+
+        LevelUp answers the same to completing an order again, whatever became of it since. A charge counts if it can
+        never be read: its merchant is not connected any more, or LevelUp does not say which merchant it is.
+
+        :raises Failure: ``charge_refunded``, or ``outcome_unknown``: it cannot be read now.
+        """
+        try:
+            merchant = self._connections.access_again("merchant", order.merchant, context)
+        except Failure as failure:
+            if failure.code in CUT_OFF:
+                return
+            raise
+        if merchant.connection.levelup_id is None:
+            return
+        try:
+            with self._levelup.calls(context.deadline, context.calls) as calls:
+                reported = self._read(calls, merchant, order.uuid or "")
+        except Failure as failure:
+            self._connections.token_refused(failure, merchant, None, order.location_id, context)
+            raise outcome_unknown(f"the order was charged, and its charge cannot be read: {failure.message}") from None
+        if reported is None:
+            raise outcome_unknown("the order was charged, and LevelUp does not show its charge")
+        if reported.refunded_at is not None:
+            raise Failure("charge_refunded", "somebody has refunded this charge at LevelUp")
 
     def release(self, order: StoredOrder) -> None:
         """Release the lease, so that the next request can process the order right away."""

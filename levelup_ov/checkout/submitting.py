@@ -109,8 +109,11 @@ class Submitter:
         key: SubmissionKey,
         context: RequestContext,
         is_new: bool,
+        is_found: bool,
     ) -> StoredOrder:
         """Submit a charged order; ``key``: that of its charge; for ``is_new`` see :meth:`settle`.
+
+        ``is_found``: an earlier request may have charged it, so before it is sent, its charge is read.
 
         :raises Failure: why it was refunded, or that the outcome is unknown.
         """
@@ -139,7 +142,7 @@ class Submitter:
         may_be_lost, was_sent = context.replayed, True
         try:
             try:
-                answer, expected, is_replay = self._submit(taken, asked, delivery, context)
+                answer, expected, is_replay = self._submit(taken, asked, delivery, context, is_found)
             except Failure as failure:
                 refusal = failure
                 if not isinstance(failure, _CalledOff):
@@ -185,7 +188,12 @@ class Submitter:
         return self._give_up(taken, why, None, context)
 
     def _submit(
-        self, order: StoredOrder, asked: CheckoutOrder, delivery: Delivery, context: RequestContext
+        self,
+        order: StoredOrder,
+        asked: CheckoutOrder,
+        delivery: Delivery,
+        context: RequestContext,
+        is_found: bool,
     ) -> tuple[Mapping[str, Any], Cents | None, bool]:
         """The provider's answer, what it was asked to charge, if that is known, and whether it is a replay."""
         # The submission has the order's id instead of the request's, so that it can be found by it. It also has the
@@ -194,6 +202,8 @@ class Submitter:
         inner = RequestContext(Deadline(left), order.id, calls=context.calls, ahead=context.ahead)
 
         def look() -> None:
+            if is_found:
+                self._refunds.check_standing(order, inner)
             if not self._leases.still_ours(order):
                 raise in_progress("another request is processing this order")
 
