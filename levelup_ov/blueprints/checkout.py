@@ -47,7 +47,7 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.post("/merchants/<id>/confirm")
     def confirm_merchant(id: str) -> Response:
-        return _respond("merchant", connections.confirm("merchant", id, read_confirmation(_body())))
+        return _respond("merchant", connections.confirm("merchant", id, read_confirmation(_body()), g.context))
 
     @pages.get("/merchants")
     def list_connected_merchants() -> Response:
@@ -80,7 +80,7 @@ def blueprint(checkout: Checkout, settings: Settings) -> Blueprint:
 
     @pages.post("/users/<id>/confirm")
     def confirm_user(id: str) -> Response:
-        return _respond("user", connections.confirm("user", id, read_confirmation(_body())))
+        return _respond("user", connections.confirm("user", id, read_confirmation(_body()), g.context))
 
     @pages.post("/users/permissions_requests")
     def request_permissions() -> Response:

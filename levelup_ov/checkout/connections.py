@@ -28,11 +28,14 @@ from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.records import to_ms
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.sealing import Sealer
+from levelup_ov.transport.deadline import Deadline
 
 STATE_LIFETIME = timedelta(minutes=10)
 """How long a person may take on LevelUp's pages."""
 CONFIRMATION_LIFETIME = timedelta(minutes=10)
 """How long a site may take to confirm that its visitor came back."""
+MOST_UNIDENTIFIED = 20
+"""Of how many connections LevelUp is asked again in a run whose they are."""
 SEALED_FOR = "levelup checkout token"
 CUT_OFF = ("connection_not_found", "not_connected")
 """Failures that only a new connection or an operator can resolve."""
@@ -141,7 +144,7 @@ class Connections:
             return _with_query(connection.return_to, connection=connection.id, error="not_connected")
         return _with_query(connection.return_to, connection=connection.id, confirmation=confirmation)
 
-    def confirm(self, kind: Kind, id: str, confirmation: str) -> Connected:
+    def confirm(self, kind: Kind, id: str, confirmation: str, context: RequestContext) -> Connected:
         """Make a connection usable after its person came back to the site that started it.
 
         :raises Failure: ``connection_not_found``, ``invalid_confirmation``.
@@ -151,7 +154,7 @@ class Connections:
         if not right or (connection.confirm_until or 0) <= self._now():
             raise Failure("invalid_confirmation", "this is not the confirmation of this connection, or it is too old")
         self._store.change_connection(id, ("granted",), state="connected", confirmation=None, confirm_until=None)
-        return self.show(kind, id)
+        return self._identified(self.show(kind, id), context)
 
     def request_permissions(self, email: str, permissions: Sequence[str], context: RequestContext) -> Connected:
         """Ask a user for permissions by e-mail.
@@ -208,7 +211,8 @@ class Connections:
 
         :raises Failure: ``connection_not_found``.
         """
-        connection = self.show(kind, id)
+        # Without a token, nobody says any more whose orders these were.
+        connection = self._identified(self.show(kind, id), context)
         while connection.state != "disconnected":
             token = self._tokens.open(connection)
             # A token may arrive in between.
@@ -256,11 +260,7 @@ class Connections:
             able = [each for each in found if needed <= set(each.permissions.split())]
             return self.access(kind, next((each.id for each in able or found), id))
         access = self.access(kind, id)
-        levelup_id = self._whose(kind, access.token, connection.permissions, context)
-        if levelup_id is None:
-            return access
-        self._store.change_connection(id, ("connected",), levelup_id=levelup_id)
-        return replace(access, connection=replace(connection, levelup_id=levelup_id))
+        return replace(access, connection=self._identified(connection, context))
 
     def token_refused(
         self, failure: Failure, merchant: Access, user: Access | None, location_id: int, context: RequestContext
@@ -356,9 +356,31 @@ class Connections:
             with self._levelup.calls(context.deadline, context.calls) as calls:
                 return calls.profile(token).id if kind == "user" else _merchant_of(calls.managed_locations(token))
         except Failure as failure:
-            # The token is valid, and LevelUp is asked again before an earlier order is continued.
+            # The token is valid, and LevelUp is asked again.
             log.warning("owner_of_token_unknown", extra={"kind": kind, "code": failure.code})
             return None
+
+    def identify(self, context: RequestContext) -> None:
+        """Ask LevelUp again whose a connection is, where it did not say so: once the token is gone, nobody can."""
+        for connection in self._store.unidentified(MOST_UNIDENTIFIED):
+            if context.deadline.remaining() <= 0:
+                break
+            self._identified(connection, context)
+
+    def _identified(self, connection: Connected, context: RequestContext) -> Connected:
+        """A connection with LevelUp's id of its owner, which LevelUp may not have said before.
+
+        It takes at most half of the time that is left.
+        """
+        token = self._tokens.open(connection) if connection.levelup_id is None else None
+        if token is None:
+            return connection
+        inner = RequestContext(Deadline(context.deadline.remaining() / 2), context.request_id, calls=context.calls)
+        levelup_id = self._whose(connection.kind, token, connection.permissions, inner)
+        if levelup_id is None:
+            return connection
+        self._store.change_connection(connection.id, ("granted", "connected"), levelup_id=levelup_id)
+        return replace(connection, levelup_id=levelup_id)
 
     def _start(
         self, kind: Kind, return_to: str, permissions: Sequence[str], hints: Mapping[str, str | None]

@@ -385,6 +385,12 @@ class CheckoutStore:
         """The connections of this LevelUp merchant or user that are in use, newest first."""
         return [Connected(**row._asdict()) for row in self._rows(_CONNECTED_AS, kind=kind, whose=levelup_id)]
 
+    def unidentified(self, limit: int) -> list[Connected]:
+        """The newest connections in use of which LevelUp has not said whose they are, although it may."""
+        query = select(CONNECTIONS).where(_UNIDENTIFIED).order_by(_C.created_at.desc()).limit(limit)
+        with self._database.connection() as transaction:
+            return [Connected(**row._mapping) for row in transaction.execute(query)]
+
     def connections(self, kind: Kind, state: ConnectionState) -> list[Connected]:
         """All of a kind that are in ``state``, oldest first."""
         query = select(CONNECTIONS).where(_C.kind == kind, _C.state == state).order_by(_C.created_at, _C.id)
@@ -660,6 +666,12 @@ _CONNECTED_AS = (
     select(CONNECTIONS)
     .where(_C.kind == bindparam("kind"), _C.state == "connected", _C.levelup_id == bindparam("whose"))
     .order_by(_C.created_at.desc())
+)
+_UNIDENTIFIED = and_(
+    _C.kind.in_(("merchant", "user")),
+    _C.levelup_id.is_(None),
+    _C.state == "connected",
+    or_(_C.kind == "merchant", _C.permissions.contains("read_user_basic_info")),
 )
 _UNFINISHED = (
     select(ORDERS)

@@ -22,6 +22,8 @@ from levelup_ov.transport.deadline import Deadline
 
 PATIENCE = 10.0
 """Seconds that one order may take in a run; if LevelUp has not answered by then, the next run continues."""
+IDENTIFYING = 5.0
+"""Seconds that a run may ask LevelUp whose connections are."""
 RUN = 50
 """Seconds after which a run starts no further order, so that a run every minute ends before the next one."""
 WORKERS = 8
@@ -56,9 +58,10 @@ def reconcile(limit: int, seconds: int) -> None:
     Charges are reconciled; an order that no provider accepted is refunded. Safe during live traffic and at any time;
     meant for a scheduler. Exit status 1: some are still unfinished, or need a person.
     """
-    orders = the_checkout().orders
+    checkout = the_checkout()
     check_ledger_writable()
-    _reconcile(orders, the_settings(), limit, seconds)
+    shown(lambda: checkout.connections.identify(RequestContext(Deadline(IDENTIFYING))))
+    _reconcile(checkout.orders, the_settings(), limit, seconds)
 
 
 @checkout.command()

@@ -72,7 +72,7 @@ def test_a_charge_that_stands_is_read_once(site: Site, merchant: str, user: str,
 
 
 @pytest.mark.rule("WEB-4")
-def test_a_charge_that_the_command_has_found_is_read_before_it_is_told(
+def test_what_the_command_has_found_is_read_before_it_is_told(
     site: Site, merchant: str, user: str, clock: Clock
 ) -> None:
     body = order(merchant, user)
@@ -109,7 +109,7 @@ def test_a_meal_is_not_sent_again_once_its_charge_went_back(
 
 
 @pytest.mark.rule("WEB-5")
-def test_a_meal_that_the_provider_has_is_told_whatever_became_of_its_charge(
+def test_a_meal_that_the_provider_has_is_told_without_a_read(
     site: Site, merchant: str, user: str, clock: Clock
 ) -> None:
     body = meal(merchant, user, discount_amount=0, number="N-1")

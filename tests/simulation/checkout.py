@@ -378,7 +378,7 @@ class CheckoutWorld(World):
                 query = parse_qs(urlsplit(url).query) if isinstance(url, str) else {}
                 if (confirmation := query.get("confirmation")) is not None:
                     done = self.ask(host, lambda it, it_is=connection.id, word=confirmation[0]:
-                                    it.connections.confirm("user", it_is, word))  # fmt: skip
+                                    it.connections.confirm("user", it_is, word, _context(14.0)))  # fmt: skip
                     if isinstance(done, Connected):
                         diner.connections.append(connection.id)
                         self.say(f"{diner.name} is connected as {connection.id}")
@@ -656,6 +656,7 @@ class CheckoutWorld(World):
 
     def _reconcile(self, checkout: Checkout) -> None:
         """What ``checkout reconcile`` does."""
+        checkout.connections.identify(_context(RUN))
         for order in checkout.orders.unfinished(1000):
             try:
                 checkout.orders.tried(order)
