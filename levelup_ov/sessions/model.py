@@ -47,7 +47,8 @@ class Buyer(msgspec.Struct, frozen=True, omit_defaults=True):
 class Basket(msgspec.Struct, frozen=True, omit_defaults=True):
     """What somebody wants from one location; ``location_id`` is our published id.
 
-    ``tip``: cents, None if none was chosen. ``desired_ready_time``: naive is local to the location, None is as soon as
+    ``tip``: cents, None if none was chosen. ``tip_percent``: it is this part of the subtotal, in whole percents, and
+    computed whenever the basket is priced. ``desired_ready_time``: naive is local to the location, None is as soon as
     possible. ``extra`` is JSON that comes back with the session unchanged: what a front keeps for itself.
     """
 
@@ -55,6 +56,7 @@ class Basket(msgspec.Struct, frozen=True, omit_defaults=True):
     lines: tuple[Line, ...]
     buyer: Buyer | None = None
     tip: Cents | None = None
+    tip_percent: int | None = None
     fulfillment: str = "pickup"
     desired_ready_time: datetime | None = None
     delivery_address: DeliveryAddress | None = None

@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from levelup_ov.domain import ready_time
 from levelup_ov.domain.failure import Failure
-from levelup_ov.domain.money import Cents
+from levelup_ov.domain.money import Cents, percentage
 from levelup_ov.domain.options import Option
 from levelup_ov.domain.order import Item, User
 from levelup_ov.domain.outcome import Quote
@@ -36,6 +36,8 @@ PLACEHOLDER = User("Guest", "Order", phone="+1 202-555-0100")
 
 The number is reserved for fiction; without an e-mail address, no provider makes an account."""
 DISCOUNT = "Discount"
+MOST_TIPS = 2
+"""How often a basket is priced again for the tip that follows its price; more than once if that changes meanwhile."""
 
 _option = lru_cache(1024)(Option)
 """The same options are ordered again and again, and to look one up takes a ninth of the time of making it."""
@@ -50,9 +52,11 @@ def _item(id: str, quantity: int, options: tuple[str, ...]) -> Item:
 class Priced(Struct, frozen=True):
     """A basket's price, or the problem why it has none; ``metadata`` is for the submission.
 
+    ``basket``: the same, with the tip that follows the price.
     ``known``: what the menu says of the lines if they have no price.
     """
 
+    basket: Basket
     routed: RoutedLocation
     price: Price | None
     problems: tuple[Problem, ...]
@@ -68,10 +72,18 @@ class BasketPricer:
         self._menus = KnownMenuPrices(service)
 
     def price(self, basket: Basket, context: RequestContext) -> Priced:
-        """The price of a basket at its location.
+        """The price of a basket at its location; a tip in percent is of that price.
 
         :raises Failure: there is no such location, or no price can be had now.
         """
+        priced = self._price(basket, context)
+        for _ in range(MOST_TIPS):
+            if (tip := _tip(priced)) == priced.basket.tip:
+                break
+            priced = self._price(structs.replace(basket, tip=tip), context)
+        return priced
+
+    def _price(self, basket: Basket, context: RequestContext) -> Priced:
         try:
             if not basket.lines:
                 raise Failure("invalid_member", "there is nothing in the basket", path="$.items")
@@ -81,10 +93,10 @@ class BasketPricer:
                 raise
             routed = self._service.routing.find(basket.location_id, context)
             problems = problem_of(failure), *missing(basket, None)
-            return Priced(routed, None, problems, {}, self._known(basket, routed, context))
+            return Priced(basket, routed, None, problems, {}, self._known(basket, routed, context))
         lines, discount = self._lines(basket, quoted, context)
         price = _price(quoted, lines, discount)
-        return Priced(quoted.routed, price, missing(basket, price), quoted.metadata)
+        return Priced(basket, quoted.routed, price, missing(basket, price), quoted.metadata)
 
     def _known(self, basket: Basket, routed: RoutedLocation, context: RequestContext) -> tuple[PricedLine, ...]:
         try:
@@ -111,6 +123,14 @@ class BasketPricer:
                 words = "the provider's price is more than its menu says, and no fee explains it (MONEY-9)"
                 raise broken_protocol(words)
         return priced_lines(basket.lines, subtotals, menu), sum_ - food
+
+
+def _tip(priced: Priced) -> Cents | None:
+    """The tip that a basket has at its price."""
+    basket, price = priced.basket, priced.price
+    if basket.tip_percent is None or price is None or not price.tip_accepted:
+        return basket.tip
+    return percentage(price.totals.subtotal, basket.tip_percent * 100)
 
 
 def request_of(basket: Basket, metadata: Mapping[str, Any]) -> OrderRequest:
@@ -185,7 +205,11 @@ def missing(basket: Basket, price: Price | None) -> tuple[Problem, ...]:
 def repriced(shown: Content, newer: Content, now: datetime) -> Content:
     """The newer content, with a problem if the same order costs another amount than was shown."""
     newer = with_earlier_offers(shown, newer, now)
-    if shown.price is None or newer.price is None or not is_same_order(shown.basket, newer.basket):
+    basket = newer.basket
+    if basket.tip_percent is not None and basket.tip_percent == shown.basket.tip_percent:
+        # A tip that follows the price makes it no other order.
+        basket = structs.replace(basket, tip=shown.basket.tip)
+    if shown.price is None or newer.price is None or not is_same_order(shown.basket, basket):
         return newer
     before, after = shown.price.totals.total, newer.price.totals.total
     if before == after:

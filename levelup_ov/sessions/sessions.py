@@ -252,8 +252,9 @@ class Sessions:
     def _cancel(self, caller: str, id: str, key: StoredKey | None, context: RequestContext) -> CheckoutSession:
         for _ in range(TRIES):
             read = self._open(caller, id, context)
-            canceled = replace(read.row, state="canceled")
-            if (answer := self._change(read.row, canceled, read.content, key)) is not None:
+            # Nothing is left to be solved.
+            content = structs.replace(read.content, problems=(), changed=False)
+            if (answer := self._change(read.row, replace(read.row, state="canceled"), content, key)) is not None:
                 return answer
         raise _changed()
 
@@ -401,7 +402,8 @@ class Sessions:
         except Failure:
             return content
         again = repriced(content, newer, self._clock())
-        return structs.replace(again, problems=(problem, *again.problems))
+        others = (each for each in again.problems if (each.code, each.path) != (problem.code, problem.path))
+        return structs.replace(again, problems=(problem, *others))
 
     def _take(self, row: StoredSession, content: Content, key: StoredKey | None = None) -> StoredSession | None:
         """The row, being completed by this request; None: somebody else has changed it."""
@@ -419,7 +421,7 @@ class Sessions:
     def _priced(self, basket: Basket, context: RequestContext) -> tuple[str, str, Content]:
         """The account and the location of a basket, and its content with a price."""
         priced = self._pricing.price(basket, context)
-        routed = priced.routed
+        basket, routed = priced.basket, priced.routed
         location, adapter = routed.location, routed.adapter
         times = priced.price.times if priced.price else ()
         content = Content(
