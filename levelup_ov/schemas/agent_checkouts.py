@@ -1,7 +1,7 @@
 """Reading what an agent sends about a checkout, in the two forms of UCP: shopping and food.
 
-A member that is left out is :data:`OMITTED`: an update does not change it. Null removes what was there. Unknown members
-are ignored, as UCP wants it, and so are those that only this service writes, such as totals.
+A member that is left out is the same as null: a create and an update name everything. Unknown members are ignored, as
+UCP wants it, and so are those that only this service writes, such as totals.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any
 
 import msgspec
 from marshmallow import RAISE, ValidationError, fields, validate
@@ -39,23 +39,6 @@ LONGEST_PERSON = 255
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-class Omitted:
-    """The type of :data:`OMITTED`."""
-
-    def __repr__(self) -> str:
-        return "OMITTED"
-
-    def __bool__(self) -> Literal[False]:
-        return False
-
-    def __deepcopy__(self, memo: object) -> Omitted:
-        return self
-
-
-OMITTED: Final = Omitted()
-"""A member that the request does not have."""
 
 
 class LineRequest(msgspec.Struct, frozen=True):
@@ -109,10 +92,10 @@ class MethodRequest(msgspec.Struct, frozen=True):
     """How a food order gets to its buyer. ``kind`` is pickup or delivery, None if the request does not say."""
 
     kind: str | None
-    requested_time: datetime | None | Omitted
-    selected_option: str | None | Omitted
-    address: DeliveryAddress | None | Omitted
-    notes: str | None | Omitted
+    requested_time: datetime | None
+    selected_option: str | None
+    address: DeliveryAddress | None
+    notes: str | None
 
 
 class TipRequest(msgspec.Struct, frozen=True):
@@ -129,11 +112,11 @@ class CheckoutRequest(msgspec.Struct, frozen=True):
     """
 
     lines: tuple[LineRequest, ...]
-    buyer: BuyerRequest | None | Omitted
+    buyer: BuyerRequest | None
     claims: tuple[str, ...]
     location_id: str | None = None
-    method: MethodRequest | None | Omitted = OMITTED
-    tip: TipRequest | None | Omitted = OMITTED
+    method: MethodRequest | None = None
+    tip: TipRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +226,6 @@ class AwareTime(ReadyTime):
 def optional(kind: Any, *arguments: Any, **options: Any) -> Any:
     """A member that may be left out or null; both are None."""
     return kind(*arguments, load_default=None, allow_none=True, **options)
-
-
-def _replaceable(kind: Any, *arguments: Any, **options: Any) -> Any:
-    """A member that an update leaves as it is if it is omitted, and that null removes."""
-    return kind(*arguments, load_default=OMITTED, allow_none=True, **options)
 
 
 def list_of(schema: type[WireSchema] | Reader, most: int, least: int = 0, **options: Any) -> Any:
@@ -368,17 +346,17 @@ class MethodSchema(WireSchema):
     """A fulfillment method of food. A delivery names its address as ``destination``, or as the one of a list."""
 
     type = optional(Pattern, "pickup|delivery", "pickup or delivery")
-    destination = _replaceable(fields.Nested, DestinationSchema)
-    destinations = _replaceable(list_of, DestinationSchema, MAX_ITEMS)
-    requested_fulfillment_time = _replaceable(AwareTime)
-    selected_option_id = _replaceable(Text)
-    notes = _replaceable(AddressPart)
+    destination = optional(fields.Nested, DestinationSchema)
+    destinations = optional(list_of, DestinationSchema, MAX_ITEMS)
+    requested_fulfillment_time = optional(AwareTime)
+    selected_option_id = optional(Text)
+    notes = optional(AddressPart)
 
     def build(self, values: dict[str, Any]) -> MethodRequest:
         several = [each for each in values["destinations"] or () if each is not None]
         if len(several) > 1:
             raise ValidationError("expected one destination", "destinations")
-        address = values["destination"] or (several[0] if several else values["destination"])
+        address = values["destination"] or next(iter(several), None)
         time, option = values["requested_fulfillment_time"], values["selected_option_id"]
         return MethodRequest(values["type"], time, option, address, values["notes"])
 
@@ -414,7 +392,7 @@ class EstablishmentSchema(ItemSchema):
 
 
 class _Checkout(WireSchema):
-    buyer = _replaceable(fields.Nested, AgentBuyerSchema)
+    buyer = optional(fields.Nested, AgentBuyerSchema)
     context = optional(fields.Nested, ContextSchema)
 
 
@@ -432,8 +410,8 @@ class FoodCheckoutSchema(_Checkout):
 
     line_items = list_of(FoodLineSchema, MAX_ITEMS, 1, required=True)
     food_establishment = optional(fields.Nested, EstablishmentSchema)
-    fulfillment = _replaceable(fields.Nested, FulfillmentSchema)
-    tip = _replaceable(fields.Nested, TipSchema)
+    fulfillment = optional(fields.Nested, FulfillmentSchema)
+    tip = optional(fields.Nested, TipSchema)
 
     def build(self, values: dict[str, Any]) -> CheckoutRequest:
         place = values["food_establishment"]

@@ -6,24 +6,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count, filterfalse
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec import Struct, structs
 
 from levelup_ov.domain import ready_time
-from levelup_ov.domain.money import percentage
 from levelup_ov.schemas.agent_checkouts import (
     BuyerRequest,
     CheckoutRequest,
     LineRequest,
     MethodRequest,
-    Omitted,
     TipRequest,
 )
 from levelup_ov.sessions.model import Basket, Buyer, CheckoutSession, Line
 from levelup_ov.ucp.problems import BusinessOutcome, Message, Rejected, outcome
-
-T = TypeVar("T")
 
 TIPS: Mapping[str, int] = {"percent-15": 15, "percent-18": 18, "percent-20": 20}
 """The presets of a tip: percents of the subtotal, by id."""
@@ -32,7 +28,10 @@ ASAP = "asap"
 SEPARATOR = "/"
 """Between the location and the item in a product's id. A location's id has none."""
 
-_FACE, _TIP, _SHOWN, _FOLLOWER = "face", "tip", "shown", "follower"
+PICKUP = MethodRequest("pickup", None, None, None, None)
+"""How a food order gets to its buyer if the agent says nothing about it: as a pickup, as soon as possible."""
+
+_FACE, _SHOWN, _FOLLOWER = "face", "shown", "follower"
 
 
 class BasketDraft(Struct, frozen=True):
@@ -82,15 +81,14 @@ def food_basket(request: CheckoutRequest, session: CheckoutSession | None) -> Ba
             "a checkout is of one food establishment; create another checkout for this one",
             "$.food_establishment.id",
         )
-    empty = before or Basket(location, (), extra={_FACE: "food"})
-    members: dict[str, Any] = {
-        "lines": _lines(request.lines),
-        "buyer": _buyer(request.buyer, empty.buyer),
-        "extra": empty.extra,
-        **_fulfilled(empty, request.method, session.offered if session else ()),
-        **_tipped(empty, request.tip),
-    }
-    basket = structs.replace(before, **members) if before else Basket(location, **members)
+    basket = Basket(
+        location,
+        _lines(request.lines),
+        buyer=buyer_of(request.buyer),
+        extra=before.extra if before else {_FACE: "food"},
+        **_fulfilled(request.method or PICKUP, session),
+        **_tipped(request.tip, before),
+    )
     positions = {line.reference: position for position, line in enumerate(basket.lines)}
     return BasketDraft(basket, positions, tuple(_contradictions(request.method, basket)))
 
@@ -114,13 +112,13 @@ def shopping_basket(request: CheckoutRequest, session: CheckoutSession | None) -
     if others := [position for position in sorted(ours) if parted[position][0] != location]:
         words, path = "a checkout holds the items of one location", f"$.line_items[{others[0]}].item.id"
         raise outcome("several_locations", words, path)
-    basket = before or Basket(location, (), extra={_FACE: "shopping"})
     lines = _lines(
         LineRequest(parted[position][2], line.quantity, line.id, line.options, line.note)
         for position, line in enumerate(request.lines)
         if position in ours
     )
-    basket = structs.replace(basket, lines=lines, buyer=_buyer(request.buyer, basket.buyer))
+    extra = before.extra if before else {_FACE: "shopping"}
+    basket = Basket(location, lines, buyer=buyer_of(request.buyer), extra=extra)
     return BasketDraft(basket, {line.reference: at for line, at in zip(lines, sorted(ours), strict=True)}, messages)
 
 
@@ -146,16 +144,7 @@ def product_id(basket: Basket, item_id: str) -> str:
 
 def chosen_tip(basket: Basket) -> str | None:
     """The id of the preset that the tip follows."""
-    return basket.extra.get(_TIP)
-
-
-def with_preset_tip(session: CheckoutSession) -> Basket | None:
-    """The session's basket with the tip that its preset means at the session's price; None: it has that tip."""
-    percent = TIPS.get(chosen_tip(session.basket) or "")
-    if percent is None or session.price is None or not session.price.tip_accepted:
-        return None
-    wanted = percentage(session.price.totals.subtotal, percent * 100)
-    return structs.replace(session.basket, tip=wanted) if session.basket.tip != wanted else None
+    return next((id for id, percent in TIPS.items() if percent == basket.tip_percent), None)
 
 
 def bought_by(contact: Buyer, session: CheckoutSession, key: str) -> Basket:
@@ -176,15 +165,11 @@ def costs_otherwise(session: CheckoutSession, key: str) -> bool:
     return named_by == key and session.price is not None and total != session.price.totals.total
 
 
-def buyer_of(contact: BuyerRequest) -> Buyer:
-    """A buyer, as the core knows one."""
+def buyer_of(contact: BuyerRequest | None) -> Buyer | None:
+    """A buyer, as the core knows one; None: nothing is said about them."""
+    if contact is None or contact == BuyerRequest():
+        return None
     return Buyer(contact.first_name, contact.last_name, contact.phone, contact.email)
-
-
-def _buyer(request: BuyerRequest | None | Omitted, before: Buyer | None) -> Buyer | None:
-    if isinstance(request, Omitted):
-        return before
-    return buyer_of(request) if request is not None else None
 
 
 def _lines(requests: Iterable[LineRequest]) -> tuple[Line, ...]:
@@ -199,29 +184,24 @@ def _lines(requests: Iterable[LineRequest]) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def _fulfilled(basket: Basket, method: MethodRequest | None | Omitted, offered: Collection[datetime]) -> dict[str, Any]:
-    """The members of the basket that ``method`` replaces."""
-    if isinstance(method, Omitted):
-        return {}
-    if method is None:
-        return {"fulfillment": "pickup", "desired_ready_time": None, "delivery_address": None, "note": None}
-    kind, known = method.kind or basket.fulfillment, basket.delivery_address
-    before = (known.delivery_instructions if known else None) if kind == "delivery" else basket.note
-    notes = _given(method.notes, before) or None
-    address = _given(method.address, known) if kind == "delivery" else None
+def _fulfilled(method: MethodRequest, session: CheckoutSession | None) -> dict[str, Any]:
+    """The members of a basket that a method is about; one without a type is of that of ``session``."""
+    known = session.basket.fulfillment if session else "pickup"
+    is_delivery = (method.kind or ("delivery" if method.address else known)) == "delivery"
+    address = method.address if is_delivery else None
     return {
-        "fulfillment": kind,
-        "desired_ready_time": _desired(method, basket.desired_ready_time, offered),
-        "delivery_address": replace(address, delivery_instructions=notes) if address is not None else None,
-        "note": notes if kind == "pickup" else None,
+        "fulfillment": "delivery" if is_delivery else "pickup",
+        "desired_ready_time": _desired(method, session.offered if session else ()),
+        "delivery_address": address and replace(address, delivery_instructions=method.notes or None),
+        "note": None if is_delivery else method.notes or None,
     }
 
 
-def _desired(method: MethodRequest, before: datetime | None, offered: Collection[datetime]) -> datetime | None:
+def _desired(method: MethodRequest, offered: Collection[datetime]) -> datetime | None:
     """The id of a selected option is its time. It counts more than a requested time."""
     option = method.selected_option
-    if option is None or isinstance(option, Omitted):
-        return _given(method.requested_time, before)
+    if option is None:
+        return method.requested_time
     if option == ASAP:
         return None
     try:
@@ -232,31 +212,26 @@ def _desired(method: MethodRequest, before: datetime | None, offered: Collection
     raise _unknown_id("fulfillment option", option, "$.fulfillment.methods[0].selected_option_id")
 
 
-def _contradictions(method: MethodRequest | None | Omitted, basket: Basket) -> Iterator[Message]:
+def _contradictions(method: MethodRequest | None, basket: Basket) -> Iterator[Message]:
     """A requested time beside another selected option."""
-    if isinstance(method, MethodRequest) and isinstance(method.selected_option, str):
+    if method is not None and method.selected_option is not None:
         wanted = method.requested_time
-        if isinstance(wanted, datetime) and wanted != basket.desired_ready_time:
+        if wanted is not None and wanted != basket.desired_ready_time:
             words = "another option is selected, which counts more than the requested time"
             path = "$.fulfillment.methods[0].requested_fulfillment_time"
             yield Message("warning", "requested_time_ignored", words, path)
 
 
-def _tipped(basket: Basket, tip: TipRequest | None | Omitted) -> dict[str, Any]:
-    """The members of the basket that ``tip`` replaces."""
-    if isinstance(tip, Omitted):
-        return {}
-    extra = {name: value for name, value in basket.extra.items() if name != _TIP}
+def _tipped(tip: TipRequest | None, before: Basket | None) -> dict[str, Any]:
+    """The members of a basket that a tip is about."""
     if tip is None or tip.option is None:
-        return {"tip": tip.amount if tip else None, "extra": extra}
+        return {"tip": tip and tip.amount}
     if tip.option not in TIPS:
         raise _unknown_id("tip option", tip.option, "$.tip.selected_option_id")
-    return {"extra": {**extra, _TIP: tip.option}}
+    percent = TIPS[tip.option]
+    # What it was before saves a second price where that has not changed.
+    return {"tip": before.tip if before and before.tip_percent == percent else None, "tip_percent": percent}
 
 
 def _unknown_id(kind: str, id: str, path: str) -> Rejected:
     return Rejected("invalid_request", f"{path}: there is no {kind} {id!r}", 400, path=path)
-
-
-def _given(value: T | Omitted, before: T) -> T:
-    return before if isinstance(value, Omitted) else value

@@ -140,12 +140,15 @@ def _fulfillment(session: CheckoutSession) -> dict[str, Any]:
 
 
 def _selected(session: CheckoutSession) -> str | None:
-    """The id of the option that the order is for; None: the requested time is not known to be one."""
+    """The id of the option that the order is for; None: the requested time is none.
+
+    The first time after it is none, either: an agent that sends the answer back would choose it.
+    """
     price, desired = session.price, session.basket.desired_ready_time
-    at = price.ready if price and desired else desired
-    if at in session.slots:
-        return instant(at)
-    return ASAP if at is None or price else None
+    if desired is None:
+        return ASAP
+    is_had = desired in session.slots and (price is None or price.is_at_desired_time)
+    return instant(desired) if is_had else None
 
 
 def _options(session: CheckoutSession, selected: str | None) -> list[dict[str, Any]]:
@@ -156,7 +159,8 @@ def _options(session: CheckoutSession, selected: str | None) -> list[dict[str, A
     if session.slots:
         zone = pytz.timezone(session.time_zone) if session.time_zone else pytz.utc
         times = {instant(at): at for at in session.slots}
-        first = max(0, list(times).index(selected) - MOST_WINDOWS // 2) if selected in times else 0
+        middle = instant(price.ready) if price and price.desired and price.ready else selected
+        first = max(0, list(times).index(middle) - MOST_WINDOWS // 2) if middle in times else 0
         options += [
             _option(id, at.astimezone(zone).strftime(WINDOW_TITLE), at, at)
             for id, at in islice(times.items(), first, first + MOST_WINDOWS)

@@ -18,6 +18,7 @@ from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.schemas import agent_checkouts as requests
 from levelup_ov.sessions import Sessions
 from levelup_ov.sessions.model import OPEN, CheckoutSession, Problem, RequestKey
+from levelup_ov.sessions.problems import lacking
 from levelup_ov.transport.deadline import Deadline
 from levelup_ov.ucp import baskets, food, payment, shopping
 from levelup_ov.ucp.answers import AnswerContext
@@ -92,8 +93,7 @@ class Operations:
         """
         self._begin(call, self._settings.validation_deadline)
         with in_words_of_ucp():
-            request = self._read(call, body)
-            draft = self._followed(call, self.face.basket(request, None))
+            request, draft = self._drafted(call, body, None)
             session = self._sessions.create(call.caller, draft.basket, call.key, call.context)
             return self._settled(call, request, draft, session, is_new=True)
 
@@ -120,13 +120,12 @@ class Operations:
             return content
 
     def update(self, call: AgentCall, id: str, body: Any) -> dict[str, Any]:
-        """Replace what ``body`` names; what it leaves out stays."""
+        """Replace everything that an agent can say; what ``body`` leaves out is removed."""
         self._begin(call, self._settings.validation_deadline)
         with in_words_of_ucp():
             if isinstance(body, dict) and body.get("id") not in (None, id):
                 raise Rejected("invalid_request", "$.id: this is another checkout's", 400, path="$.id")
-            request = self._read(call, body)
-            draft = self._followed(call, self.face.basket(request, self._mine(call, id)))
+            request, draft = self._drafted(call, body, id)
             session = self._sessions.replace(call.caller, id, draft.basket, call.key, call.context)
             return self._settled(call, request, draft, session)
 
@@ -142,7 +141,8 @@ class Operations:
                 others = tuple(each for each in session.problems if STANDARD.get(each.code) != tender.code)
                 return self._answer(call, replace(session, problems=others), (tender,))
             contact, key = baskets.buyer_of(request.instrument.contact), call.key.value if call.key else ""
-            if session.state in OPEN and session.basket.buyer is None and contact.first_name:
+            is_named = session.basket.buyer is not None
+            if session.state in OPEN and not is_named and contact is not None and not lacking(contact):
                 # No other buyer was named: the payer is the buyer.
                 basket = baskets.bought_by(contact, session, key)
                 try:
@@ -185,20 +185,24 @@ class Operations:
         call.negotiated.require(CHECKOUT[self.face.name])
         call.context.deadline = Deadline(seconds)
 
-    def _read(self, call: AgentCall, body: Any) -> requests.CheckoutRequest:
-        """The body of a create or an update, without what the agent has not declared (UCP-3)."""
-        request = self.face.read(body)
-        return (
-            request
-            if FULFILLMENT in call.negotiated.capabilities
-            else structs.replace(request, method=requests.OMITTED)
-        )
+    def _drafted(self, call: AgentCall, body: Any, id: str | None) -> tuple[requests.CheckoutRequest, BasketDraft]:
+        """The body of a create or an update, and its basket, without what the agent has not declared (UCP-3).
 
-    def _followed(self, call: AgentCall, draft: BasketDraft) -> BasketDraft:
-        """The draft with the address that changes of its order are sent to (UCP-15)."""
+        The basket has the address that changes of its order are sent to (UCP-15).
+        """
+        request = self.face.read(body)
+        ignored = request.method is not None and FULFILLMENT not in call.negotiated.capabilities
+        if ignored:
+            request = structs.replace(request, method=None)
+        draft = self.face.basket(request, None if id is None else self._mine(call, id))
+        if ignored:
+            words = "the agent's profile does not declare it: this is a pickup as soon as possible"
+            message = Message("warning", "fulfillment_ignored", words, "$.fulfillment")
+            draft = structs.replace(draft, messages=(*draft.messages, message))
         if self.face.name != "shopping" or not self._settings.agent_signing_keys:
-            return draft
-        return structs.replace(draft, basket=baskets.followed(draft.basket, call.negotiated.webhook, call.base_url))
+            return request, draft
+        basket = baskets.followed(draft.basket, call.negotiated.webhook, call.base_url)
+        return request, structs.replace(draft, basket=basket)
 
     def _mine(self, call: AgentCall, id: str) -> CheckoutSession:
         """The session of this caller and this face. :raises BusinessOutcome: ``not_found``."""
@@ -218,12 +222,10 @@ class Operations:
         *,
         is_new: bool = False,
     ) -> dict[str, Any]:
-        """The answer to a new basket, after the steps that need its price."""
+        """The answer to a new basket, after the steps that its price asks for."""
         messages = list(draft.messages)
         if self.face.name == "shopping":
             session = self._without_unsellable(call, draft, session, messages, is_new)
-        if (basket := baskets.with_preset_tip(session)) is not None:
-            session = self._sessions.replace(call.caller, session.id, basket, call.step("tip"), call.context)
         return self._answer(call, session, tuple(messages), request.claims)
 
     def _without_unsellable(

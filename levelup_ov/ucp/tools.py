@@ -97,7 +97,8 @@ class Toolbox:
         )  # fmt: skip
         yield self._tool(
             "update_checkout", kind, lambda call, given: operations.update(call, _id(given), given.get("checkout")),
-            "Replaces the members of a checkout that are given, and prices it again.",
+            "Replaces a checkout, and prices it again. Send all of it: what is left out, such as the buyer, the "
+            "fulfillment or the tip, is removed.",
             arguments(("id", "checkout"), "change", id=ID, checkout=checkout), writes=True,
         )  # fmt: skip
         yield self._tool(

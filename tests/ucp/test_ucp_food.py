@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from levelup_ov.standins.sandbox.dishes import HEADINGS
 from levelup_ov.standins.sandbox.places import PLACES
 from tests.channel import Channel, Clock
 from tests.ucp.agent import BUYER, NUMBER, Agent, amounts, dish, messages, pays_by_card, uid
@@ -88,19 +89,44 @@ def test_what_cannot_be_ordered_is_a_message(agent: Agent, line: dict[str, Any],
     assert "ITEM-" not in message["content"]
     assert (first["dish"]["title"], first["dish"]["price"], first["totals"]) == ("Cookie", 199, [])
     assert second["dish"]["title"] and amounts(answer.json)["total"] == 0
-    mended = agent.act(answer.json, "update", {"line_items": [dish("cookie")]})
+    mended = agent.act(answer.json, "update", {"line_items": [dish("cookie")], "buyer": BUYER})
     assert (mended.json["status"], amounts(mended.json)["subtotal"]) == ("ready_for_complete", 199)
 
 
 @pytest.mark.rule("UCP-4", "UCP-7")
-def test_an_update_keeps_what_it_does_not_name(agent: Agent) -> None:
-    session = agent.session(dish("cookie", id="mine"), dish("lemonade"), tip={"custom_amount": 100})
+def test_an_update_replaces_the_whole_checkout(agent: Agent) -> None:
+    going = {"methods": [{"type": "delivery", "destination": ADDRESS, "notes": "ring twice"}]}
+    session = agent.session(
+        dish("sandwich", id="mine"), dish("lemonade"), tip={"custom_amount": 100}, fulfillment=going
+    )
     assert [line["id"] for line in session["line_items"]] == ["mine", "li_1"]
-    changed = agent.act(session, "update", {"line_items": [dish("cookie", quantity=3, id="mine")]}).json
-    assert amounts(changed) == {"subtotal": 597, "tax": 42, "tip": 100, "total": 739}
-    assert changed["buyer"] == BUYER and changed["tip"]["custom_amount"] == 100
-    less = agent.act(session, "update", {"line_items": [dish("cookie")], "tip": None, "buyer": None}).json
-    assert (less["status"], "buyer" in less, amounts(less)["total"]) == ("incomplete", False, 213)
+    same = agent.act(session, "update", session).json
+    assert {**same, "messages": []} == session and same["messages"] == []
+    more = agent.act(session, "update", {**session, "line_items": [dish("sandwich", quantity=3, id="mine")]}).json
+    assert amounts(more) == {"subtotal": 3000, "fee": 300, "tax": 210, "tip": 100, "total": 3610}
+    assert (more["buyer"], more["fulfillment"]) == (BUYER, session["fulfillment"])
+    for nothing in ({}, {"buyer": None, "tip": None, "fulfillment": None}, {"fulfillment": {"methods": []}}):
+        less = agent.act(session, "update", {"line_items": [dish("sandwich")], **nothing}).json
+        (found,) = less["fulfillment"]["methods"]
+        assert (less["status"], "buyer" in less, set(less["tip"])) == ("incomplete", False, {"options"})
+        assert amounts(less) == {"subtotal": 1000, "tax": 70, "total": 1070}
+        assert (found["type"], found["selected_option_id"], "notes" in found) == ("pickup", "asap", False)
+    back = agent.act(session, "update", session).json
+    assert (back["status"], amounts(back)["total"]) == ("ready_for_complete", amounts(session)["total"])
+
+
+@pytest.mark.rule("UCP-5", "UCP-7")
+def test_a_method_without_a_type_keeps_its_type(agent: Agent) -> None:
+    going = {"methods": [{"type": "delivery", "destination": ADDRESS, "notes": "ring twice"}]}
+    session = agent.session(fulfillment=going)
+    for destination, status in ((ADDRESS, "ready_for_complete"), (None, "incomplete")):
+        wanted = {"methods": [{"destination": destination}]}
+        changed = agent.act(session, "update", {**session, "fulfillment": wanted}).json
+        (found,) = changed["fulfillment"]["methods"]
+        assert (changed["status"], found["type"], "notes" in found) == (status, "delivery", False)
+    assert agent.create(fulfillment={"methods": [{"destination": ADDRESS}]}).json["fulfillment"]["methods"][0][
+        "type"
+    ] == ("delivery")
 
 
 @pytest.mark.rule("UCP-5")
@@ -111,9 +137,7 @@ def test_a_requested_time_comes_back_with_windows(agent: Agent) -> None:
     assert found["options"][0]["id"] == found["selected_option_id"] == "asap" and len(found["options"]) > 5
     assert found["destination"] == {"type": "business_location", "id": "sandbox.day", "name": "Day Kitchen"}
     window = found["options"][3]
-    chosen = agent.act(
-        session, "update", {"line_items": [dish("sandwich")], "fulfillment": method(selected_option_id=window["id"])}
-    )
+    chosen = agent.act(session, "update", {**session, "fulfillment": method(selected_option_id=window["id"])})
     (found,) = chosen.json["fulfillment"]["methods"]
     assert found["selected_option_id"] == window["id"] == found["requested_fulfillment_time"]
     requested = agent.create(
@@ -162,15 +186,14 @@ def test_no_time_is_promised_that_cannot_be_had(agent: Agent, location: str, wan
     expected = [("error", "ready_time_unavailable", f"{METHOD}.requested_fulfillment_time")]
     assert (answer.json["status"], messages(answer)) == ("incomplete", expected)
     selected, options = chosen(answer.json)
-    assert selected == had == options[1] and wanted not in options and amounts(answer.json)["total"] == 1070
+    assert (selected, options[1]) == (None, had) and wanted not in options and amounts(answer.json)["total"] == 1070
     for again in (agent.act(answer.json, "complete", pays_by_card()), agent.act(answer.json, "get")):
         assert (again.json["status"], messages(again)) == ("incomplete", expected)
     # The same basket in other words is as late as before.
-    named = agent.act(answer.json, "update", {"line_items": [dish("sandwich", id="mine")]})
-    assert (named.json["status"], messages(named)) == ("incomplete", expected)
-    ready = agent.act(
-        answer.json, "update", {"line_items": [dish("sandwich")], "fulfillment": method(selected_option_id=had)}
-    )
+    for lines in (answer.json["line_items"], [dish("sandwich", id="mine")]):
+        named = agent.act(answer.json, "update", {**answer.json, "line_items": lines})
+        assert (named.json["status"], messages(named), chosen(named.json)[0]) == ("incomplete", expected, None)
+    ready = agent.act(answer.json, "update", {**answer.json, "fulfillment": method(selected_option_id=had)})
     assert (ready.json["status"], chosen(ready.json)[0], messages(ready)) == ("ready_for_complete", had, [])
     done = agent.act(answer.json, "complete", pays_by_card()).json
     (option,) = (each for each in done["fulfillment"]["methods"][0]["options"] if each["id"] == had)
@@ -182,8 +205,7 @@ def test_earlier_options_can_still_be_chosen(agent: Agent) -> None:
     session = agent.session(food_establishment={"id": "sandbox.day"}, fulfillment=method())
     first = chosen(session)[1]
     for option in (first[8], first[2]):
-        body = {"line_items": [dish("sandwich")], "fulfillment": method(selected_option_id=option)}
-        changed = agent.act(session, "update", body)
+        changed = agent.act(session, "update", {**session, "fulfillment": method(selected_option_id=option)})
         assert (changed.json["status"], chosen(changed.json)) == ("ready_for_complete", (option, first))
     # Without a price there is nothing better to offer than before.
     body = {"line_items": [dish("soup")], "fulfillment": method(requested_fulfillment_time="2030-06-03T18:07:00Z")}
@@ -201,7 +223,7 @@ def test_an_option_that_was_never_offered_is_refused(agent: Agent) -> None:
             [("error", "invalid_request", f"{METHOD}.selected_option_id")],
         )
     both = method(selected_option_id="asap", requested_fulfillment_time="2030-06-03T18:15:00Z")
-    warned = agent.act(session, "update", {"line_items": [dish("sandwich")], "fulfillment": both})
+    warned = agent.act(session, "update", {**session, "fulfillment": both})
     assert messages(warned) == [("warning", "requested_time_ignored", f"{METHOD}.requested_fulfillment_time")]
     assert (warned.json["status"], chosen(warned.json)[0]) == ("ready_for_complete", "asap")
 
@@ -237,7 +259,7 @@ def test_a_delivery_without_an_address_is_incomplete(agent: Agent) -> None:
     assert message["content"] == "this establishment does not offer delivery"
     refused = agent.act(nowhere.json, "complete", pays_by_card())
     assert (refused.json["status"], "order" in refused.json) == ("incomplete", False)
-    mended = agent.act(nowhere.json, "update", {"line_items": [dish("sandwich")], "fulfillment": going})
+    mended = agent.act(nowhere.json, "update", {**nowhere.json, "fulfillment": going})
     assert (mended.json["status"], messages(mended)) == ("ready_for_complete", [])
 
 
@@ -245,7 +267,7 @@ def test_a_delivery_without_an_address_is_incomplete(agent: Agent) -> None:
 def test_a_preset_tip_follows_the_price(agent: Agent) -> None:
     session = agent.session(tip={"selected_option_id": "percent-18"})
     assert amounts(session) == {"subtotal": 1000, "tax": 70, "tip": 180, "total": 1250} and not session["messages"]
-    more = agent.act(session, "update", {"line_items": [dish("sandwich", quantity=2)]}).json
+    more = agent.act(session, "update", {**session, "line_items": [dish("sandwich", quantity=2)]}).json
     assert amounts(more)["tip"] == 360 and more["tip"]["selected_option_id"] == "percent-18"
     own = agent.act(session, "update", {"line_items": [dish("sandwich")], "tip": {"custom_amount": 5}}).json
     assert (amounts(own)["tip"], own["tip"]["custom_amount"]) == (5, 5)
@@ -389,7 +411,7 @@ def test_a_basket_that_is_refused_late_is_incomplete(agent: Agent) -> None:
         refused = agent.act(session, "complete", body)
         assert (refused.json["status"], messages(refused)[0][:2]) == ("incomplete", ("error", "out_of_stock"))
     assert agent.act(session, "get").json["status"] == "incomplete"
-    again = agent.act(session, "update", {"line_items": [dish("sandwich")], "fulfillment": method(notes="")})
+    again = agent.act(session, "update", {**session, "fulfillment": method(notes="")})
     assert (again.json["status"], messages(again)) == ("ready_for_complete", [])
     assert agent.act(session, "complete", pays_by_card()).json["status"] == "completed"
 
@@ -432,3 +454,69 @@ def test_the_menu_is_linked_and_readable(agent: Agent) -> None:
     own = Channel(agent.app).get("/locations/sandbox.congress/menu").json
     assert menu.json["menu"] == own["menu"] and menu.json["ucp"]["status"] == "success"
     assert messages(agent.send("GET", "/ucp/food/establishments/sandbox.nowhere/menu")) == [("error", "not_found", "")]
+
+
+def become(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """The restaurant changes its sandwich."""
+    changed = [
+        replace(
+            heading,
+            dishes=tuple(replace(each, **(changes if each.id == "sandwich" else {})) for each in heading.dishes),
+        )
+        for heading in HEADINGS
+    ]
+    monkeypatch.setattr("levelup_ov.standins.sandbox.dishes.HEADINGS", changed)
+
+
+@pytest.mark.rule("UCP-6")
+@pytest.mark.parametrize("cents", [700, 1300])
+def test_a_preset_tip_stays_a_percentage(agent: Agent, monkeypatch: pytest.MonkeyPatch, cents: int) -> None:
+    """The price changes when it is completed: the tip follows, and nothing is charged that was not shown."""
+    session, key = agent.session(tip={"selected_option_id": "percent-20"}), uid()
+    become(monkeypatch, cents=cents)
+    for _ in range(2):
+        changed = agent.act(session, "complete", pays_by_card(), Idempotency_Key=key)
+        assert changed.json["status"] == "ready_for_complete" and "order" not in changed.json
+        assert amounts(changed.json) == {
+            "subtotal": cents, "tax": cents * 7 // 100, "tip": cents // 5, "total": cents * 127 // 100
+        }  # fmt: skip
+        assert ("warning", "totals_changed", "$.totals") in messages(changed)
+    assert amounts(agent.act(session, "get").json) == amounts(changed.json)
+    done = agent.act(session, "complete", pays_by_card()).json
+    assert (done["status"], amounts(done)) == ("completed", amounts(changed.json))
+
+
+@pytest.mark.rule("UCP-6")
+def test_a_tip_in_cents_stays_as_it_is(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = agent.session(tip={"custom_amount": 200})
+    become(monkeypatch, cents=700)
+    changed = agent.act(session, "complete", pays_by_card())
+    assert "order" not in changed.json and amounts(changed.json)["tip"] == 200
+    assert amounts(agent.act(session, "complete", pays_by_card()).json)["total"] == 949
+
+
+@pytest.mark.rule("UCP-9")
+def test_a_late_refusal_is_told_once(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = agent.session()
+    become(monkeypatch, sold_out=True)
+    for action, body in (("complete", pays_by_card()), ("get", None)):
+        assert messages(agent.act(session, action, body)) == [("error", "out_of_stock", "$.line_items[0].dish")]
+
+
+@pytest.mark.rule("UCP-8")
+@pytest.mark.parametrize("nobody", [{}, {"first_name": "", "email": ""}, None])
+def test_a_buyer_of_nothing_is_no_buyer(agent: Agent, nobody: Any) -> None:
+    session = agent.create(buyer=nobody).json
+    part = pays_by_card(billing_address={"first_name": "Robin", "postal_code": "02114"})
+    assert agent.act(session, "complete", part).json["status"] == "incomplete"
+    done = agent.act(session, "complete", pays_by_card()).json
+    assert (done["status"], done["buyer"]) == ("completed", BUYER)
+
+
+@pytest.mark.rule("UCP-7", "UCP-9")
+def test_a_canceled_checkout_has_no_errors(agent: Agent) -> None:
+    session = agent.create().json
+    assert session["messages"]
+    for action in ("cancel", "get"):
+        answer = agent.act(session, action)
+        assert (answer.json["status"], messages(answer)) == ("canceled", [])

@@ -200,6 +200,10 @@ def test_what_an_agent_does_not_declare_is_not_used(agent: Agent, monkeypatch: p
     wanted = {"methods": [{"type": "delivery", "destination": {"street_address": "1 X Street"}}]}
     session = agent.session(fulfillment=wanted)
     assert "fulfillment" not in session and list(session["ucp"]["capabilities"]) == ["dev.ucp.food.checkout"]
+    for action, body in (("update", {**session, "fulfillment": {"methods": [{"type": "delivery"}]}}), ("get", None)):
+        answer = agent.act(session, action, body)
+        warned = [("warning", "fulfillment_ignored", "$.fulfillment")] if body else []
+        assert (answer.json["status"], messages(answer)) == ("ready_for_complete", warned)
     done = agent.act(session, "complete", pays_by_card()).json
     assert (done["status"], "fulfillment" in done) == ("completed", False)
 
