@@ -146,7 +146,6 @@ class SquareAdapter(Adapter):
     schedules = True
     needs_trace = True
     fences = True
-    voids_cards = True
     order_status = {
         "PROPOSED": "placed",
         "RESERVED": "preparing",
