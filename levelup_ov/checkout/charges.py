@@ -181,6 +181,8 @@ class Charges:
         context: RequestContext,
         waiting: str | None,
         unknown_since: tuple[str, int] | None = None,
+        *,
+        is_first: bool = True,
     ) -> Settlement | Absence:
         """The charge of ``order``, or that there is none now.
 
@@ -188,7 +190,8 @@ class Charges:
         nothing did before. They are read once the lease of the last attempt is over, so within it the order is
         completed again only once. ``unknown_since``: the boot, and its milliseconds, when the outcome became unknown.
 
-        A person can settle a case once the lease is over, so nothing more is sent then for a while.
+        A person can settle a case once the lease is over, so nothing more is sent then for a while. ``is_first``: it
+        may be looked for once more, by another connection, if LevelUp does not take a token any more.
 
         ``waiting``: when the request that waits for it began, by a mark of :class:`Leases`; None: none waits.
 
@@ -218,11 +221,16 @@ class Charges:
             # This attempt was answered, so its mark is gone.
             return Absence(replace(order, held=None), history or [])
         except Failure as failure:
-            if is_quiet and isinstance(failure, Unproven) and failure.is_over:
+            is_of_token = isinstance(failure, Unproven) and failure.status == 401
+            if is_quiet and isinstance(failure, Unproven) and failure.is_over and not is_of_token:
                 # LevelUp has answered, but the answer proves nothing.
                 what = case("charge_unproven", f"it is unknown whether this was charged: {failure.message}")
                 self._store.change_order(order.id, ("charging",), values={"operator_case": what})
             self._connections.token_refused(failure, merchant, user, order.location_id, context)
+            if is_of_token and is_first and self._is_replaced(order, merchant, user, context):
+                # That call had no effect, and the same person has connected again in the meantime.
+                now = self._store.order(order.id) or order
+                return self.find(now, context, waiting, unknown_since, is_first=False)
             raise
         made, settled = self._believe(order, charge, waiting, is_found=True)
         self._report_twins(made, history or [])
@@ -287,6 +295,9 @@ class Charges:
                 charge = self._complete_again(order, merchant, user, context)
             except LevelUpRefused:
                 pass
+            except Failure as failure:
+                self._connections.token_refused(failure, merchant, user, order.location_id, context)
+                raise
             else:
                 self._charged(order, charge, None, is_found=True)
                 return self._store.order(order.id) or order
@@ -637,6 +648,11 @@ class Charges:
                 if order.state in ("charging", "not_charged"):
                     self._store.change_as_read(order, {"operator_case": what}, "operator_case", "look_at")
             raise
+
+    def _is_replaced(self, order: StoredOrder, merchant: Access, user: Access, context: RequestContext) -> bool:
+        """Whether another connection of the merchant or user of ``order`` counts by now. :raises Failure: none does."""
+        found = self._accesses_again(order, context)
+        return [each.connection.id for each in found] != [each.connection.id for each in (merchant, user)]
 
     def _new(
         self, order: CheckoutOrder, delivery: Delivery | None, reference: str, proposed_uuid: str, discount: Cents
