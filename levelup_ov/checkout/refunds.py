@@ -243,6 +243,9 @@ class Refunds:
             # A refused refund may have been delivered twice, so record what the state was before.
             with suppress(_Unclear):
                 if (reported := self._read(calls, merchant, uuid)) and reported.refunded_at:
+                    if order.is_canceled:
+                        # Nobody makes it, so that its charge goes back is all that was wanted.
+                        return self._wholly(order, reported, key)
                     done = self._wholly(order, reported, key, refund_key=before.refund_key)
                     if (_keys(order) - _keys(before)) & _keys(done):
                         # Another request of ours has refunded it, and has recorded the key of this one.

@@ -86,6 +86,18 @@ def test_an_order_that_was_refunded_already_is_still_canceled(
     assert len(asked) == 1 and site.line.count("/refund") == 1
 
 
+@pytest.mark.rule("STAT-6", "WEB-6")
+def test_a_charge_that_went_back_at_levelup_before(site: Site, uuid: str) -> None:
+    """Its support has refunded it: then the meal is canceled, and that is all that was to be done."""
+    site.levelup.call("POST", f"/v15/orders/{uuid}/refund", auth=site.levelup.merchant_auth())
+    for _ in range(2):
+        order = cancel(site, uuid).json["order"]
+        assert order["state"] == "refunded" and order["refunded_at"]
+    number = order["order_submission"]["order_id"]
+    assert site.channel.get(f"/locations/{PLACE}/orders/{number}").order["status"] == "cancelled"
+    assert site.line.count("/refund") == 0 and site.reconcile() == (0, "0 finished, 0 still unfinished\n")
+
+
 @pytest.mark.rule("STAT-6")
 def test_an_order_that_no_provider_has(site: Site, merchant: str, user: str) -> None:
     uuid = site.charged(order(merchant, user))["uuid"]
