@@ -297,15 +297,18 @@ class LevelUpSession:
         return _address(reply.object().member("user_address"))
 
     def past_orders(self, user: Secret, page: int) -> tuple[list[PastOrder], int | None]:
-        """A page of the user's orders, newest first, and the number of the next."""
+        """A page of the user's orders, newest first, and the number of the next; without those that cannot be read."""
         reply = self._get("/v15/users/orders", user=user, page=page)
-        if reply.status == 204:
-            return [], None
-        orders = [_past_order(each.member("order")) for each in _list(reply)]
+        orders: list[PastOrder] = []
+        for order in [each.member("order") for each in _list(reply)]:
+            try:
+                orders.append(_past_order(order))
+            except Unanswered as failure:
+                log.warning("past_order_not_readable", extra={"cause": failure.message})
         return orders, _next_page(reply)
 
     def listed_orders(self, user: Secret, page: int) -> tuple[list[PastOrder | UnreadOrder], int | None]:
-        """The same, also if some of the orders cannot be read."""
+        """The same, with those that cannot be read, also if they are no orders."""
         reply = self._get("/v15/users/orders", user=user, page=page)
         if reply.status == 204:
             return [], None

@@ -139,3 +139,11 @@ def test_what_cannot_be_looked_for_again_is_a_persons(site: Site, merchant: str,
     assert "unknown whether this was charged" in site.command("cases")[1]
     clock.now += timedelta(minutes=6)
     assert site.reconcile()[0] == 0 and site.command("cases")[0] == 0
+
+
+@pytest.mark.parametrize("odd", [odd for odd, entry in ODD.items() if entry and entry["order"]])
+def test_a_page_is_told_without_what_cannot_be_read(site: Site, merchant: str, user: str, odd: str) -> None:
+    uuid = site.charged(order(merchant, user))["uuid"]
+    shown(site, ODD[odd])
+    page = site.get(f"/users/{user}/orders?page=1")
+    assert [each["order"]["uuid"] for each in page["orders"]] == [uuid]
