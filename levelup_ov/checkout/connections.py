@@ -18,7 +18,7 @@ from levelup_ov.checkout.authorization import (
     digest,
     new_secret,
 )
-from levelup_ov.checkout.client import CardPage, LevelUpClient, LevelUpLocation, PermissionsRequest, Profile
+from levelup_ov.checkout.client import CardPage, LevelUpClient, LevelUpLocation, PermissionsRequest, Profile, Token
 from levelup_ov.checkout.proof import PastOrder
 from levelup_ov.checkout.store import CheckoutStore, Connected, Kind, RequestTaken
 from levelup_ov.domain.failure import Failure
@@ -34,8 +34,8 @@ STATE_LIFETIME = timedelta(minutes=10)
 """How long a person may take on LevelUp's pages."""
 CONFIRMATION_LIFETIME = timedelta(minutes=10)
 """How long a site may take to confirm that its visitor came back."""
-MOST_UNIDENTIFIED = 20
-"""Of how many connections LevelUp is asked again in a run whose they are."""
+MOST_TIDIED = 20
+"""Of how many connections LevelUp is asked in a run whose they are, and how many are disconnected."""
 SEALED_FOR = "levelup checkout token"
 CUT_OFF = ("connection_not_found", "not_connected")
 """Failures that only a new connection or an operator can resolve."""
@@ -115,6 +115,8 @@ class Connections:
             self._store.change_connection(connection.id, ("pending",), state="refused")
             error = "access_denied" if arguments["error"] == "access_denied" else "authorization_refused"
             return _with_query(connection.return_to, connection=connection.id, error=error)
+        token: Token | None = None
+        confirmation = new_secret()
         try:
             code = authorization_code(url, state)
             token = self._levelup.exchange(code, self._redirect_uri(kind), context.deadline, context.calls)
@@ -123,21 +125,24 @@ class Connections:
                 if levelup_id not in (token.user_id, None):
                     raise broken_protocol("LevelUp's token and its profile name different users (user_id)")
                 levelup_id = token.user_id
+            is_granted = self._store.change_connection(
+                connection.id,
+                ("pending",),
+                state="granted",
+                token=self._tokens.seal(token.secret, connection.id),
+                levelup_id=levelup_id,
+                confirmation=digest(confirmation),
+                confirm_until=self._now() + CONFIRMATION_LIFETIME // timedelta(milliseconds=1),
+            )
         except Failure as failure:
+            if token is not None:
+                self._revoke(connection, token.secret, context)
+            if isinstance(failure, LedgerUnavailable):
+                raise
             # The person is between two sites: report it to the shop, in the URL that it gave.
             log.warning("oauth_ended_without_token", extra={"code": failure.code, "connection": connection.id})
             self._store.change_connection(connection.id, ("pending",), state="refused")
             return _with_query(connection.return_to, connection=connection.id, error=failure.code)
-        confirmation = new_secret()
-        is_granted = self._store.change_connection(
-            connection.id,
-            ("pending",),
-            state="granted",
-            token=self._tokens.seal(token.secret, connection.id),
-            levelup_id=levelup_id,
-            confirmation=digest(confirmation),
-            confirm_until=self._now() + CONFIRMATION_LIFETIME // timedelta(milliseconds=1),
-        )
         if not is_granted:
             # It was deleted in the meantime: nobody would use or revoke this token.
             self._revoke(connection, token.secret, context)
@@ -360,12 +365,17 @@ class Connections:
             log.warning("owner_of_token_unknown", extra={"kind": kind, "code": failure.code})
             return None
 
-    def identify(self, context: RequestContext) -> None:
-        """Ask LevelUp again whose a connection is, where it did not say so: once the token is gone, nobody can."""
-        for connection in self._store.unidentified(MOST_UNIDENTIFIED):
-            if context.deadline.remaining() <= 0:
-                break
-            self._identified(connection, context)
+    def tidy(self, context: RequestContext) -> None:
+        """Ask LevelUp again whose a connection is, where it did not say so: once the token is gone, nobody can.
+
+        And disconnect what was granted, and not confirmed within a day: nobody uses such a token, or revokes it.
+        """
+        for connection in self._store.unidentified(MOST_TIDIED):
+            if context.deadline.remaining() > 0:
+                self._identified(connection, context)
+        for connection in self._store.unconfirmed(self._now(), MOST_TIDIED):
+            if context.deadline.remaining() > 0:
+                self.disconnect(connection.kind, connection.id, context)
 
     def _identified(self, connection: Connected, context: RequestContext) -> Connected:
         """A connection with LevelUp's id of its owner, which LevelUp may not have said before.

@@ -47,7 +47,7 @@ from levelup_ov.ledger.tables import IDENTITIES, SUBMISSIONS, is_due
 Kind = Literal["merchant", "user"]
 T = TypeVar("T")
 GIVEN_UP_AFTER = timedelta(days=1)
-"""The age at which an unfinished OAuth connection is deleted."""
+"""The age at which an unfinished OAuth connection is deleted, or disconnected if it was granted."""
 LOOKS = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
 """When to look again for a charge that was ruled out after it was sent, each from the previous look."""
 WEEK = timedelta(days=7)
@@ -391,6 +391,13 @@ class CheckoutStore:
         with self._database.connection() as transaction:
             return [Connected(**row._mapping) for row in transaction.execute(query)]
 
+    def unconfirmed(self, now: int, limit: int) -> list[Connected]:
+        """Connections that were granted long ago, and that no site has confirmed, oldest first."""
+        query = select(CONNECTIONS).where(_UNCONFIRMED, _C.created_at < now - GIVEN_UP_AFTER // _MILLISECOND)
+        with self._database.connection() as transaction:
+            found = transaction.execute(query.order_by(_C.created_at).limit(limit))
+            return [Connected(**row._mapping) for row in found]
+
     def connections(self, kind: Kind, state: ConnectionState) -> list[Connected]:
         """All of a kind that are in ``state``, oldest first."""
         query = select(CONNECTIONS).where(_C.kind == kind, _C.state == state).order_by(_C.created_at, _C.id)
@@ -648,7 +655,8 @@ HAS_CASE = _O.id.in_(
 _OLD_STATES = delete(STATES).where(STATES.c.expires_at < bindparam("now"))
 _GIVEN_UP = delete(CONNECTIONS).where(
     _C.kind == bindparam("whose"),
-    _C.state.in_(("pending", "granted", "refused")),
+    # One that is granted has a token, which is revoked first: see unconfirmed().
+    _C.state.in_(("pending", "refused")),
     _C.created_at < bindparam("before"),
     # A person may take days to answer a permissions request.
     _C.request_id.is_(None),
@@ -667,6 +675,7 @@ _CONNECTED_AS = (
     .where(_C.kind == bindparam("kind"), _C.state == "connected", _C.levelup_id == bindparam("whose"))
     .order_by(_C.created_at.desc())
 )
+_UNCONFIRMED = and_(_C.kind.in_(("merchant", "user")), _C.state == "granted")
 _UNIDENTIFIED = and_(
     _C.kind.in_(("merchant", "user")),
     _C.levelup_id.is_(None),

@@ -22,8 +22,8 @@ from levelup_ov.transport.deadline import Deadline
 
 PATIENCE = 10.0
 """Seconds that one order may take in a run; if LevelUp has not answered by then, the next run continues."""
-IDENTIFYING = 5.0
-"""Seconds that a run may ask LevelUp whose connections are."""
+TIDYING = 5.0
+"""Seconds that a run may spend on connections."""
 RUN = 50
 """Seconds after which a run starts no further order, so that a run every minute ends before the next one."""
 WORKERS = 8
@@ -60,7 +60,7 @@ def reconcile(limit: int, seconds: int) -> None:
     """
     checkout = the_checkout()
     check_ledger_writable()
-    shown(lambda: checkout.connections.identify(RequestContext(Deadline(IDENTIFYING))))
+    shown(lambda: checkout.connections.tidy(RequestContext(Deadline(TIDYING))))
     _reconcile(checkout.orders, the_settings(), limit, seconds)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from levelup_ov.blueprints.http import MAX_OPEN_BODY
 from levelup_ov.checkout.callbacks import AT_ONCE, PER_ID
 from levelup_ov.checkout.connections import Connections
+from levelup_ov.checkout.store import CheckoutStore
+from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.standins.levelup.world import SHOP_APP
 from tests.channel import Clock
 from tests.checkout.conftest import MakeSite
@@ -455,3 +458,35 @@ def test_forged_callbacks_hold_few_threads(site: Site) -> None:
 def test_a_forged_callback_is_short(site: Site) -> None:
     padding = "x" * MAX_OPEN_BODY
     assert call_back(site, {"permissions_request": {"id": 1}, "padding": padding}).status_code == 413
+
+
+@KINDS
+def test_a_token_that_nobody_confirms_is_revoked_after_a_day(site: Site, kind: str, clock: Clock) -> None:
+    """The visitor has closed the browser."""
+    begun, before = started(site, kind), tokens(site, kind)
+    site.come_back(approved(site, kind, begun))
+    clock.set("2030-06-04T15:59Z")
+    assert site.reconcile()[0] == 0 and site.get(f"/{kind}s/{begun['id']}")[kind]["state"] == "granted"
+    clock.set("2030-06-04T16:01Z")
+    started(site, kind)
+    assert tokens(site, kind) == before + 1
+    assert site.reconcile()[0] == 0 and tokens(site, kind) == before
+    assert site.get(f"/{kind}s/{begun['id']}")[kind]["state"] == "disconnected"
+
+
+@KINDS
+def test_a_token_that_cannot_be_kept_is_revoked(site: Site, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, before = started(site, kind), tokens(site, kind)
+    come_back = approved(site, kind, begun)
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckoutStore, "change_connection", Mock(side_effect=LedgerUnavailable("no room on the disk")))
+        assert site.visit(come_back).status_code == 503
+    assert tokens(site, kind) == before
+
+
+def test_a_token_of_another_user_than_the_profile_is_revoked(site: Site) -> None:
+    begun, before = started(site, "user"), tokens(site, "user")
+    site.line.changes["/v15/users"] = [{"id": 99}]
+    site.line.changes["/oauth2/token"] = [{"user_id": 1}]
+    assert site.come_back(approved(site, "user", begun))["error"] == "provider_protocol_error"
+    assert tokens(site, "user") == before

@@ -656,7 +656,7 @@ class CheckoutWorld(World):
 
     def _reconcile(self, checkout: Checkout) -> None:
         """What ``checkout reconcile`` does."""
-        checkout.connections.identify(_context(RUN))
+        checkout.connections.tidy(_context(RUN))
         for order in checkout.orders.unfinished(1000):
             try:
                 checkout.orders.tried(order)
