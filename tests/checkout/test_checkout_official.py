@@ -83,7 +83,7 @@ def test_whose_token_it_is_comes_from_its_locations(site: Site) -> None:
 
 
 def test_a_merchant_not_known_yet_is_asked_for_again(site: Site, user: str) -> None:
-    site.line.faults["/v15/managed_locations"] = ["lost"] * 3
+    site.line.faults["/v15/managed_locations"] = [(200, [])] * 2
     connected = connect(site)
     assert connected["levelup_merchant_id"] is None
     preview = site.post("/order_previews", order(connected["id"], user))["preview"]
