@@ -14,11 +14,11 @@ from levelup_ov.checkout.charged_orders import ChargedOrders
 from levelup_ov.checkout.charges import Absence, Charges
 from levelup_ov.checkout.connections import Connections
 from levelup_ov.checkout.orders import Orders
-from levelup_ov.checkout.proof import PastOrder
+from levelup_ov.checkout.proof import PastOrder, UnreadOrder
 from levelup_ov.checkout.refunds import Refunds
 from levelup_ov.checkout.store import CheckoutStore, StoredOrder
 from levelup_ov.domain.failure import Failure
-from levelup_ov.errors import Unanswered
+from levelup_ov.errors import Unanswered, broken_protocol
 from levelup_ov.ordering.reconciling import Disproved
 from levelup_ov.transport.connections import SendState
 from levelup_ov.transport.session import Session
@@ -253,10 +253,20 @@ def lost_while_canceled() -> AbstractContextManager[object]:
     return patch(Canceler, "_keep", _nothing)
 
 
+def _without_odd(self: client.LevelUpSession, user: Any, page: int) -> Any:
+    found, following = _listed_orders(self, user, page)
+    if any(isinstance(each, UnreadOrder) for each in found):
+        raise broken_protocol("this list has an order that cannot be read")
+    return found, following
+
+
+_listed_orders = client.LevelUpSession.listed_orders
+
+
 def odd_orders_block() -> AbstractContextManager[object]:
     """A history with one order that cannot be read cannot be read at all, and is asked for again and again."""
     return _all(
-        patch(client.LevelUpSession, "listed_orders", client.LevelUpSession.past_orders),
+        patch(client.LevelUpSession, "listed_orders", _without_odd),
         patch(charges, "_NOT_READABLE", ()),
     )
 
