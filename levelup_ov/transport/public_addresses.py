@@ -8,6 +8,8 @@ _GLOBAL = IPv6Network("2000::/3")
 """All of IPv6 that is assigned to networks. Outside of it are this host, links, sites, groups and NAT64."""
 _TRANSLATED = tuple(map(IPv6Network, ("2001::/32", "2002::/16")))
 """Teredo and 6to4, whose addresses contain one of IPv4, of any kind."""
+_RESERVED = ip_network("192.0.0.0/24"), IPv6Network("3fff::/20")
+"""For protocols and for documentation. Not every release of Python 3.11 knows them."""
 _RELAYS = ip_network("192.88.99.0/24")
 
 
@@ -16,6 +18,8 @@ def is_public(address: str) -> bool:
     try:
         parsed = ip_address(address)
     except ValueError:
+        return False
+    if any(parsed in network for network in _RESERVED):
         return False
     if isinstance(parsed, IPv4Address):
         return parsed.is_global and not parsed.is_multicast and parsed not in _RELAYS

@@ -7,7 +7,10 @@ it is fetched only from hosts that the operator names, over https and from publi
 from __future__ import annotations
 
 import hmac
+import math
 import re
+import threading
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -31,6 +34,11 @@ KEPT_BYTES = 4 * 1024 * 1024
 LONGEST_HEADER = 2_000
 EXAMPLE = 'profile="https://agent.example/profile.json"'
 """What the header UCP-Agent has, as errors show it."""
+
+MOST_AT_ONCE = 4
+"""How many requests of a process wait for profiles of one origin; the other threads are for everybody else."""
+PAUSE = 10.0
+"""Seconds for which an origin is not asked after it took too long."""
 
 MOST_REMEMBERED, LARGEST_REMEMBERED = 64, 32 * 1024
 """How many profiles a process remembers in case their hosts do not answer, and bytes of each."""
@@ -103,6 +111,8 @@ class Profiles:
         self._origins = origins_of(origins)
         self._public = public or _transport(public_only=True, proxy=proxy)
         self._last: dict[str, Reply] = {}
+        self._turns = {origin: threading.BoundedSemaphore(MOST_AT_ONCE) for origin in self._origins}
+        self._paused_until = dict.fromkeys(self._origins, 0.0)
         self._local = _transport() if any(each.startswith("http:") for each in self._origins) else self._public
 
     def fetch(self, url: str) -> Mapping[str, Any] | None:
@@ -117,6 +127,17 @@ class Profiles:
             return None
         # What is asked is what was compared, however it was written.
         url = origin + path
+        if (pause := self._paused_until[origin] - time.monotonic()) > 0:
+            return self._known(url, "its host took too long", retry_after=math.ceil(pause))
+        if not self._turns[origin].acquire(blocking=False):
+            return self._known(url, "other requests are waiting for its host", 503, retry_after=1)
+        try:
+            return self._ask(origin, url)
+        finally:
+            self._turns[origin].release()
+
+    def _ask(self, origin: str, url: str) -> Mapping[str, Any]:
+        began = time.monotonic()
         session = Session(
             self._public if url.startswith("https:") else self._local,
             "ucp",
@@ -133,13 +154,21 @@ class Profiles:
             if failure.code == "provider_protocol_error" and failure.status is None:
                 words = f"the agent's profile is not a JSON object of at most {LARGEST_PROFILE} bytes"
                 raise Rejected("profile_malformed", words, 422) from None
-            if (known := self._last.get(url)) is not None:
-                # A host that is down must not keep its agents from the orders that they have placed.
-                return _profile_of(known)
-            why = f"status {failure.status}" if failure.status else failure.code.removeprefix("provider_")
-            raise Rejected("profile_unreachable", f"the agent's profile cannot be fetched ({why})", 424) from None
+            if time.monotonic() - began > PATIENCE / 2:
+                # It would hold up each of its agents' requests, and everybody whose requests wait for their threads.
+                self._paused_until[origin] = time.monotonic() + PAUSE
+            return self._known(
+                url, f"status {failure.status}" if failure.status else failure.code.removeprefix("provider_")
+            )
         self._remember(url, reply)
         return profile
+
+    def _known(self, url: str, why: str, status: int = 424, *, retry_after: float | None = None) -> Mapping[str, Any]:
+        """The last profile: a host that is down must not keep its agents from the orders that they have placed."""
+        if (known := self._last.get(url)) is not None:
+            return _profile_of(known)
+        words = f"the agent's profile cannot be fetched ({why})"
+        raise Rejected("profile_unreachable", words, status, retry_after=retry_after)
 
     def _remember(self, url: str, reply: Reply) -> None:
         if url not in self._last and len(self._last) >= MOST_REMEMBERED:

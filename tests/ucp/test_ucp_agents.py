@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,7 +131,8 @@ def test_only_hosts_that_the_operator_names_are_asked(network: Network, url: str
             for address in (
                 "127.0.0.1", "127.8.9.10", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
                 "100.64.0.1", "192.0.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
-                "192.88.99.1", "::1", "::", "fe80::1", "fe80::1%1", "fc00::1", "fd12:3456::1", "fec0::1", "ff02::1",
+                "192.88.99.1", "192.0.0.8", "192.0.0.192", "3fff::1",
+                "::1", "::", "fe80::1", "fe80::1%1", "fc00::1", "fd12:3456::1", "fec0::1", "ff02::1",
                 "::ffff:10.0.0.1", f"::ffff:{PUBLIC}", "::127.0.0.1", "2002:7f00:1::", "2002:5db8:d70e::",
                 "64:ff9b::7f00:1", "64:ff9b::5db8:d70e", "64:ff9b:1::7f00:1", "2001::1", "2001:db8::1", "100::1",
                 "5f00::1", "2606:2800:220:1::1%1", "a name",
@@ -250,6 +253,37 @@ def test_a_slow_profile_is_given_up(
     with serving(reply(PROFILE)) as server:
         server.serve = lambda server, connection: server.pause(5)
         assert refused(Profiles([f"https://{HOST}"])) == "profile_unreachable"
+
+
+def test_a_host_that_hangs_holds_up_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first wait for it, as long as they may; the others, and all that come later, are answered at once."""
+    monkeypatch.setattr(agents, "PATIENCE", 0.5)
+    monkeypatch.setattr(agents, "PAUSE", 1.5)
+    with peer(answering(reply(PROFILE, Connection="close"))) as server, peer(answering(reply(PROFILE))) as other:
+        profiles = Profiles([server.url, other.url])
+        profiles.fetch(f"{server.url}/known.json")
+        server.serve = lambda server, connection: server.pause(5)
+        waited: list[float] = []
+
+        def fetch(number: int) -> None:
+            began = time.monotonic()
+            assert refused(profiles, f"{server.url}/{number}.json") == "profile_unreachable"
+            waited.append(time.monotonic() - began)
+
+        threads = [threading.Thread(target=fetch, args=(number,)) for number in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sum(seconds > 0.4 for seconds in waited) == agents.MOST_AT_ONCE
+        asked, began = len(server.requests), time.monotonic()
+        assert refused(profiles, f"{server.url}/new.json") == "profile_unreachable"
+        assert profiles.fetch(f"{server.url}/known.json") == json.loads(PROFILE)
+        assert profiles.fetch(f"{other.url}/profile.json") == json.loads(PROFILE)
+        assert time.monotonic() - began < 0.4 and len(server.requests) == asked
+        time.sleep(agents.PAUSE)
+        server.serve = answering(reply(PROFILE))
+        assert profiles.fetch(f"{server.url}/new.json") == json.loads(PROFILE)
 
 
 def test_a_developers_own_host_may_serve_profiles() -> None:
