@@ -84,7 +84,7 @@ def test_a_refused_basket_is_charged_once_at_most(paying: Site, merchant: str, u
         refused = agent.act(session, "complete", pays_by_levelup(merchant, user))
         assert refused.json["status"] == "incomplete" and messages(refused)[0][0] == "error"
     assert len(paying.refunded()) == 1 and paying.unrefunded() == []
-    mended = {"line_items": [dish("cookie")], "fulfillment": {"methods": [{"notes": ""}]}}
+    mended = {**session, "line_items": [dish("cookie")], "fulfillment": {"methods": [{"notes": ""}]}}
     assert agent.act(session, "update", mended).json["status"] == "ready_for_complete"
     assert agent.act(session, "complete", pays_by_levelup(merchant, user)).json["status"] == "completed"
 
