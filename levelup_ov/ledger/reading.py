@@ -10,6 +10,7 @@ from typing import Any
 from levelup_ov.domain.submission import SETTLED, State
 from levelup_ov.ledger.clocks import Clocks
 from levelup_ov.ledger.database import Database
+from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity, charge_digest, charge_of, kinds_of
 from levelup_ov.ledger.matches import Matches
 from levelup_ov.ledger.records import MILLISECOND, RETENTION, Backlog, Submission, submission_of, to_ms
@@ -18,8 +19,8 @@ from levelup_ov.ledger.searches import PLAIN_SEARCH, Search, conditions, has_num
 from levelup_ov.ledger.statements import Statement
 from levelup_ov.ledger.tables import IS_MISCHARGED, SUBMISSIONS, Statements
 
-MOST_ATTEMPTS = 50
-"""How many attempts at an order are looked through for one that was refused."""
+MOST_REFUSED = 100
+"""How many refusals of other orders under the same names are passed over for that of an order."""
 
 
 class SubmissionReader:
@@ -100,18 +101,24 @@ class SubmissionReader:
         """The last attempt at the same order before this one that its provider refused, within ``window``.
 
         Not if a person has dealt with what was found of it since. There may be others in between, but no placed one.
+
+        :raises LedgerUnavailable: too many were refused since, so that it is not known whether there is one.
         """
 
         def work(cursor: Any, _again: bool) -> Submission | None:
             this = before = self._rows.read(cursor, id)
-            for _ in range(MOST_ATTEMPTS):
-                before = self._rows.read(cursor, before.previous) if before and before.previous else None
-                if this is None or before is None or before.state != "not_placed":
+            for _ in range(MOST_REFUSED):
+                if this is None or before is None:
                     return None
-                if before.ended == "refused" and not set(this.content).isdisjoint(before.content):
-                    is_over = before.settled_at is not None and before.seen_at - before.settled_at >= window
-                    return None if is_over or before.finding_closed_at is not None else before
-            return None
+                row = self._sql.refused_before.first(cursor, {"this": before.id, "now": self._clocks.now()})
+                before = submission_of(row) if row else None
+                if before is None or before.state != "not_placed":
+                    return None
+                if before.settled_at is not None and before.seen_at - before.settled_at >= window:
+                    return None
+                if not set(this.content).isdisjoint(before.content):
+                    return None if before.finding_closed_at is not None else before
+            raise LedgerUnavailable("too many other orders were refused under the names of this one")
 
         return self._database.run(work)
 

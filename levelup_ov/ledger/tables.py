@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Integer,
     MetaData,
+    ScalarSelect,
     Select,
     Table,
     Text,
@@ -372,6 +373,7 @@ class Statements:
                 _C.previous == bindparam("this"),
             )
         )
+        self.refused_before = prepare(self.all.where(_C.id == _refused_before()))
         self.look_again = prepare(
             update(SUBMISSIONS)
             .where(this, _C.looked_again == bindparam("was", type_=BigInteger))
@@ -494,6 +496,25 @@ def _open_until(now: ColumnElement[int]) -> ColumnElement[int | None]:
 def _in_doubt() -> tuple[ColumnElement[bool], ...]:
     """The rows of a location whose order may exist."""
     return _C.location == bindparam("location"), _C.settled_at.is_(None), _C.state.in_(("sending", "unknown"))
+
+
+def _refused_before() -> ScalarSelect[Any]:
+    """The id of the last attempt before ``this`` that was refused, or has an order or may have one.
+
+    The others may be many: each try is one that gets no answer of a look-up, and then sends nothing.
+    """
+    before = SUBMISSIONS.alias("before")
+    this: BindParameter[str] = bindparam("this", type_=Text)
+    names = ("id", "previous", "state", "ended")
+    first = select(*(_C[name] for name in names)).where(_C.id == this).cte("attempts", recursive=True)
+    older = select(*(before.c[name] for name in names)).join(first, before.c.id == first.c.previous)
+    attempts = first.union(older.where(or_(first.c.id == this, _has_no_order(first.c))))
+    return select(attempts.c.id).where(attempts.c.id != this, ~_has_no_order(attempts.c)).limit(1).scalar_subquery()
+
+
+def _has_no_order(columns: Any) -> ColumnElement[bool]:
+    """Whether an attempt has no order, and no late copy of a refused call either."""
+    return and_(columns.state == "not_placed", columns.ended.is_distinct_from("refused"))
 
 
 def _finding(otherwise: ColumnElement[Any] | None = None) -> dict[str, Any]:

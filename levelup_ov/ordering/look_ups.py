@@ -13,8 +13,8 @@ from levelup_ov.errors import Refused, broken_protocol
 from levelup_ov.ledger.records import Submission
 from levelup_ov.ordering.addresses import moved, own_trace
 from levelup_ov.ordering.metadata import MetadataKeeper
-from levelup_ov.ordering.outcomes import Settlement, outcome_unknown
-from levelup_ov.ordering.reconciling import Fence, Reconciler
+from levelup_ov.ordering.outcomes import Settlement, facts_of, outcome_unknown
+from levelup_ov.ordering.reconciling import Fence, Reconciler, understood
 from levelup_ov.ordering.reported_orders import is_whole, order_status, placed_order
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.responses import settlement_of
@@ -75,8 +75,9 @@ class LookUps:
         :raises Failure: the provider gives no answer, so that another order may be a second one.
         """
         try:
-            found = self._find_here(refused, context, request)
-            return None if found is None or self._is_called_off(refused, found, context) else found
+            with understood(facts_of(refused)):
+                found = self._find_here(refused, context, request)
+                return None if found is None or self._is_called_off(refused, found, context) else found
         except Refused as refusal:
             raise broken_protocol(f"the provider refuses to look up an order: {refusal.message}") from None
 
@@ -148,15 +149,11 @@ class LookUps:
         with self._routing.session(adapter, context, own=True, personal=unknown_words(adapter)) as session:
             before = len(session.calls)
             try:
-                return adapter.find_order(routed.location, reference, {}, session) is not None
+                with understood({"account": adapter.account.name, "location": location, "reference": reference}):
+                    return adapter.find_order(routed.location, reference, {}, session) is not None
             except Failure as failure:
                 if len(session.calls) > before or failure.code != "provider_protocol_error":
                     raise Failure("outcome_unknown", f"the provider was asked, but: {failure.message}") from None
-            except Exception as error:
-                facts = {"account": adapter.account.name, "location": location, "reference": reference}
-                log.error("submission_look_up_failed", extra=facts, exc_info=error)
-                if len(session.calls) > before:
-                    raise Failure("outcome_unknown", "the provider's answer was not understood") from None
         return False
 
     def _is_called_off(self, submission: Submission, found: Settlement, context: RequestContext) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.submission import Finding
-from levelup_ov.errors import Refused
+from levelup_ov.errors import Refused, broken_protocol
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.ledger import Ledger
 from levelup_ov.ledger.records import Claimed, Clash, Submission, Superseded, TooEarly, new_id
@@ -56,6 +56,21 @@ class Fence:
 
 class Disproved(Exception):
     """Raised by ``find_order``: a refusal of the placing call is on record elsewhere, so nothing was placed."""
+
+
+@contextmanager
+def understood(facts: Mapping[str, Any]) -> Iterator[None]:
+    """For look-ups: an adapter that fails has not understood its provider's answer. ``facts`` say of which order.
+
+    :raises Failure: ``provider_protocol_error``.
+    """
+    try:
+        yield
+    except (Failure, Disproved):
+        raise
+    except Exception as error:
+        log.error("submission_look_up_failed", extra={**facts}, exc_info=error)
+        raise broken_protocol("its answer was not understood") from None
 
 
 class Reconciler:
@@ -202,14 +217,10 @@ class Reconciler:
         unknown: Callable[[str], Failure] = outcome_unknown,
     ) -> Any:
         try:
-            return ask(submission)
-        except Disproved:
-            raise
+            with understood(facts_of(submission)):
+                return ask(submission)
         except Failure as failure:
             raise unknown(f"the provider was asked, but: {failure.message}") from None
-        except Exception as error:
-            log.error("submission_look_up_failed", extra=facts_of(submission), exc_info=error)
-            raise unknown("the provider was asked, but its answer was not understood") from None
 
     def _look(
         self,

@@ -111,6 +111,7 @@ def test_a_copy_that_comes_after_the_retry_is_reported(both: Both, clock: Clock)
         (Unanswered("provider_timeout", "no answer", sent=True), (504, "provider_timeout", None)),
         (Unanswered("provider_unavailable", "down", sent=False), (503, "provider_unavailable", None)),
         (Refused("order_refused", "no"), (502, "provider_protocol_error", None)),
+        (KeyError("a defect of the adapter"), (502, "provider_protocol_error", None)),
     ],
 )
 def test_nothing_is_sent_without_that_look(both: Both, failure: Exception, told: tuple[int, str, None]) -> None:
@@ -125,6 +126,17 @@ def test_nothing_is_sent_without_that_look(both: Both, failure: Exception, told:
     assert [(each.state, each.ended) for each in rows(channel)] == [
         ("placed", None), ("not_placed", "unsent"), ("not_placed", "unsent"), ("not_placed", "refused"),
     ]  # fmt: skip
+
+
+@pytest.mark.rule("SUB-2", "SUB-8")
+def test_a_look_is_made_after_any_number_of_tries(both: Both) -> None:
+    provider, channel = both
+    provider.deliver()
+    provider.look_up, provider.refusal = Unanswered("provider_timeout", "no answer", sent=True), None
+    for _ in range(60):
+        assert submit(channel).refusal[:2] == (504, "provider_timeout")
+    provider.look_up = None
+    assert submit(channel).order["order_id"] == "A-1" and len(provider.made) == 1
 
 
 @pytest.mark.rule("SUB-4")

@@ -20,6 +20,7 @@ from levelup_ov.errors import ReferenceFenced, Refused, Unanswered
 from levelup_ov.ledger.boot_clock import Observer
 from levelup_ov.ledger.identity import content_digests, identities, reference_of
 from levelup_ov.ledger.ledger import Ledger, open_ledger
+from levelup_ov.ledger.reading import MOST_REFUSED
 from levelup_ov.ledger.records import Submission, TooEarly
 from levelup_ov.ordering.attempts import Attempt, SubmissionKey
 from levelup_ov.ordering.outcomes import Settlement
@@ -519,6 +520,18 @@ def test_a_guest_who_returns_to_the_refused_order_gets_it(world: World) -> None:
     assert world.submit(content=b"a salad", answer=SOLD_OUT) == "item_unavailable"
     assert world.submit(content=b"a salad", answer=SOLD_OUT) == "item_unavailable"
     assert world.submit() == "p-late" and len(world.sent) == 3
+
+
+@pytest.mark.rule("SUB-2", "SUB-8")
+def test_nothing_is_sent_behind_too_many_refusals(world: World) -> None:
+    come_late(world)
+    for number in range(MOST_REFUSED - 1):
+        assert world.submit(content=b"%d salads" % number, answer=SOLD_OUT) == "item_unavailable"
+    assert world.submit(content=b"soup") == "ledger_unavailable"
+    world.looks = [Unanswered("provider_timeout", "no answer", sent=True)]
+    assert world.submit() == "provider_timeout" and len(world.sent) == MOST_REFUSED
+    world.pass_by(timedelta(days=8).total_seconds())
+    assert world.submit(content=b"soup") == "p-2"
 
 
 @pytest.mark.rule("SUB-12")
