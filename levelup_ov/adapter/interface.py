@@ -109,6 +109,7 @@ class Adapter(ReportsBetweenMenus, ABC):
     ) -> Placed | None:
         """The order placed under ``reference``. None proves that there is none: read all pages and every row.
 
+        If the account does not list ``location`` any more, only its ``provider_id`` is known here and below.
         ``trace`` is what the placing call recorded; it is empty if that was lost. Not called for ``replay``."""
         raise LookupError(f"{type(self).__name__} cannot look orders up")
 

@@ -52,6 +52,7 @@ class RoutedLocation:
     adapter: Adapter
     location: Location
     zone: BaseTzInfo | None
+    is_listed: bool = True
 
     @property
     def tenders(self) -> frozenset[TenderKind]:
@@ -120,7 +121,7 @@ class Directory:
     def account_of(self, location_id: str) -> Adapter:
         """The account in a location's id. :raises Failure: ``location_not_found``."""
         if (adapter := self._accounts.get(location_id.partition(".")[0])) is None:
-            raise _not_found()
+            raise location_not_found()
         return adapter
 
     def known_id(self, location_id: str) -> str | None:
@@ -150,7 +151,17 @@ class Directory:
         if (code := next(filter(None, map(entry.unread.get, _readings(account, location_id))), None)) is not None:
             # Not 404: the channel would drop a location that is only unreachable.
             raise Unanswered(code, f"this location could not be read: {KINDS[code].meaning}", sent=False)
-        raise _not_found()
+        raise location_not_found()
+
+    def unlisted(self, location_id: str) -> RoutedLocation:
+        """A location that its account does not list any more; only its id and what the account's entry says are known.
+
+        :raises Failure: ``location_not_found``: no account has it.
+        """
+        provider_id = unquote(location_id.partition(".")[2])
+        # Whether it delivered is not known: an adapter is to read that of the order.
+        location = Location(provider_id, "", active=False, fulfills_deliveries=True)
+        return replace(_routed(self.account_of(location_id), location), is_listed=False)
 
     def _entry(self, adapter: Adapter, session: Session, max_age: float) -> _Entry:
         """The list of an account, read again if it is too old, by one request at a time."""
@@ -293,5 +304,6 @@ def _either(said: bool | None, otherwise: bool) -> bool:
     return otherwise if said is None else said
 
 
-def _not_found() -> Failure:
+def location_not_found() -> Failure:
+    """No account lists it."""
     return Failure("location_not_found", "there is no such location")

@@ -22,6 +22,7 @@ from levelup_ov.ordering.routing import Routing
 from levelup_ov.ordering.session_secrets import personal_words, secrets_of, unknown_words
 
 NOT_CONFIGURED = "the account of this order is not configured here"
+NOT_LISTED = "the account does not list the location of this order any more"
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ class LookUps:
     def look_again(self, submission: Submission, context: RequestContext) -> Finding | None:
         """Look up once more what was ruled out or refused (SUB-12); returns what a person must look at.
 
-        Where the account has moved, a look counts only if it finds an order, until the last one is due.
+        Where the account has moved, or does not list the location any more, a look counts only if it finds an order,
+        until the last one is due.
 
         :raises Failure: ``outcome_unknown``: the outcome could not be determined now.
         """
@@ -87,7 +89,7 @@ class LookUps:
             return None
 
         def fence_order(submission: Submission) -> None:
-            routed = self._routing.location(submission.location, context)
+            routed = self._routing.of_order(submission.location, context)
             if moved(submission, adapter):
                 return  # a fence elsewhere stops nothing; find_order says so if there is no order
             personal = unknown_words(routed.adapter)
@@ -104,7 +106,7 @@ class LookUps:
         ``request``: what was submitted, if it is known. The answer may contain its guest's account data (META-1).
 
         :raises Failure: ``outcome_unknown``: only sending the same submission again can determine the outcome; or there
-            is none at the account's address, and it was sent to another one.
+            is none at the account's address, and it was sent to another one; or none at a location that is not listed.
         """
         settlement = self._find_here(submission, context, request)
         if settlement is None:
@@ -112,6 +114,8 @@ class LookUps:
             check_not_moved(submission, adapter)
             if adapter.needs_trace and not own_trace(submission):
                 raise Failure("outcome_unknown", "this provider shows no such order, which proves nothing")
+            if not self._routing.of_order(submission.location, context).is_listed:
+                raise Failure("outcome_unknown", f"{NOT_LISTED}: that it shows no such order proves nothing")
         return settlement
 
     def _adapter_of(self, submission: Submission) -> Adapter:
@@ -158,7 +162,7 @@ class LookUps:
 
     def _is_called_off(self, submission: Submission, found: Settlement, context: RequestContext) -> bool:
         """Whether nobody makes the order of a submission, by its provider's word."""
-        routed, known = self._routing.location(submission.location, context), found.placed.provider_order_id
+        routed, known = self._routing.of_order(submission.location, context), found.placed.provider_order_id
         adapter, reference = routed.adapter, submission.reference
         if not adapter.order_status or not is_whole(known):
             return False
@@ -171,7 +175,7 @@ class LookUps:
         self, submission: Submission, context: RequestContext, request: OrderRequest | None = None
     ) -> Settlement | None:
         """The order of a submission at the account's present address."""
-        routed = self._routing.location(submission.location, context)
+        routed = self._routing.of_order(submission.location, context)
         adapter = routed.adapter
         if adapter.recovery != "look_up":
             raise Failure("outcome_unknown", "this provider cannot look up orders; send the same submission again")

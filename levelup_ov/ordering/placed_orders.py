@@ -9,13 +9,13 @@ from datetime import timedelta
 from levelup_ov.adapter import Adapter
 from levelup_ov.domain.failure import Failure
 from levelup_ov.domain.status import CALLED_OFF
-from levelup_ov.errors import Unanswered, reading
+from levelup_ov.errors import KINDS, Unanswered, reading
 from levelup_ov.ledger import limits
 from levelup_ov.ledger.engine import LedgerUnavailable
 from levelup_ov.ledger.identity import Identity
 from levelup_ov.ledger.statuses import PlacedOrder
-from levelup_ov.ordering.locations import RoutedLocation
-from levelup_ov.ordering.look_ups import NOT_CONFIGURED
+from levelup_ov.ordering.locations import RoutedLocation, location_not_found
+from levelup_ov.ordering.look_ups import NOT_CONFIGURED, NOT_LISTED
 from levelup_ov.ordering.reported_orders import UNSTORABLE, is_whole, order_status
 from levelup_ov.ordering.request_context import RequestContext
 from levelup_ov.ordering.routing import Routing
@@ -143,7 +143,7 @@ class PlacedOrders:
         """
         return self._tracking.ask(
             order,
-            lambda claimed: self._ask(self._routing.location(order.location, context), claimed, context),
+            lambda claimed: self._ask(self._routing.of_order(order.location, context), claimed, context),
             lease=lease,
         )
 
@@ -154,7 +154,7 @@ class PlacedOrders:
         """
         for _ in range(CHECKS):
             with self._routing.bulkhead.room(order.account), limits.within(context.deadline.remaining()):
-                status = self._ask(self._routing.location(order.location, context), order, context)
+                status = self._ask(self._routing.of_order(order.location, context), order, context)
                 if self._tracking.record(order, status):
                     return
             # Another request recorded one in between, which may be the older one.
@@ -195,15 +195,29 @@ class PlacedOrders:
         *,
         to_cancel: bool = False,
     ) -> tuple[RoutedLocation, PlacedOrder]:
-        routed = self._routing.location(location_id, context, adapter)
+        routed = self._routing.of_order(location_id, context, adapter)
         key = self._keys_of(routed.id, idempotency_key)
-        return routed, self._tracking.find(routed.id, order_id, key, submitted_for, to_cancel=to_cancel)
+        try:
+            return routed, self._tracking.find(routed.id, order_id, key, submitted_for, to_cancel=to_cancel)
+        except Failure as failure:
+            if failure.code == "order_not_found" and not routed.is_listed:
+                raise location_not_found() from None
+            raise
 
     def _keys_of(self, location: str, idempotency_key: str | None) -> tuple[Identity, ...]:
         return () if idempotency_key is None else self._keys.identities(location, idempotency_key)
 
     def _ask(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
         """The status of an order, from its provider."""
+        try:
+            return self._reported(routed, order, context)
+        except Unanswered as failure:
+            if routed.is_listed or KINDS[failure.code].retryable:
+                raise
+            # The order may stand, and the location come back.
+            raise Unanswered("provider_unavailable", f"{NOT_LISTED}: {failure.message}", sent=False) from None
+
+    def _reported(self, routed: RoutedLocation, order: PlacedOrder, context: RequestContext) -> ReportedStatus:
         adapter = routed.adapter
         if not is_whole(order.provider_order_id):
             raise Failure("status_not_supported", _NOT_WHOLE)

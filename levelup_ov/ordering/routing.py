@@ -51,6 +51,16 @@ class Routing:
         context.location = routed.id
         return routed
 
+    def of_order(self, location_id: str, context: RequestContext, adapter: Adapter | None = None) -> RoutedLocation:
+        """The same for an order that was sent there before, also if the account does not list the location any more."""
+        adapter = adapter or self.account_of(location_id, context)
+        try:
+            return self.location(location_id, context, adapter)
+        except Failure as failure:
+            if failure.code != "location_not_found":
+                raise
+            return self.directory.unlisted(self.published_id(location_id))
+
     def find(self, location_id: str, context: RequestContext) -> RoutedLocation:
         """The same, in one of the account's slots."""
         adapter = self.account_of(location_id, context)
