@@ -143,6 +143,7 @@ class CheckoutWorld(World):
         """Orders that a host has answered a request with, whatever became of the answer."""
         self._plan_rare(Random(f"{self.seed}/rare"))
         self._plan_copy(Random(f"{self.seed}/refused copy"))
+        self._plan_support(Random(f"{self.seed}/support"))
 
     def _plan_rare(self, dice: Random) -> None:
         """What is planned beside all the rest."""
@@ -171,6 +172,24 @@ class CheckoutWorld(World):
             self.planned.append(("history", dice.choice(levelup.DECEIVING), 0))
         if dice.random() < 0.3:
             self.planned.append(("complete", dice.choice(("answer lost", "delivered late", "silent")), 0))
+
+    def _plan_support(self, dice: Random) -> None:
+        """A charge whose answers are lost, and that LevelUp's support refunds for a guest who complains."""
+        if dice.random() >= 0.04:
+            return
+        self.planned, self._trouble, self.freezes_levelup = [], [], None
+        self.planned = [("complete", "answer lost", 0)] * dice.choice((3, 3, 6))
+        at = dice.uniform(30, 300)
+        self._trouble.append(lambda: self.kernel.at(at, self._refund_by_support))
+
+    def _refund_by_support(self) -> None:
+        """Refund each charge that no site was told of, and that no request is just charging."""
+        for order in self.orders():
+            made = self.levelup.charge_of(order.proposed_uuid)
+            if made is not None and made.unrefunded and (order.state == "charging" or order.is_untold):
+                self.met.append("refunded by support")
+                self.say(f"LevelUp's support refunds {made.uuid} of {made.guest}")
+                made.refunded, made.refunded_at = made.spend, self.kernel.now
 
     def _plan_cancellations(self, dice: Random) -> None:
         """What may go wrong where the site, or the restaurant, calls meals off."""

@@ -248,6 +248,11 @@ def recorded_is_told() -> AbstractContextManager[object]:
     return patch(Charges, "_check_awaited", _nothing)
 
 
+def found_is_unread() -> AbstractContextManager[object]:
+    """A charge that is found counts, whatever has become of it since."""
+    return patch(Refunds, "check_standing", _nothing)
+
+
 def lost_while_canceled() -> AbstractContextManager[object]:
     """An order that is lost while it is canceled is not written again."""
     return patch(Canceler, "_keep", _nothing)
@@ -279,7 +284,7 @@ CHECKOUT_MUTANTS: Mapping[str, Mutant] = {
         parts_are_wholes, impossible_is_pending, refunded_while_it_may_be_cooked, not_refunded, unknown_is_not_charged,
         identity_unreported, dead_tokens_unnoticed, owners_know_all, absent_at_once, late_charges_stay,
         outcomes_unrecorded, called_off_is_no_case, canceled_is_put_back, unknown_is_canceled, recorded_is_told,
-        lost_while_canceled, odd_orders_block,
+        lost_while_canceled, odd_orders_block, found_is_unread,
     )
 }  # fmt: skip
 """Not among them: that the charge is still held is looked at last before the meal (``Leases.still_ours``). A lease ends
