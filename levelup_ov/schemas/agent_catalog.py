@@ -79,7 +79,11 @@ class LookupSchema(WireSchema):
     ids = list_of(Identifier(), 10_000, 1, required=True)
 
     def build(self, values: dict[str, Any]) -> Any:
-        return tuple(dict.fromkeys(values["ids"]))
+        ids: list[str] = values["ids"]
+        first: dict[str, int] = {}
+        for position, id in enumerate(ids):
+            first.setdefault(id, position)
+        return first
 
 
 class ProductSchema(WireSchema):
@@ -102,9 +106,9 @@ def read_search(body: Any) -> SearchRequest:
     return request
 
 
-def read_lookup(body: Any) -> tuple[str, ...]:
-    """The different ids of a lookup. :raises Failure: ``invalid_member``."""
-    ids: tuple[str, ...] = read_body(_LOOKUP, body)
+def read_lookup(body: Any) -> dict[str, int]:
+    """The different ids of a lookup, each with its first position. :raises Failure: ``invalid_member``."""
+    ids: dict[str, int] = read_body(_LOOKUP, body)
     return ids
 
 

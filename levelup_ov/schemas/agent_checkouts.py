@@ -7,7 +7,7 @@ UCP wants it, and so are those that only this service writes, such as totals.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from msgspec import UNSET
 
 from levelup_ov.domain.order import DeliveryAddress
 from levelup_ov.domain.secret import Secret
-from levelup_ov.schemas.base import Body, Reader, WireSchema, read_body
+from levelup_ov.schemas.base import Body, Reader, WireSchema, read_at, read_body
 from levelup_ov.schemas.orders import (
     MAX_ITEMS,
     AddressPart,
@@ -82,7 +82,6 @@ class InstrumentRequest:
 
     handler_id: str
     type: str
-    selected: bool | None
     credential: CredentialRequest | None
     contact: BuyerRequest
     postal_code: str | None
@@ -430,7 +429,7 @@ class CredentialSchema(WireSchema):
     expiry_month = optional(Whole, 1, 12)
     expiry_year = optional(Whole, 2000, 2099)
     name = optional(Text)
-    postal_code = optional(Pattern, r"[A-Za-z0-9 -]{1,16}", "a postal code")
+    postal_code = optional(Pattern, r"[A-Za-z0-9 -]{0,16}", "a postal code")
     merchant = optional(Identifier)
     user = optional(Identifier)
     location_id = optional(Whole, 1, 2**53)
@@ -442,40 +441,34 @@ class CredentialSchema(WireSchema):
 class BillingSchema(AgentBuyerSchema):
     """The billing address of an instrument: a contact, and the postal code."""
 
-    postal_code = optional(Pattern, r"[A-Za-z0-9 -]{1,16}", "a postal code")
+    postal_code = optional(Pattern, r"[A-Za-z0-9 -]{0,16}", "a postal code")
 
     def build(self, values: dict[str, Any]) -> Any:
         return super().build(values), values["postal_code"]
 
 
 class InstrumentSchema(WireSchema):
-    """An instrument."""
+    """An instrument. What it contains is its handler's, and read only if it is to pay."""
 
     id = Text(required=True)
     handler_id = Text(required=True)
     type = Text(required=True)
     selected = optional(Flag)
-    credential = optional(fields.Nested, CredentialSchema)
-    billing_address = optional(fields.Nested, BillingSchema)
-
-    def build(self, values: dict[str, Any]) -> InstrumentRequest:
-        contact, postal_code = values["billing_address"] or (BuyerRequest(), None)
-        kind, selected = values["type"], values["selected"]
-        return InstrumentRequest(values["handler_id"], kind, selected, values["credential"], contact, postal_code)
+    credential = optional(Anything)
+    billing_address = optional(Anything)
 
 
 class AgentPaymentSchema(WireSchema):
-    """``payment``: the instrument that is selected, or the only one."""
+    """``payment``: the instrument that is selected, or the only one, with its position."""
 
     instruments = list_of(InstrumentSchema, MOST_INSTRUMENTS, 1, required=True)
 
-    def build(self, values: dict[str, Any]) -> PaymentRequest:
-        instruments = [each for each in enumerate(values["instruments"]) if each[1].selected is not False]
-        chosen = [each for each in instruments if each[1].selected] or instruments
+    def build(self, values: dict[str, Any]) -> Any:
+        instruments = [each for each in enumerate(values["instruments"]) if each[1]["selected"] is not False]
+        chosen = [each for each in instruments if each[1]["selected"]] or instruments
         if len(chosen) != 1:
             raise ValidationError("expected one instrument, or one that is selected", "instruments")
-        position, instrument = chosen[0]
-        return PaymentRequest(instrument, position)
+        return chosen[0]
 
 
 class CompletionSchema(WireSchema):
@@ -489,6 +482,7 @@ class CompletionSchema(WireSchema):
 
 _DISH = DishSchema()
 _SHOPPING, _FOOD, _COMPLETION = ShoppingCheckoutSchema(), FoodCheckoutSchema(), CompletionSchema()
+_CREDENTIAL, _BILLING = CredentialSchema(), BillingSchema()
 SHOPPING_BODY, FOOD_BODY = Body(None, _SHOPPING), Body(None, _FOOD)
 
 
@@ -502,9 +496,21 @@ def read_food(body: Any) -> CheckoutRequest:
     return _checkout(FOOD_BODY, body)
 
 
-def read_completion(body: Any) -> PaymentRequest:
-    """The payment of a completion. :raises Failure: ``invalid_member``."""
-    return read_body(_COMPLETION, body)
+def read_completion(body: Any, handlers: Collection[str]) -> PaymentRequest:
+    """The payment of a completion; what its instrument contains is read if it is of one of ``handlers``.
+
+    :raises Failure: ``invalid_member``.
+    """
+    position, chosen = read_body(_COMPLETION, body)
+    credential, contact, postal_code = None, BuyerRequest(), None
+    if chosen["handler_id"] in handlers:
+        path = f"$.payment.instruments[{position}]"
+        if chosen["credential"] is not None:
+            credential = read_at(_CREDENTIAL, chosen["credential"], f"{path}.credential")
+        if chosen["billing_address"] is not None:
+            contact, postal_code = read_at(_BILLING, chosen["billing_address"], f"{path}.billing_address")
+    instrument = InstrumentRequest(chosen["handler_id"], chosen["type"], credential, contact, postal_code)
+    return PaymentRequest(instrument, position)
 
 
 def _checkout(kind: Body, body: Any) -> CheckoutRequest:

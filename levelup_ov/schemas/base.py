@@ -175,17 +175,18 @@ def read_root(schema: WireSchema, root: str, body: Any) -> Any:
             f"{path}: expected an object with the member {root}" if path == "$" else f"{path}: expected an object",
             path=path,
         )
-    return _read(schema, body[root], f"$.{root}")
+    return read_at(schema, body[root], f"$.{root}")
 
 
 def read_body(schema: WireSchema, body: Any) -> Any:
     """The object that ``body`` is, without a root member. :raises Failure: as in :func:`read_root`."""
     if type(body) is not dict:
         raise Failure("invalid_member", "$: expected an object", path="$")
-    return _read(schema, body, "$")
+    return read_at(schema, body, "$")
 
 
-def _read(schema: WireSchema, data: dict[str, Any], path: str) -> Any:
+def read_at(schema: WireSchema, data: Any, path: str) -> Any:
+    """The object that ``data`` is, which was found at ``path``. :raises Failure: as in :func:`read_root`."""
     try:
         return read_quickly(schema, data)
     except DECLINED:

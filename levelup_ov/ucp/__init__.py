@@ -30,8 +30,8 @@ def install(
 ) -> None:  # fmt: skip
     """Register the profile and the endpoints of both faces with ``app``. ``webhooks``: if agents get any."""
     sessions = open_sessions(settings, service, checkout, clock, webhooks.follow if webhooks else None)
-    faces = {name: Operations(name, sessions, settings) for name in FACES}
     door, catalog = rest.Door(settings), Catalog(service, settings)
+    faces = {name: Operations(name, sessions, settings, catalog.needs_options) for name in FACES}
     transports = {name: {"rest": path, "mcp": mcp.MCP[name]} for name, path in rest.REST.items()}
     keys = webhooks.signatures.published if webhooks else []
     pages = [rest.blueprint(settings, door, faces, catalog, transports, keys)]

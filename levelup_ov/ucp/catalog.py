@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from levelup_ov.config import Settings
@@ -57,7 +57,7 @@ class Catalog:
                 words = f"expected at most {MOST_IDS} ids"
                 raise Rejected("request_too_large", words, 400, path="$.ids")
             found = self._find(call, ids)
-        messages = [each.wire() for position, id in enumerate(ids) if (each := _why_not(found.get(id), id, position))]
+        messages = [each.wire() for id, position in ids.items() if (each := _why_not(found.get(id), id, position))]
         return {
             "ucp": envelope("lookup", call.negotiated),
             "products": [found[id].wire([id]) for id in ids if id in found and not found[id].needs_options],
@@ -76,6 +76,11 @@ class Catalog:
             assert message is not None
             raise outcome(message.code, message.content, "$.id")
         return {"ucp": envelope("lookup", call.negotiated), "product": product.wire()}
+
+    def needs_options(self, call: AgentCall, id: str) -> bool:
+        """Whether a product cannot be bought without options. :raises Failure: its menu cannot be read."""
+        product = self._find(call, (id,)).get(id)
+        return product is not None and product.needs_options
 
     def establishments(self, call: AgentCall) -> dict[str, Any]:
         """Every location of every account; UCP has no operation for that."""
@@ -131,7 +136,7 @@ class Catalog:
         except Failure:
             return []
 
-    def _find(self, call: AgentCall, ids: tuple[str, ...]) -> Mapping[str, Product]:
+    def _find(self, call: AgentCall, ids: Collection[str]) -> Mapping[str, Product]:
         """The products with these ids, with one menu for each location."""
         found: dict[str, Product] = {}
         locations = dict.fromkeys(id.partition(SEPARATOR)[0] for id in ids if SEPARATOR in id)

@@ -76,10 +76,16 @@ FACES: Mapping[FaceName, Face] = {
 
 
 class Operations:
-    """The operations of one face, over the sessions of the core."""
+    """The operations of one face, over the sessions of the core.
 
-    def __init__(self, face: FaceName, sessions: Sessions, settings: Settings) -> None:
+    ``needs_options``: whether a shopping product cannot be bought without them.
+    """
+
+    def __init__(
+        self, face: FaceName, sessions: Sessions, settings: Settings, needs_options: Callable[[AgentCall, str], bool]
+    ) -> None:
         self.face = FACES[face]
+        self._needs_options = needs_options
         self._sessions = sessions
         self._settings = settings
         self._links = tuple({"type": type, "url": url} for type, url in settings.agent_links.items())
@@ -133,7 +139,7 @@ class Operations:
         """Place the order and charge the instrument of ``body``."""
         self._begin(call, self._settings.submission_deadline)
         with in_words_of_ucp():
-            request = requests.read_completion(body)
+            request = requests.read_completion(body, payment.HANDLERS)
             session = self._mine(call, id)
             tender = payment.tender(request, self._tenders(session))
             if isinstance(tender, Message):
@@ -236,8 +242,7 @@ class Operations:
         An update after which nothing would be left is kept as it is, with its problems.
         """
         for step in range(MOST_LEFT_OUT):
-            gone = {position: problem for problem in session.problems
-                    if (position := _line_of(problem)) is not None and problem.code in _UNSELLABLE}  # fmt: skip
+            gone = self._unsellable(call, session)
             if not gone:
                 break
             kept = tuple(line for position, line in enumerate(session.basket.lines) if position not in gone)
@@ -255,6 +260,19 @@ class Operations:
             basket = structs.replace(session.basket, lines=kept)
             session = self._sessions.replace(call.caller, session.id, basket, call.step(f"kept{step}"), call.context)
         return session
+
+    def _unsellable(self, call: AgentCall, session: CheckoutSession) -> dict[int, Problem]:
+        """The problems of the lines that this face cannot sell, however many are wanted, by their positions."""
+        found, basket = {}, session.basket
+        for problem in session.problems:
+            position = _line_of(problem)
+            if position is None or problem.code not in _UNSELLABLE:
+                continue
+            id = baskets.product_id(basket, basket.lines[position].item_id)
+            # It may also be about how many are wanted.
+            if problem.code != "invalid_choices" or self._needs_options(call, id):
+                found[position] = problem
+        return found
 
     def _tenders(self, session: CheckoutSession) -> frozenset[str]:
         """How this session may be paid: LevelUp needs web checkout (UCP-8)."""

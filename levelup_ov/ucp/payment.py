@@ -11,6 +11,8 @@ from levelup_ov.ucp.problems import Message
 from levelup_ov.ucp.profile import CARD_CREDENTIAL, CARD_HANDLER, LEVELUP_CREDENTIAL, LEVELUP_HANDLER, TENDER_OF
 
 _CREDENTIALS: Mapping[str, str] = {LEVELUP_HANDLER: LEVELUP_CREDENTIAL, CARD_HANDLER: CARD_CREDENTIAL}
+HANDLERS = frozenset(_CREDENTIALS)
+"""The ids of the handlers whose instruments are read."""
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     LEVELUP_HANDLER: ("merchant", "user", "location_id"),
     CARD_HANDLER: ("number", "cvc", "expiry_month", "expiry_year"),
@@ -34,7 +36,7 @@ def tender(request: PaymentRequest, tenders: Collection[str]) -> SessionTender |
         return _no(f"the credential has no {missing[0]}", f"{where}.credential.{missing[0]}")
     if handler == LEVELUP_HANDLER:
         return _levelup(credential)
-    if (postal_code := credential.postal_code or instrument.postal_code) is None:
+    if not (postal_code := credential.postal_code or instrument.postal_code):
         return _no("the card's postal code is missing", f"{where}.billing_address.postal_code")
     return _card(credential, postal_code)
 

@@ -520,3 +520,25 @@ def test_a_canceled_checkout_has_no_errors(agent: Agent) -> None:
     for action in ("cancel", "get"):
         answer = agent.act(session, action)
         assert (answer.json["status"], messages(answer)) == ("canceled", [])
+
+
+OTHER = {"id": "other", "handler_id": "gpay", "type": "wallet",
+         "credential": {"type": "t", "name": {"first": "a"}, "expiry_month": "01", "number": 1, "merchant": {"id": 1}},
+         "billing_address": {"postal_code": "", "phone_number": "n/a", "first_name": {}}}  # fmt: skip
+
+
+@pytest.mark.rule("UCP-8")
+def test_only_the_instrument_that_pays_is_read(agent: Agent) -> None:
+    session = agent.session()
+    refused = agent.act(session, "complete", {"payment": {"instruments": [OTHER]}})
+    assert messages(refused) == [("error", "payment_failed", "$.payment.instruments[0].handler_id")]
+    (ours,) = pays_by_card(selected=True, billing_address={"postal_code": ""})["payment"]["instruments"]
+    blank = agent.act(session, "complete", {"payment": {"instruments": [OTHER, ours]}})
+    assert messages(blank) == [("error", "payment_failed", "$.payment.instruments[1].billing_address.postal_code")]
+    wrong = {**ours, "credential": {**ours["credential"], "expiry_month": "01"}}
+    invalid = agent.act(session, "complete", {"payment": {"instruments": [OTHER, wrong]}})
+    path = "$.payment.instruments[1].credential.expiry_month"
+    assert (invalid.status, messages(invalid)) == (400, [("error", "invalid_request", path)])
+    ours["billing_address"]["postal_code"] = "02114"
+    paid = agent.act(session, "complete", {"payment": {"instruments": [OTHER, ours]}})
+    assert paid.json["status"] == "completed"

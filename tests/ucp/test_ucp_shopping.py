@@ -80,8 +80,22 @@ def test_items_that_cannot_be_sold_are_left_out(shopper: Agent) -> None:
         ("warning", "out_of_stock", "$.line_items[0].item.id"),
     ]
     assert "dev.ucp.food" in str(answer.json["messages"])
-    many = shopper.create(item("lemonade", 100), face="shopping")
-    assert "At most 99" in many.json["messages"][0]["content"]
+
+
+@pytest.mark.rule("UCP-9", "UCP-12")
+def test_too_many_of_an_item_are_a_message(shopper: Agent) -> None:
+    lines = [item("cookie"), item("lemonade", 100)]
+    for wanted in (lines, lines[1:]):
+        many = shopper.create(*wanted, face="shopping", buyer=BUYER)
+        path = f"$.line_items[{len(wanted) - 1}]"
+        assert (many.json["status"], messages(many)) == ("incomplete", [("error", "invalid_choices", path)])
+        (message,) = many.json["messages"]
+        assert (message["content"], message["severity"]) == (
+            "At most 99 of Bottled lemonade on one line.",
+            "recoverable",
+        )
+        mended = shopper.act(many.json, "update", {"line_items": [item("lemonade", 99)], "buyer": BUYER})
+        assert (mended.json["status"], messages(mended)) == ("ready_for_complete", [])
 
 
 @pytest.mark.rule("UCP-9", "UCP-12")
@@ -161,10 +175,12 @@ def test_a_lookup_says_what_there_is_not(shopper: Agent) -> None:
     answer = shopper.send("POST", LOOKUP, {"ids": ids})
     assert [each["variants"][0]["inputs"] for each in answer.json["products"]] == [[{"id": ids[0], "match": "exact"}]]
     assert messages(answer) == [
-        ("info", "options_required", "$.ids[1]"),
-        ("info", "not_found", "$.ids[2]"),
+        ("info", "options_required", "$.ids[2]"),
         ("info", "not_found", "$.ids[3]"),
+        ("info", "not_found", "$.ids[4]"),
     ]
+    repeated = shopper.send("POST", LOOKUP, {"ids": [ids[0], ids[0], ids[0], "y", ids[2], "y"]})
+    assert messages(repeated) == [("info", "not_found", "$.ids[3]"), ("info", "options_required", "$.ids[4]")]
     many = shopper.send("POST", LOOKUP, {"ids": [f"sandbox.congress/{number}" for number in range(51)]})
     assert (many.status, many.json["code"]) == (400, "request_too_large")
     assert shopper.send("POST", PRODUCT, {"id": ids[0]}).json["product"]["title"] == "Cookie"
