@@ -216,7 +216,9 @@ class Charges:
             if alike := self._alike(order, history or []):
                 words = f"LevelUp refuses to charge it ({refusal.message}), and shows {', '.join(alike)}"
                 what = case("charge_unproven", f"it is unknown whether this was charged: {words}", found=alike)
-                self._store.change_order(order.id, ("charging",), values={"operator_case": what})
+                # Every attempt was answered, but nothing more is sent for a while, so that a person can settle it.
+                values = {"operator_case": what, "sent": self._leases.new()}
+                self._store.change_order(order.id, ("charging",), values=values)
                 raise outcome_unknown("LevelUp shows a charge that may be this one") from None
             # This attempt was answered, so its mark is gone.
             return Absence(replace(order, held=None), history or [])
@@ -358,7 +360,10 @@ class Charges:
         That completing an order again returns the same charge is assumed: LevelUp's pages do not say so.
         """
         others = [uuid for uuid in self._alike(order, history) if uuid != order.uuid]
-        if others and not self._store.is_another_charging(order):
+        if others and self._store.is_another_charging(order):
+            # It may be that one's.
+            log.info("charge_not_looked_for_twice", extra={"order": order.id, "cause": "submission_in_progress"})
+        elif others:
             facts = {"order": order.id, "uuid": order.uuid, "others": others}
             log.error("two_charges_for_one_order", extra=facts)
             self._store.report(order, "two_charges_for_one_order")

@@ -187,6 +187,28 @@ def test_a_refusal_of_what_the_history_shows_is_a_persons(
     assert (site.reconcile()[0], site.command("cases")[0], site.refunded()) == (0, 0, [paid])
 
 
+@pytest.mark.rule("WEB-4")
+@pytest.mark.parametrize("by", ["site", "command"])
+def test_a_case_rests_however_often_it_is_asked_about(
+    site: Site, merchant: str, user: str, clock: Clock, by: str
+) -> None:
+    """A person must find a moment in which nothing that was sent can arrive."""
+    asked = order(merchant, user, discount_amount=0)
+    site.line.faults[COMPLETED] = ["lost"] * 3
+    assert site.charge(asked, "K").error["code"] == "outcome_unknown"
+    clock.now += timedelta(minutes=10)
+    site.line.faults[COMPLETED] = [DECLINED] * 99
+    assert site.reconcile()[0] == 1
+    sent = site.line.count(COMPLETED)
+    for _ in range(20):
+        clock.now += timedelta(seconds=5)
+        told = site.charge(asked, "K").error["code"] if by == "site" else site.reconcile()[0]
+        assert told == ("outcome_unknown" if by == "site" else 1)
+    assert site.line.count(COMPLETED) == sent
+    clock.now += timedelta(minutes=10)
+    assert site.reconcile()[0] == 1 and site.line.count(COMPLETED) > sent
+
+
 @pytest.mark.rule("WEB-4", "WEB-2")
 def test_a_retry_of_unknown_outcome_is_no_copy(site: Site, merchant: str, user: str, clock: Clock) -> None:
     asked = order(merchant, user, discount_amount=0)
