@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -238,6 +239,8 @@ class Sessions:
                             return answer
                         continue
                 levelup = tender if isinstance(tender, LevelUpTender) else None
+                if levelup is not None and self._has_order(read):
+                    continue
                 content = structs.replace(content, tender=_kind(tender), levelup=levelup, problems=(), changed=False)
             if (taken := self._take(row, content, key)) is not None:
                 return self._place(taken, content, tender, key, context)
@@ -252,6 +255,8 @@ class Sessions:
     def _cancel(self, caller: str, id: str, key: StoredKey | None, context: RequestContext) -> CheckoutSession:
         for _ in range(TRIES):
             read = self._open(caller, id, context)
+            if self._has_order(read):
+                continue
             # Nothing is left to be solved.
             content = structs.replace(read.content, problems=(), changed=False)
             if (answer := self._change(read.row, replace(read.row, state="canceled"), content, key)) is not None:
@@ -336,13 +341,13 @@ class Sessions:
                 following = self._following(done, content)
                 if (answer := self._change(before, done, content, key, following)) is not None:
                     return answer
-                now = self._store.find(row.id)
+                now = self._kept(row)
             except (KeyTaken, LedgerUnavailable):
                 # The order exists, whatever the database says. The next read finds it.
                 log.error("completed_but_not_recorded", extra={"session": row.id, "order_id": placed.number})
                 return _shown(done, content)
-            if now is None or now.state == "completed":
-                return _shown(now or done, content)
+            if now.state == "completed":
+                return _shown(now, content)
             before = now
         return _shown(done, content)
 
@@ -380,10 +385,10 @@ class Sessions:
         problem = problem_of(failure)
         if failure.code == UNSETTLED:
             closed = replace(row, state="canceled", held=None)
-            return self._change(row, closed, structs.replace(content, problems=(problem,)), key) or self._now(row)
+            return self._settled(row, closed, structs.replace(content, problems=(problem,)), key)
         if failure.code in UNDECIDED or self._placing.may_exist(row, content):
             # This request is over, so the next one need not wait for the end of its lease.
-            answer = self._change(row, replace(row, held=None), content) or self._now(row)
+            answer = self._settled(row, replace(row, held=None), content)
             return replace(answer, problems=(problem,)) if answer.state == "complete_in_progress" else answer
         content = _not_completed(content, problem)
         if is_about_basket(failure) and not is_about_tender(failure):
@@ -394,7 +399,47 @@ class Sessions:
             # Each further try would be charged and refunded, too. An update has it priced again.
             state, content = "incomplete", structs.replace(content, is_stale=True)
         open_again = replace(row, state=state, attempt=row.attempt + 1, held=None)
-        return self._change(row, open_again, content, answered) or self._now(row)
+        return self._settled(row, open_again, content, answered)
+
+    def _settled(
+        self, row: StoredSession, after: StoredSession, content: Content, key: StoredKey | None = None
+    ) -> CheckoutSession:
+        """Record what became of a completion; what the ledger says of the order counts, and not an older session."""
+        before = row
+        for _ in range(TRIES):
+            if (answer := self._change(before, after, content, key)) is not None:
+                return answer
+            before = self._kept(row)
+            if before is row:
+                continue
+            if before.state in OPEN and before.version < row.version:
+                continue
+            if before.state not in (*OPEN, "canceled") or not self._placing.may_exist(row, content):
+                break
+        return self._now(row)
+
+    def _kept(self, row: StoredSession) -> StoredSession:
+        """A session as it is now; written again as its owner has it if the database has lost it."""
+        now = self._store.find(row.id)
+        if now is None or now.version < row.version:
+            log.error("submission_restored_to_ledger", extra={"session": row.id})
+        if now is not None:
+            return now
+        with suppress(KeyTaken):
+            self._store.add(row, None)
+        return row
+
+    def _has_order(self, read: _Read) -> bool:
+        """Whether an open session has an order all the same; then it is being completed again.
+
+        That is so if the database has gone back to a moment before the completion, and the ledger was told of it since.
+        A charge is not found, because it is known by its merchant, too.
+        """
+        by_card = structs.replace(read.content, levelup=None)
+        if not self._placing.may_exist(read.row, by_card):
+            return False
+        self._change(read.row, replace(read.row, state="complete_in_progress", held=None), by_card)
+        return True
 
     def _priced_again(self, content: Content, problem: Problem, context: RequestContext) -> Content:
         try:

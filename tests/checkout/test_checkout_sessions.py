@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.sandbox import SandboxAdapter
 from levelup_ov.checkout.orders import Orders
 from levelup_ov.checkout.submitting import Submitter
+from levelup_ov.errors import timed_out
 from levelup_ov.ledger.corrections import Corrections
 from levelup_ov.ledger.sessions import StoredSessions
 from levelup_ov.sessions.model import LevelUpTender
 from tests.channel import Clock
 from tests.checkout.site import Site
-from tests.sessions.conftest import Front, basket, card, codes, front_of
+from tests.checkout.test_checkout_money import ledger_of
+from tests.checkout.test_checkout_restored import copy
+from tests.sessions.conftest import Front, basket, card, codes, front_of, refusal
 from tests.sessions.test_completing import Killed
 
 NOT_REFUNDED = 9901
@@ -167,3 +174,60 @@ def test_a_charged_order_that_was_settled_wrongly(front: Front, site: Site, pay:
     now = front.read(made)
     assert now.order is not None and now.order.number == str(ledger.reader.find(account="sandbox")[0].order_id) != "999"
     assert (len(site.unrefunded()), front.meals()) == (1, 1)
+
+
+@pytest.mark.rule("UCP-13", "WEB-5")
+@pytest.mark.parametrize("answer", ["received", "lost"])
+@pytest.mark.parametrize("call", ["charge", "meal"])
+@pytest.mark.parametrize("since", ["the checkout", "its completion"])
+def test_a_charge_is_told_by_its_owner(
+    front: Front, site: Site, pay: LevelUpTender, since: str, call: str, answer: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The database goes back to an earlier moment while the session is completed."""
+    kept, places = tmp_path / "copy.db", SandboxAdapter.submit_order
+    if since == "the checkout":
+        copy(ledger_of(site), kept)
+    made = front.create(basket(tip=200))
+    if since == "its completion":
+        copy(ledger_of(site), kept)
+
+    def submit_order(*arguments: Any) -> Any:
+        placed = places(*arguments)
+        if call == "meal":
+            copy(kept, ledger_of(site))
+            if answer == "lost":
+                raise timed_out(sent=True)
+        return placed
+
+    monkeypatch.setattr(SandboxAdapter, "submit_order", submit_order)
+    if call == "charge":
+        site.line.meanwhile["/completed_orders"] = [lambda: copy(kept, ledger_of(site))]
+        if answer == "lost":
+            site.line.faults["completed_orders"] = ["lost"] * 3
+    told = front.complete(made, pay)
+    assert told.state == ("completed" if answer == "received" else "complete_in_progress")
+    site.line.faults.clear()
+    front.later(minutes=5)
+    if (call, answer) == ("charge", "lost"):
+        assert codes(front.read(made)) == [("charge_refunded", None)]
+        assert (site.unrefunded(), front.meals()) == ([], 0)
+        return
+    assert refusal(front.cancel, made) == "session_closed"
+    assert front.read(made).state == "completed" and (len(site.unrefunded()), front.meals()) == (1, 1)
+
+
+@pytest.mark.rule("UCP-13")
+def test_levelup_pays_no_order_that_was_paid(front: Front, site: Site, pay: LevelUpTender, tmp_path: Path) -> None:
+    """The owner of an order paid by card has ended before it wrote the session again."""
+    made = front.create()
+    kept = tmp_path / "copy.db"
+    copy(ledger_of(site), kept)
+    done = front.complete(made)
+    with closing(sqlite3.connect(ledger_of(site))) as ledger, ledger:
+        ledger.execute("ATTACH ? AS kept", (str(kept),))
+        ledger.execute("DELETE FROM sessions")
+        ledger.execute("INSERT INTO sessions SELECT * FROM kept.sessions")
+    again = front.complete(made, pay)
+    assert again.order == done.order
+    assert (site.unrefunded(), front.meals()) == ([], 1)

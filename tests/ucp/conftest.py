@@ -13,6 +13,7 @@ from levelup_ov.event_settings import EVENTS
 from levelup_ov.ledger.ledger import open_ledger
 from tests.channel import Clock
 from tests.conftest import MakeApp
+from tests.servers.postgres import PostgresServer
 from tests.servers.process import SystemMissing, required
 from tests.ucp.agent import AGENTS, OTHER_KEY, Agent
 from tests.ucp.agent_platform import HOOK, Platform, served
@@ -43,6 +44,21 @@ def official_if_here() -> Official | None:
 @pytest.fixture
 def agent(ucp_app: Flask, official_if_here: Official | None) -> Agent:
     return Agent(ucp_app, official_if_here)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def agent_of_either(request: pytest.FixtureRequest, make_app: MakeApp) -> Iterator[Agent]:
+    """An agent of a service with either database."""
+    if request.param == "sqlite":
+        yield Agent(make_app(**AGENTS))
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = server.create_database()
+    upgrade_ledger(server.url(name))
+    app = make_app(**AGENTS, DATABASE_URL=server.url(name))
+    yield Agent(app)
+    app.extensions["levelup_ov"].submissions.ledger.close()
+    server.drop_database(name)
 
 
 @pytest.fixture

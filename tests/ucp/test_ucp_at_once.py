@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 import pytest
 
-from levelup_ov.config import upgrade_ledger
 from levelup_ov.ledger.sessions import StoredKey, StoredSessions
 from tests.channel import Answer
-from tests.conftest import MakeApp
-from tests.servers.postgres import PostgresServer
-from tests.ucp.agent import AGENTS, BUYER, Agent, dish, item, pays_by_card, uid
+from tests.ucp.agent import BUYER, Agent, dish, item, pays_by_card, uid
 
 Call = Callable[[], Answer]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def agent(request: pytest.FixtureRequest, make_app: MakeApp) -> Iterator[Agent]:
-    """An agent of a service with either database."""
-    if request.param == "sqlite":
-        yield Agent(make_app(**AGENTS))
-        return
-    server: PostgresServer = request.getfixturevalue("postgres")
-    name = server.create_database()
-    upgrade_ledger(server.url(name))
-    app = make_app(**AGENTS, DATABASE_URL=server.url(name))
-    yield Agent(app)
-    app.extensions["levelup_ov"].submissions.ledger.close()
-    server.drop_database(name)
+@pytest.fixture
+def agent(agent_of_either: Agent) -> Agent:
+    return agent_of_either
 
 
 @pytest.fixture
