@@ -224,6 +224,17 @@ def test_nobody_is_told_of_a_charge_that_the_command_may_refund(
     assert site.reconcile()[0] == 0 and site.unrefunded() == []
 
 
+def check_kept(site: Site, body: Any, clock: Clock, asks: bool) -> None:
+    """The charge of a suspended worker stays if its site asks again, and goes back at its age if it does not."""
+    (uuid,) = site.unrefunded()
+    if asks:
+        assert site.charged(body, "K")["uuid"] == uuid
+    site.reconcile()
+    clock.set(AGED)
+    site.reconcile()
+    assert (site.unrefunded(), site.refunded()) == (([uuid], []) if asks else ([], [uuid]))
+
+
 SUSPENDED = pytest.mark.parametrize("path, lost", [
     ("/completed_orders", ()),
     # Its answer was lost once, so the user's orders are read for a second charge.
@@ -241,13 +252,7 @@ def test_a_charge_of_a_suspended_worker_is_told_or_goes_back(
     site.line.faults["/completed_orders"] = [*lost]
     site.line.meanwhile[path] = [lambda: clock.set(FOUND)]
     assert site.charge(order(merchant, user), "K").refusal == (504, "outcome_unknown", None)
-    (uuid,) = site.unrefunded()
-    if asks:
-        assert site.charged(order(merchant, user), "K")["uuid"] == uuid
-    site.reconcile()
-    clock.set(AGED)
-    assert (site.reconcile() == NOTHING) == asks
-    assert (site.unrefunded(), site.refunded()) == (([uuid], []) if asks else ([], [uuid]))
+    check_kept(site, order(merchant, user), clock, asks)
 
 
 @pytest.mark.rule("WEB-4", "SUB-9")
@@ -263,12 +268,7 @@ def test_a_charge_that_a_suspended_worker_looked_for_goes_back(
     clock.set(FOUND)
     site.line.meanwhile["/completed_orders"] = [lambda: clock.set(BEFORE)]
     assert site.charge(order(merchant, user), "K").refusal == (504, "outcome_unknown", None)
-    (uuid,) = site.unrefunded()
-    if asks:
-        assert site.charged(order(merchant, user), "K")["uuid"] == uuid
-    clock.set(AGED)
-    site.reconcile()
-    assert (site.unrefunded(), site.refunded()) == (([uuid], []) if asks else ([], [uuid]))
+    check_kept(site, order(merchant, user), clock, asks)
 
 
 @pytest.mark.rule("WEB-4", "SUB-9")
@@ -287,9 +287,4 @@ def test_a_worker_that_wakes_after_the_command_tells_nobody(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Transitions, "place", place)
         assert site.charge(order(merchant, user), "K").refusal == (504, "outcome_unknown", None)
-    (uuid,) = site.unrefunded()
-    if asks:
-        assert site.charged(order(merchant, user), "K")["uuid"] == uuid
-    clock.set(AGED)
-    site.reconcile()
-    assert (site.unrefunded(), site.refunded()) == (([uuid], []) if asks else ([], [uuid]))
+    check_kept(site, order(merchant, user), clock, asks)
