@@ -109,8 +109,8 @@ class Adapter(ReportsBetweenMenus, ABC):
     ) -> Placed | None:
         """The order placed under ``reference``. None proves that there is none: read all pages and every row.
 
-        If the account does not list ``location`` any more, only its ``provider_id`` is known here and below.
-        ``trace`` is what the placing call recorded; it is empty if that was lost. Not called for ``replay``."""
+        ``trace``: what the placing call recorded, if anything. Not called for ``replay``. Here and below, ``location``
+        has only its ``provider_id`` if the account does not list it any more."""
         raise LookupError(f"{type(self).__name__} cannot look orders up")
 
     def fence_order(self, location: Location, reference: str, trace: Mapping[str, Any], session: Session) -> None:
@@ -131,8 +131,7 @@ class Adapter(ReportsBetweenMenus, ABC):
 
         What it returns proves nothing: :meth:`show_status` is called after it.
 
-        :raises Refused: the provider does not cancel the order.
-        """
+        :raises Refused: the provider does not cancel the order."""
         raise LookupError(f"{type(self).__name__} cannot cancel orders")
 
     def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice:
