@@ -69,7 +69,7 @@ END = 4000.0
 """Seconds after which what is still unknown is unknown for good."""
 LAST_LOOK = 100_000.0
 """Seconds after which nothing that was ruled out is looked up again."""
-STEPS = (120.0, 3600.0, 86400.0, 6 * 86400.0)
+STEPS = (120.0, 3600.0, 86400.0, 5 * 86400.0)
 """Seconds by which a wall clock is set."""
 NOT_CONCLUSIVE = frozenset(
     {"connection broken", "outcome_unknown", "submission_in_progress", "provider_busy", "ledger_unavailable"}
@@ -560,7 +560,8 @@ class World:
         self.services.pop(process.name)
 
     def _clock_step(self) -> None:
-        # A step of eight days would end the window of a named identity, as the page of promises says.
+        # One of six days would end the window of a named identity within the day that a trial lasts, as the page of
+        # promises says.
         host, step = self.dice.choice(HOSTS), self.dice.choice((1, -1)) * self.dice.choice(STEPS)
 
         def act() -> None:
