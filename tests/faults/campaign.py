@@ -355,7 +355,9 @@ def _contradictions(
             yield f"the ledger has order {row.order_id} of {who}, the engine {order.ticket}"
     # Twins end one by one; the last to end got the last answer.
     conclusive = [answer for answer in story.final if answer.status != 200 and answer.code not in NOT_CONCLUSIVE]
-    if found and conclusive and len(conclusive) == len(story.final):
+    # A ledger that has gone back forgets what was sent, and a try that then sends nothing says so (docs/promises.rst).
+    known = [order for order in found if remembers or order.reference in recorded]
+    if known and conclusive and len(conclusive) == len(story.final):
         yield f"answered not placed ({conclusive[-1].code}), but an order of {who} exists: {history}"
     seen_placed = False
     for answer in story.reported:
