@@ -73,7 +73,7 @@ class Story:
 
     @property
     def tip(self) -> int:
-        """No two amounts are the same, so that another's answer is seen by it."""
+        """Where tips are taken, no two amounts are the same, so that another's answer is seen by it."""
         return 1 + self.number
 
 
@@ -276,7 +276,8 @@ def _order(stack: Stack, story: Story, kitchen: Provider, seed: str, *, last: bo
     body = {
         "order": {
             "merchant": "mer_1", "user": story.user, "location_id": 11, "identifier": f"n{story.number}",
-            "outstanding_amount": 1070, "tax_amount": 70, "tip_amount": story.tip, "discount_amount": 0,
+            "outstanding_amount": 1070, "tax_amount": 70, "tip_amount": story.tip if kitchen.tips else 0,
+            "discount_amount": 0,
             "items": [{"item": {"name": "Lunch", "quantity": 1, "charged_price_amount": 1000}}],
         },
         "provider_location_id": f"north.{place}",
@@ -383,6 +384,8 @@ def _books(
             complain(f"answered {body['order']['total_amount']} of {paid[0]} cents: {history}")
         if last and not _is_open(last) and (paid or eaten):
             complain(f"answered {last}, {paid} cents, {eaten} meals: {history}")
+    if not report.outcomes["paid and eaten"]:
+        complain("no meal was ever placed, so nothing was tried")
         if _is_open(last):
             complain(f"no final answer: {history}")
 
