@@ -127,6 +127,7 @@ def run(
         (port,) = json.loads(line(network))
         levelup = cleanup.enter_context(_platform(directory))
         chance = _Chance(seed)
+        chance.are_alike = not kitchen.tips
         proxy = cleanup.enter_context(Proxy(levelup.port, chance, seed=seed))
         variables = {
             "LEVELUP_OV_THREADS": str(clients),
@@ -189,12 +190,15 @@ def run(
 
 
 class _Chance(Chance):
-    """The faults of calls to LevelUp."""
+    """The faults of calls to LevelUp; ``are_alike``: all orders have the same amounts."""
+
+    are_alike = False
 
     def __call__(self, call: Call) -> str:
         name = super().__call__(call)
         # That nobody mixes up two orders of which neither is known yet is what has to be relied on.
-        mixed = name == "another guest's" and call.kind in ("history", "propose")
+        kinds = ("history", "propose", "charge") if self.are_alike else ("history", "propose")
+        mixed = name == "another guest's" and call.kind in kinds
         return NONE if name in OF_PROVIDERS or mixed or call.kind not in LEVELUP else name
 
 
